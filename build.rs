@@ -1,0 +1,26 @@
+//! What `--version` says: the commit, its time (or `SOURCE_DATE_EPOCH`) and the compiler. Never the
+//! clock of the build, so the same source gives the same binary.
+
+use std::process::Command;
+
+fn main() {
+    println!("cargo:rerun-if-env-changed=SOURCE_DATE_EPOCH");
+    for path in [".git/HEAD", ".git/index"] {
+        if std::path::Path::new(path).exists() {
+            println!("cargo:rerun-if-changed={path}");
+        }
+    }
+    println!("cargo:rerun-if-changed=build.rs");
+    let commit = output("git", &["rev-parse", "HEAD"]).unwrap_or_else(|| "unknown".into());
+    println!("cargo:rustc-env=KUBENTRA_COMMIT={commit}");
+    let time = std::env::var("SOURCE_DATE_EPOCH").ok().or_else(|| output("git", &["log", "-1", "--format=%ct"]));
+    println!("cargo:rustc-env=KUBENTRA_TIME={}", time.unwrap_or_default());
+    let rustc = std::env::var("RUSTC").ok().and_then(|rustc| output(&rustc, &["--version"]));
+    let version = rustc.and_then(|line| line.split(' ').nth(1).map(String::from));
+    println!("cargo:rustc-env=KUBENTRA_RUSTC={}", version.unwrap_or_default());
+}
+
+fn output(program: &str, args: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(args).output().ok().filter(|output| output.status.success())?;
+    Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
+}

@@ -1,0 +1,49 @@
+//! Locks that die with their holder: advisory locks on a file beside the data, never on the data
+//! itself, which a rename replaces.
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::Path;
+
+/// A lock that is held until this is dropped or the process ends, however it ends.
+pub struct Held {
+    _file: File,
+}
+
+/// Takes the lock `path`, or `None` if somebody holds it.
+pub(super) fn try_hold(path: &Path) -> io::Result<Option<Held>> {
+    loop {
+        let file = crate::files::open_lock_file(path)?;
+        match file.try_lock() {
+            Ok(()) if is_still(path, &file) => return Ok(Some(Held { _file: file })),
+            // It was removed between our open and our lock: a lock on it would exclude nobody.
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+}
+
+/// Takes the lock `path`, waiting for whoever holds it; for work that takes no time.
+pub(super) fn hold(path: &Path) -> io::Result<Held> {
+    loop {
+        let file = crate::files::open_lock_file(path)?;
+        file.lock()?;
+        if is_still(path, &file) {
+            return Ok(Held { _file: file });
+        }
+    }
+}
+
+/// Whether `path` still names the file that was opened.
+#[cfg(unix)]
+fn is_still(path: &Path, file: &File) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let (Ok(named), Ok(opened)) = (std::fs::symlink_metadata(path), file.metadata()) else { return false };
+    (named.dev(), named.ino()) == (opened.dev(), opened.ino())
+}
+
+#[cfg(not(unix))]
+fn is_still(path: &Path, _: &File) -> bool {
+    path.exists()
+}

@@ -1,0 +1,313 @@
+//! What is kept between runs: one sealed file and one lock per key.
+//!
+//! Tokens are found by a keyed hash over the whole request, so an answer for one identity is never
+//! given to another. Sign-in grants (refresh tokens) are found by authority, client and account.
+//! Whatever cannot be read is a miss; wherever nothing can be kept, work goes on without.
+
+mod entry;
+mod file;
+mod lock;
+mod remove;
+mod seal;
+
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use crate::options::types::Storage;
+use crate::sys::Sys;
+
+pub use entry::{Kept, SavedGrant, SignInFailure};
+pub use lock::Held;
+pub use remove::{Removed, remove};
+
+use file::Vault;
+
+/// A canonical, versioned serialisation of everything that tells one request from another. Fields
+/// are length-prefixed, so that no two requests write the same bytes.
+pub struct Identity(Zeroizing<Vec<u8>>);
+
+impl Identity {
+    /// An identity of `kind`: "token" or "grant".
+    pub fn new(kind: &str) -> Self {
+        let mut identity = Self(Zeroizing::new(Vec::with_capacity(512)));
+        identity.field("kubentra 1", kind);
+        identity
+    }
+
+    /// Adds a field. The text may be secret: only a keyed hash of the whole leaves this value.
+    pub fn field(&mut self, name: &str, text: &str) {
+        for part in [name, text] {
+            self.0.extend_from_slice(&(part.len() as u64).to_be_bytes());
+            self.0.extend_from_slice(part.as_bytes());
+        }
+    }
+}
+
+/// The cache of this run.
+pub struct Cache {
+    state: State,
+}
+
+enum State {
+    /// Reachable, with its key.
+    Open(Vault),
+    /// Not there yet.
+    Absent(PathBuf),
+    /// Not to be used, and why, if that is worth saying.
+    Off(Option<String>),
+}
+
+impl Cache {
+    /// Opens what is there and creates nothing: the warm path's way in.
+    pub fn open(storage: Storage, directory: Option<PathBuf>) -> Self {
+        let state = match (storage, directory) {
+            (Storage::None, _) => State::Off(None),
+            (Storage::File, None) => State::Off(Some("there is no home directory".into())),
+            (Storage::File, Some(directory)) => match Vault::open(&directory) {
+                Ok(Some(vault)) => State::Open(vault),
+                Ok(None) => State::Absent(directory),
+                Err(why) => State::Off(Some(why)),
+            },
+        };
+        Self { state }
+    }
+
+    /// Creates directory and key where they are missing. Where that fails, work goes on without a
+    /// cache and one line says so: a token is still printed.
+    pub fn create(&mut self, sys: &Sys) {
+        if let State::Absent(directory) = &self.state {
+            self.state = match Vault::create(directory) {
+                Ok(vault) => State::Open(vault),
+                Err(why) => State::Off(Some(why)),
+            };
+        }
+        if let State::Off(Some(why)) = &self.state {
+            sys.terminal.say(format!("note: tokens are not kept between runs: {why}"));
+        }
+    }
+
+    /// The place of the token that `identity` names, if there is a cache.
+    pub fn slot(&self, identity: &Identity) -> Option<Slot<'_>> {
+        let State::Open(vault) = &self.state else { return None };
+        Some(Slot { vault, name: vault.name(&identity.0) })
+    }
+
+    /// The refresh token that `identity` names, if there is one.
+    pub fn grant(&self, identity: &Identity) -> Option<SavedGrant> {
+        let State::Open(vault) = &self.state else { return None };
+        vault.read(&grant_file(vault, identity))
+    }
+
+    /// Keeps a refresh token.
+    pub fn save_grant(&self, sys: &Sys, identity: &Identity, grant: &SavedGrant) {
+        let State::Open(vault) = &self.state else { return };
+        report(sys, vault.write(&grant_file(vault, identity), grant));
+    }
+
+    /// Forgets a refresh token that is dead.
+    pub fn forget_grant(&self, identity: &Identity) {
+        if let State::Open(vault) = &self.state {
+            vault.remove(&grant_file(vault, identity));
+        }
+    }
+}
+
+fn grant_file(vault: &Vault, identity: &Identity) -> String {
+    format!("{}.{}", vault.name(&identity.0), file::GRANT)
+}
+
+/// One place of the cache, with its lock.
+pub struct Slot<'c> {
+    vault: &'c Vault,
+    name: String,
+}
+
+impl Slot<'_> {
+    /// What is kept here; nothing, where it cannot be read.
+    pub fn read(&self) -> Kept {
+        self.vault.read(&self.file()).unwrap_or_default()
+    }
+
+    /// Keeps `kept` here.
+    pub fn write(&self, sys: &Sys, kept: &Kept) {
+        report(sys, self.vault.write(&self.file(), kept));
+    }
+
+    /// Takes the lock of this place, if nobody holds it.
+    pub fn try_lock(&self) -> Lock {
+        match lock::try_hold(&self.vault.directory().join(format!("{}.{}", self.name, file::LOCK))) {
+            Ok(Some(held)) => Lock::Held(held),
+            Ok(None) => Lock::Busy,
+            // Without a lock the worst is a second sign-in; without a token nothing works.
+            Err(_) => Lock::Unavailable,
+        }
+    }
+
+    fn file(&self) -> String {
+        format!("{}.{}", self.name, file::TOKEN)
+    }
+}
+
+/// The outcome of asking for a lock.
+pub enum Lock {
+    /// It is ours until this is dropped.
+    Held(Held),
+    /// Another process works on the same token.
+    Busy,
+    /// There can be no lock here (no write access, a file system without locks).
+    Unavailable,
+}
+
+/// A full disk or a read-only home costs the cache, not the token.
+fn report(sys: &Sys, written: std::io::Result<()>) {
+    if let Err(error) = written {
+        sys.terminal.say(format!("note: the token is not kept between runs: {error}"));
+    }
+}
+
+/// The part of a cache directory that is ours.
+pub fn own_directory(cache_dir: &Path) -> PathBuf {
+    cache_dir.join(file::OWN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::obtain::Token;
+    use crate::secret::Secret;
+    use crate::sys::fake::FakeClock;
+    use crate::terminal::Terminal;
+
+    fn sys() -> Sys {
+        Sys {
+            args: Vec::new(),
+            env: crate::sys::Env::default(),
+            clock: Box::new(FakeClock::default()),
+            http: Box::new(crate::http::fake::FakeHttp::default()),
+            terminal: Terminal::to(std::io::sink()),
+        }
+    }
+
+    fn identity(fields: &[(&str, &str)]) -> Identity {
+        let mut identity = Identity::new("token");
+        for (name, text) in fields {
+            identity.field(name, text);
+        }
+        identity
+    }
+
+    fn cache(directory: &Path) -> Cache {
+        let mut cache = Cache::open(Storage::File, Some(directory.to_owned()));
+        cache.create(&sys());
+        cache
+    }
+
+    fn kept(text: &str) -> Kept {
+        let token = Token { access_token: Secret::new(text), expires_on: 9, refresh_on: None };
+        Kept { token: Some(token), ..Kept::default() }
+    }
+
+    fn read(cache: &Cache, fields: &[(&str, &str)]) -> Option<String> {
+        Some(cache.slot(&identity(fields))?.read().token?.access_token.expose().to_owned())
+    }
+
+    #[test]
+    fn what_is_kept_is_found_by_the_same_identity_only() {
+        let directory = tempfile::tempdir().unwrap();
+        let one = [("secret", "a"), ("tenant", "b")];
+        cache(directory.path()).slot(&identity(&one)).unwrap().write(&sys(), &kept("at"));
+        let again = cache(directory.path());
+        assert_eq!(read(&again, &one).as_deref(), Some("at"));
+        for other in
+            [[("secret", "ab"), ("tenant", "")], [("secret", "x"), ("tenant", "b")], [("tenant", "b"), ("secret", "a")]]
+        {
+            assert_eq!(read(&again, &other), None);
+        }
+    }
+
+    #[test]
+    fn files_are_sealed_private_and_named_by_nothing_that_can_be_guessed() {
+        let directory = tempfile::tempdir().unwrap();
+        cache(directory.path()).slot(&identity(&[("secret", "canary")])).unwrap().write(&sys(), &kept("canary"));
+        let own = own_directory(directory.path());
+        for entry in std::fs::read_dir(&own).unwrap() {
+            let path = entry.unwrap().path();
+            let bytes = std::fs::read(&path).unwrap();
+            assert!(!bytes.windows(6).any(|window| window == b"canary"), "{path:?}");
+            #[cfg(unix)]
+            assert_eq!(std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions()) & 0o777, 0o600);
+        }
+        let other = tempfile::tempdir().unwrap();
+        cache(other.path()).slot(&identity(&[("secret", "canary")])).unwrap().write(&sys(), &kept("canary"));
+        let names = |path: &Path| {
+            let mut names: Vec<_> =
+                std::fs::read_dir(own_directory(path)).unwrap().map(|e| e.unwrap().file_name()).collect();
+            names.sort();
+            names
+        };
+        assert_ne!(names(directory.path()), names(other.path()), "names depend on the key");
+    }
+
+    #[test]
+    fn anything_unreadable_is_a_miss_and_heals() {
+        let directory = tempfile::tempdir().unwrap();
+        let fields = [("tenant", "t")];
+        cache(directory.path()).slot(&identity(&fields)).unwrap().write(&sys(), &kept("at"));
+        let own = own_directory(directory.path());
+        let file = std::fs::read_dir(&own)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .find(|path| path.extension().is_some_and(|extension| extension == "token"))
+            .unwrap();
+        let good = std::fs::read(&file).unwrap();
+        let mut flipped = good.clone();
+        *flipped.last_mut().unwrap() ^= 1;
+        for bad in [&b""[..], &good[..good.len() / 2], &flipped, &vec![7; 100_000]] {
+            let copy = tempfile::NamedTempFile::new().unwrap();
+            crate::files::replace(copy.path(), bad).unwrap();
+            std::fs::copy(copy.path(), &file).unwrap();
+            let cache = cache(directory.path());
+            assert_eq!(read(&cache, &fields), None);
+            cache.slot(&identity(&fields)).unwrap().write(&sys(), &kept("new"));
+            assert_eq!(read(&cache, &fields).as_deref(), Some("new"));
+        }
+        crate::files::replace(&own.join("key"), b"short").unwrap();
+        let healed = cache(directory.path());
+        assert_eq!(read(&healed, &fields), None);
+        healed.slot(&identity(&fields)).unwrap().write(&sys(), &kept("newer"));
+        assert_eq!(read(&cache(directory.path()), &fields).as_deref(), Some("newer"));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn symlinks_and_loose_modes_are_refused() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(elsewhere.path(), own_directory(directory.path())).unwrap();
+        let mut refused = Cache::open(Storage::File, Some(directory.path().to_owned()));
+        refused.create(&sys());
+        assert!(refused.slot(&identity(&[])).is_none());
+        assert_eq!(std::fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+
+        let directory = tempfile::tempdir().unwrap();
+        cache(directory.path()).slot(&identity(&[])).unwrap().write(&sys(), &kept("at"));
+        let key = own_directory(directory.path()).join("key");
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+        assert_eq!(read(&cache(directory.path()), &[]), None, "a key that others could read is given up");
+        assert_eq!(key.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_lock_excludes_and_ends_with_its_holder() {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = cache(directory.path());
+        let slot = cache.slot(&identity(&[])).unwrap();
+        let held = slot.try_lock();
+        assert!(matches!(held, Lock::Held(_)));
+        assert!(matches!(slot.try_lock(), Lock::Busy));
+        drop(held);
+        assert!(matches!(slot.try_lock(), Lock::Held(_)));
+    }
+}

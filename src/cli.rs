@@ -1,0 +1,208 @@
+//! Commands: found by the reader, built for clap from the options table where people need help.
+
+use clap::builder::{PossibleValuesParser, StyledStr, ValueParser};
+use clap::error::{ContextKind, ContextValue};
+use clap::{Arg, ArgAction, ValueHint};
+
+use crate::commands::{COMMANDS, Command, version};
+use crate::error::Error;
+use crate::login;
+use crate::options::{Commands, DISABLE_ENVIRONMENT_OVERRIDE, Decl, Given, LOGIN, TABLE, Takes, VERBOSITY, args};
+use crate::secret::Secret;
+use crate::situation;
+use crate::sys::Sys;
+
+/// Runs the command that the arguments name; gives what stdout shall say.
+///
+/// # Errors
+/// Whatever the command fails with, and a command line that can't be understood.
+pub fn run(sys: &Sys) -> Result<Secret, Error> {
+    let (name, rest) = split_off_command(sys.args.get(1..).unwrap_or_default());
+    let Some(name) = name else { return without_command(sys, &rest) };
+    if name == "help" {
+        let (topic, _) = split_off_command(&rest);
+        return help(sys, topic.and_then(|topic| Command::find(&topic)));
+    }
+    let command = Command::find(&name).ok_or_else(|| unknown_command(sys, &name))?;
+    let given = args::read(&rest, command.set).map_err(|error| suggest(error, sys, command))?;
+    if given.help {
+        return help(sys, Some(command));
+    }
+    set_verbosity(sys, &given);
+    notice_old_names(sys, &given, command);
+    (command.run)(sys, &given)
+}
+
+/// The first argument that is neither a flag nor the value of a global one, and all the others.
+fn split_off_command(args: &[String]) -> (Option<String>, Vec<String>) {
+    let takes_next = |arg: &str| arg == "-v" || arg == "--v";
+    let mut at = 0;
+    while let Some(arg) = args.get(at) {
+        if arg == "--" || !arg.starts_with('-') || arg == "-" {
+            break;
+        }
+        at += if takes_next(arg) { 2 } else { 1 };
+    }
+    let name = args.get(at).filter(|arg| *arg != "--").cloned();
+    let skip = name.as_ref().map(|_| at);
+    let rest = args.iter().enumerate().filter(|(index, _)| Some(*index) != skip).map(|(_, arg)| arg.clone()).collect();
+    (name, rest)
+}
+
+fn without_command(sys: &Sys, rest: &[String]) -> Result<Secret, Error> {
+    if rest.iter().any(|arg| arg == "--version") {
+        return Ok(version());
+    }
+    args::read(rest, Commands::COMPLETION)?;
+    help(sys, None)
+}
+
+fn set_verbosity(sys: &Sys, given: &Given) {
+    let level = given.last(&VERBOSITY.decl).and_then(|typed| (VERBOSITY.parse)(typed.text.expose()).ok());
+    sys.terminal.set_verbosity(level.unwrap_or_default());
+}
+
+/// pflag's words for a flag under its old name; on the deprecated command the old name is at home.
+fn notice_old_names(sys: &Sys, given: &Given, command: &Command) {
+    let old = |flag: &str, decl: &Decl| decl.old_names.iter().any(|name| flag == format!("--{name}"));
+    for typed in given.flags().iter().filter(|typed| !command.hidden && old(&typed.flag, typed.decl)) {
+        sys.terminal.say(format!("Flag {} has been deprecated, use {} instead", typed.flag, typed.decl.flag()));
+    }
+}
+
+/// The name that we were called by, for messages, help and the entries that convert writes.
+pub fn called_as(sys: &Sys) -> &'static str {
+    let path = std::path::Path::new(sys.args.first().map_or("", String::as_str));
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let name = name.strip_suffix(".exe").unwrap_or(name);
+    ["kubelogin", "kubectl-entra"].into_iter().find(|known| *known == name).unwrap_or("kubentra")
+}
+
+fn unknown_command(sys: &Sys, name: &str) -> Error {
+    let program = called_as(sys);
+    let close =
+        clap_error(sys, &[name.to_owned()]).and_then(|error| suggestion(&error, ContextKind::SuggestedSubcommand));
+    let remedy = match close {
+        Some(close) => format!("did you mean `{close}`?"),
+        None => format!("run '{program} --help' for usage"),
+    };
+    Error::new(&situation::USAGE, format!("unknown command \"{name}\" for \"{program}\"")).remedy(remedy)
+}
+
+/// Adds the flag that was probably meant.
+fn suggest(error: Error, sys: &Sys, command: &Command) -> Error {
+    let typed = sys.args.get(1..).unwrap_or_default();
+    let close = clap_error(sys, typed).and_then(|error| suggestion(&error, ContextKind::SuggestedArg));
+    let help = format!("see {} {} --help", called_as(sys), command.name);
+    error.remedy(close.map_or_else(|| help.clone(), |close| format!("did you mean {close}? {help}")))
+}
+
+fn clap_error(sys: &Sys, typed: &[String]) -> Option<clap::Error> {
+    let program = std::iter::once(called_as(sys).to_owned());
+    clap_command(sys, Purpose::Reading).try_get_matches_from(program.chain(typed.iter().cloned())).err()
+}
+
+fn suggestion(error: &clap::Error, kind: ContextKind) -> Option<String> {
+    match error.get(kind)? {
+        ContextValue::String(text) => Some(text.clone()),
+        ContextValue::Strings(texts) => texts.first().cloned(),
+        _ => None,
+    }
+}
+
+fn help(sys: &Sys, command: Option<&Command>) -> Result<Secret, Error> {
+    let mut root = clap_command(sys, Purpose::Reading);
+    root.build();
+    let shown = match command {
+        Some(command) => root.find_subcommand_mut(command.name),
+        None => Some(&mut root),
+    };
+    let text = shown.map(|command| command.render_long_help().to_string()).unwrap_or_default();
+    Ok(Secret::new(text))
+}
+
+/// What clap's commands are built for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Help and suggestions; every text is accepted, as by the reader.
+    Reading,
+    /// Shell completions, which also list the values that make sense.
+    Completing,
+}
+
+/// All commands with all their options, from the tables.
+pub fn clap_command(sys: &Sys, purpose: Purpose) -> clap::Command {
+    let root = clap::Command::new(called_as(sys))
+        .about("Sign kubectl in to AKS and Arc clusters with Entra ID")
+        .arg_required_else_help(true)
+        .disable_version_flag(true)
+        .arg(Arg::new("version").long("version").action(ArgAction::SetTrue).help("Print the version"));
+    COMMANDS.iter().fold(root, |root, command| root.subcommand(clap_subcommand(command, purpose)))
+}
+
+fn clap_subcommand(command: &Command, purpose: Purpose) -> clap::Command {
+    let positional = command.positional.unwrap_or("IGNORED");
+    let rest = Arg::new("rest").value_name(positional).num_args(0..).hide(command.positional.is_none());
+    let base = clap::Command::new(command.name)
+        .about(command.about)
+        .hide(command.hidden)
+        .args_override_self(true)
+        .arg(rest.value_parser(positional_values(command, purpose)));
+    let options = TABLE.iter().filter(|decl| decl.commands.meets(command.set));
+    options.fold(base, |base, decl| base.arg(clap_arg(decl, purpose)))
+}
+
+/// The values of a positional that has a fixed list, for completions.
+fn positional_values(command: &Command, purpose: Purpose) -> ValueParser {
+    if purpose == Purpose::Completing && !command.values.is_empty() {
+        return PossibleValuesParser::new(command.values).into();
+    }
+    ValueParser::string()
+}
+
+fn clap_arg(decl: &'static Decl, purpose: Purpose) -> Arg {
+    let arg = Arg::new(decl.name).long(decl.name).help(help_of(decl)).aliases(decl.old_names).action(ArgAction::Set);
+    let arg = decl.short.into_iter().fold(arg, Arg::short);
+    match decl.takes {
+        Takes::Nothing => {
+            arg.num_args(0..=1).require_equals(true).default_missing_value("true").hide_possible_values(true)
+        }
+        Takes::Duration => arg.value_name("DURATION").allow_hyphen_values(true),
+        Takes::Number => arg.value_name("LEVEL").allow_hyphen_values(true),
+        Takes::Text(name) => {
+            values_of(arg.value_name(name).value_hint(hint(name)).allow_hyphen_values(true), decl, purpose)
+        }
+    }
+}
+
+fn values_of(arg: Arg, decl: &'static Decl, purpose: Purpose) -> Arg {
+    if purpose == Purpose::Completing && std::ptr::eq(decl, &raw const LOGIN.decl) {
+        return arg.value_parser(PossibleValuesParser::new(login::METHODS.iter().map(|method| method.name)));
+    }
+    arg
+}
+
+fn hint(placeholder: &str) -> ValueHint {
+    match placeholder {
+        "FILE" => ValueHint::FilePath,
+        "DIR" => ValueHint::DirPath,
+        _ => ValueHint::Other,
+    }
+}
+
+/// The row's line with its default and its variables.
+fn help_of(decl: &Decl) -> StyledStr {
+    let default = decl.default.filter(|_| decl.takes != Takes::Nothing);
+    let default = default.map(|text| format!(" [default: {text}]")).unwrap_or_default();
+    let methods =
+        if std::ptr::eq(decl, &raw const LOGIN.decl) { format!(": {}", login::names()) } else { String::new() };
+    let mut names: Vec<_> = decl.vars.iter().map(|var| var.name).collect();
+    names.dedup();
+    let vars = if names.is_empty() { String::new() } else { format!(" [env: {}]", names.join(", ")) };
+    StyledStr::from(format!("{}{methods}{default}{vars}", decl.help))
+}
+
+/// The line that tells how to have flags win; shown by `get-token -v 1`.
+pub fn override_hint() -> String {
+    format!("variables win over flags; {} turns that around", DISABLE_ENVIRONMENT_OVERRIDE.decl.flag())
+}

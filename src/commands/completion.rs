@@ -1,0 +1,26 @@
+//! `completion`: scripts for shells.
+
+use clap_complete::Shell;
+
+use crate::cli::{Purpose, called_as, clap_command};
+use crate::error::Error;
+use crate::options::Given;
+use crate::secret::Secret;
+use crate::situation;
+use crate::sys::Sys;
+
+/// The shells that Azure/kubelogin knows.
+pub(super) const SHELLS: &[&str] = &["bash", "zsh", "fish", "powershell"];
+
+/// The script for the shell that the first argument names.
+pub(super) fn run(sys: &Sys, given: &Given) -> Result<Secret, Error> {
+    let name = given.positionals.first().map_or("", String::as_str);
+    let shell = SHELLS.contains(&name).then(|| name.parse::<Shell>().ok()).flatten();
+    let shell = shell.ok_or_else(|| {
+        Error::new(&situation::USAGE, format!("there is no completion for the shell \"{name}\""))
+            .remedy(format!("use one of {}", SHELLS.join(", ")))
+    })?;
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut clap_command(sys, Purpose::Completing), called_as(sys), &mut script);
+    Ok(Secret::new(String::from_utf8_lossy(&script)))
+}

@@ -1,0 +1,219 @@
+//! `convert-kubeconfig`: exec entries out of what AKS hands out.
+
+use std::path::{Path, PathBuf};
+
+use similar::TextDiff;
+
+use crate::cli;
+use crate::error::Error;
+use crate::kubeconfig::document::Edit;
+use crate::kubeconfig::lock::FileLock;
+use crate::kubeconfig::plan::{self, Line, Verdict, Wish};
+use crate::kubeconfig::{self, Loaded};
+use crate::login::Method;
+use crate::options::{CLIENT_SECRET, CONTEXT, DRY_RUN, Given, KUBECONFIG, Values};
+use crate::secret::Secret;
+use crate::situation;
+use crate::sys::Sys;
+
+/// Converts, or shows what it would do; says for each user what it did.
+pub(super) fn run(sys: &Sys, given: &Given) -> Result<Secret, Error> {
+    let values = Values::resolve(given, &sys.env);
+    let context = values.get(&CONTEXT)?;
+    let wish = Wish {
+        method: Method::find(&values)?,
+        typed: given,
+        context: context.as_deref(),
+        command: if cli::called_as(sys) == "kubelogin" { "kubelogin" } else { "kubentra" },
+    };
+    crate::login::check(&Values::resolve(given, &crate::sys::Env::default()))?;
+    let path = values.get(&KUBECONFIG)?.map(|path| path.0);
+    let conversion = Conversion { sys, wish: &wish, dry_run: values.is_on(&DRY_RUN) };
+    conversion.run(path.as_deref())
+}
+
+struct Conversion<'a> {
+    sys: &'a Sys,
+    wish: &'a Wish<'a>,
+    dry_run: bool,
+}
+
+/// Another program may write between our reading and our lock; then we plan anew.
+const ATTEMPTS: u32 = 3;
+
+impl Conversion<'_> {
+    fn run(&self, given: Option<&Path>) -> Result<Secret, Error> {
+        for _ in 0..ATTEMPTS {
+            let files = kubeconfig::load(given, &self.sys.env)?;
+            let lines = plan::plan(&files, self.wish)?;
+            refuse_halves(self.sys, &files, &lines)?;
+            let changes = changes(&files, &lines)?;
+            if self.dry_run {
+                self.report(&files, &lines);
+                return Ok(self.diff(&changes));
+            }
+            if self.write(&changes)? {
+                self.report(&files, &lines);
+                return Ok(Secret::new(""));
+            }
+        }
+        Err(Error::new(&situation::KUBECONFIG, "the kubeconfig keeps changing while it is converted")
+            .remedy("run the command again when nothing else writes it; nothing was changed"))
+    }
+
+    /// Writes every change; `false` if a file is no longer what the plan was made for.
+    fn write(&self, changes: &[Change]) -> Result<bool, Error> {
+        let locks =
+            changes.iter().map(|change| FileLock::hold(self.sys, &change.file.path)).collect::<Result<Vec<_>, _>>()?;
+        for change in changes {
+            let now = std::fs::read(&change.file.path).map_err(|error| cannot_write(&change.file.path, &error))?;
+            if now != change.file.document.text().as_bytes() {
+                return Ok(false);
+            }
+        }
+        for change in changes {
+            let target = resolve(&change.file.path)?;
+            crate::files::replace(&target, change.text.as_bytes()).map_err(|error| cannot_write(&target, &error))?;
+        }
+        drop(locks);
+        Ok(true)
+    }
+
+    fn report(&self, files: &[Loaded], lines: &[Line]) {
+        let would = if self.dry_run { "would convert" } else { "converted" };
+        for line in lines {
+            let name = &line.name;
+            let file = files[line.file].path.display();
+            match &line.verdict {
+                Verdict::Convert(_) => {
+                    self.say(format!("{would} {name} to {} ({file})", self.wish.method.name));
+                    self.note_secrets(files, line);
+                }
+                Verdict::AlreadyRight => self.say(format!("already right: {name} ({file})")),
+                Verdict::Skipped(why) => self.say(format!("skipped {name}: {why} ({file})")),
+                Verdict::Impossible(_) => {}
+            }
+        }
+        let ours = lines.iter().any(|line| matches!(line.verdict, Verdict::Convert(_) | Verdict::AlreadyRight));
+        if !ours {
+            self.say("nothing to convert".into());
+        }
+    }
+
+    fn note_secrets(&self, files: &[Loaded], line: &Line) {
+        let user = &files[line.file].document.users()[line.user];
+        let writes =
+            self.wish.method.written().any(|argument| std::ptr::eq(argument.decl, &raw const CLIENT_SECRET.decl));
+        if writes && self.wish.typed.last(&CLIENT_SECRET.decl).is_some() {
+            self.say(format!(
+                "warning: the client secret of {} stands in the kubeconfig now; \
+                 --client-secret-file or AZURE_CLIENT_SECRET keep it out",
+                line.name
+            ));
+        }
+        if plan::drops_secret(user, self.wish) {
+            self.say(format!(
+                "note: the client secret was not taken over for {}; \
+                 give --client-secret-file, or set AZURE_CLIENT_SECRET where kubectl runs",
+                line.name
+            ));
+        }
+    }
+
+    /// One unified diff a file, with every secret masked.
+    fn diff(&self, changes: &[Change]) -> Secret {
+        let mut text = String::new();
+        for change in changes {
+            let old = change.file.document.text();
+            let name = change.file.path.display().to_string();
+            let diff = TextDiff::from_lines(old, &change.text).unified_diff().header(&name, &name).to_string();
+            text.push_str(&mask(&diff, &self.secrets(change)));
+        }
+        Secret::new(text)
+    }
+
+    fn secrets<'c>(&'c self, change: &'c Change) -> Vec<&'c str> {
+        let typed = self.wish.typed.flags().iter().filter(|typed| typed.decl.secret);
+        let mut secrets = change.file.document.secrets();
+        secrets.extend(typed.map(|typed| typed.text.expose()).filter(|text| !text.is_empty()));
+        secrets
+    }
+
+    fn say(&self, line: String) {
+        self.sys.terminal.say(crate::error::one_line(&line));
+    }
+}
+
+/// A file and its new text.
+struct Change<'a> {
+    file: &'a Loaded,
+    text: String,
+}
+
+/// The new text of every file that changes.
+fn changes<'a>(files: &'a [Loaded], lines: &[Line]) -> Result<Vec<Change<'a>>, Error> {
+    let mut changes = Vec::new();
+    for (index, file) in files.iter().enumerate() {
+        let edits: Vec<(usize, Edit)> = lines
+            .iter()
+            .filter(|line| line.file == index)
+            .filter_map(|line| match &line.verdict {
+                Verdict::Convert(edit) => Some((line.user, edit.clone())),
+                _ => None,
+            })
+            .collect();
+        if !edits.is_empty() {
+            let text = file.document.edit(&edits).map_err(|error| cannot_edit(&file.path, &error.to_string()))?;
+            changes.push(Change { file, text });
+        }
+    }
+    Ok(changes)
+}
+
+/// One of our entries that can't be converted: nothing is written, and every reason is told (D7).
+fn refuse_halves(sys: &Sys, files: &[Loaded], lines: &[Line]) -> Result<(), Error> {
+    let mut reasons = lines.iter().filter_map(|line| match &line.verdict {
+        Verdict::Impossible(error) => Some((line, error)),
+        _ => None,
+    });
+    let Some((first, reason)) = reasons.next() else { return Ok(()) };
+    for (line, reason) in std::iter::once((first, reason)).chain(reasons) {
+        let file = files[line.file].path.display();
+        sys.terminal.say(crate::error::one_line(&format!("cannot convert {} ({file}): {reason}", line.name)));
+    }
+    Err(Error::new(reason.situation(), reason.to_string()).remedy("nothing was written"))
+}
+
+fn cannot_edit(path: &Path, why: &str) -> Error {
+    Error::new(&situation::KUBECONFIG, format!("the kubeconfig cannot be edited: {why}"))
+        .from_source(path.display())
+        .remedy("rewrite that part by hand; nothing was changed")
+}
+
+fn cannot_write(path: &Path, error: &std::io::Error) -> Error {
+    Error::new(&situation::FILE, format!("the kubeconfig cannot be written: {error}"))
+        .from_source(path.display())
+        .remedy("check the owner and mode of the file and its directory; the file is as it was")
+}
+
+/// The file behind a symlink: the link stays a link.
+fn resolve(path: &Path) -> Result<PathBuf, Error> {
+    std::fs::canonicalize(path).map_err(|error| cannot_write(path, &error))
+}
+
+/// Longer secrets first: one may be a part of another.
+fn mask(diff: &str, secrets: &[&str]) -> String {
+    let mut longest_first = secrets.to_vec();
+    longest_first.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    longest_first.iter().fold(diff.to_owned(), |diff, secret| diff.replace(*secret, "***"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::mask;
+
+    #[test]
+    fn a_secret_within_another_leaves_no_trace() {
+        assert_eq!(mask("a: canary-long b: canary", &["canary", "canary-long"]), "a: *** b: ***");
+    }
+}

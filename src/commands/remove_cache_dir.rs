@@ -1,0 +1,45 @@
+//! `remove-cache-dir` and its old name `remove-tokens`: forget everything that is cached.
+
+use crate::cache::{self, Removed};
+use crate::error::Error;
+use crate::login;
+use crate::options::{CACHE_DIR, Given, Values};
+use crate::secret::Secret;
+use crate::sys::Sys;
+
+/// Removes our files and says what went.
+pub(super) fn run(sys: &Sys, given: &Given) -> Result<Secret, Error> {
+    // Azure/kubelogin does nothing for an empty directory name.
+    if given.last(&CACHE_DIR.decl).is_some_and(|typed| typed.text.is_empty()) {
+        return Ok(Secret::new(""));
+    }
+    let values = Values::resolve(given, &sys.env);
+    let Some(directory) = login::cache_dir(&values, &sys.env)? else {
+        sys.terminal.say("nothing to remove: there is no home directory");
+        return Ok(Secret::new(""));
+    };
+    let removed = cache::remove(&directory)?;
+    sys.terminal.say(summary(&removed, &cache::own_directory(&directory).display().to_string()));
+    for path in &removed.leftovers {
+        sys.terminal.say(format!("left alone: {}, which is Azure/kubelogin's", path.display()));
+    }
+    Ok(Secret::new(""))
+}
+
+/// The same under the name that Azure/kubelogin has deprecated, with its words.
+pub(super) fn run_deprecated(sys: &Sys, given: &Given) -> Result<Secret, Error> {
+    sys.terminal
+        .say("Command \"remove-tokens\" is deprecated, remove-tokens is deprecated, use remove-cache-dir instead");
+    run(sys, given)
+}
+
+fn summary(removed: &Removed, directory: &str) -> String {
+    if *removed == (Removed { leftovers: removed.leftovers.clone(), ..Removed::default() }) {
+        return format!("nothing to remove in {directory}");
+    }
+    let held = match removed.held {
+        0 => String::new(),
+        held => format!("; {held} sign-in(s) still under way will be kept"),
+    };
+    format!("removed {} token(s) and {} sign-in(s) from {directory}{held}", removed.tokens, removed.grants)
+}

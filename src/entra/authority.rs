@@ -1,0 +1,354 @@
+//! Clouds, authority hosts, endpoints, and the rule that says which of them may see a secret.
+
+use std::path::Path;
+
+use serde::Deserialize;
+use url::Url;
+
+use crate::cache::Identity;
+use crate::error::Error;
+use crate::http::host;
+use crate::login::Choices;
+use crate::options::types::{AuthorityHost, TenantId};
+use crate::options::{AUTHORITY_HOST, ENVIRONMENT, Source, TENANT_ID};
+use crate::situation;
+use crate::sys::Env;
+
+use super::Audience;
+
+/// A cloud by the names of `--environment`, which are compared without case.
+struct Cloud {
+    names: &'static [&'static str],
+    authority: &'static str,
+}
+
+const CLOUDS: [Cloud; 3] = [
+    Cloud {
+        names: &["AzurePublicCloud", "AzureCloud", "AzurePublic"],
+        authority: "https://login.microsoftonline.com/",
+    },
+    Cloud { names: &["AzureUSGovernmentCloud", "AzureUSGovernment"], authority: "https://login.microsoftonline.us/" },
+    Cloud { names: &["AzureChinaCloud"], authority: "https://login.chinacloudapi.cn/" },
+];
+
+/// Its authority stands in the file that `AZURE_ENVIRONMENT_FILEPATH` names.
+const AZURE_STACK: &str = "AzureStackCloud";
+
+/// Every host of Entra, grouped by cloud: the names in one group share their accounts and tokens,
+/// the first one stands for all of them in the cache.
+const KNOWN_HOSTS: [&[&str]; 6] = [
+    &["login.microsoftonline.com", "login.windows.net", "login.microsoft.com", "sts.windows.net"],
+    &["login.microsoftonline.us", "login.usgovcloudapi.net"],
+    &["login.chinacloudapi.cn", "login.partner.microsoftonline.cn"],
+    &["login.sovcloud-identity.fr"],
+    &["login.sovcloud-identity.de"],
+    &["login.sovcloud-identity.sg"],
+];
+
+/// The variable that names further authorities: hosts, with or without port, separated by commas.
+pub const TRUSTED_AUTHORITIES: &str = "KUBENTRA_TRUSTED_AUTHORITIES";
+
+/// A tenant of an authority.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Authority {
+    base: Url,
+    tenant: TenantId,
+    trust: Trust,
+}
+
+/// Who says that a secret may go to an authority.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Trust {
+    /// It is one of Entra's.
+    Known,
+    /// The user named it.
+    Named,
+    /// Only the exec entry, that is, whoever wrote the kubeconfig.
+    EntryOnly(Source),
+}
+
+impl Authority {
+    /// The authority that `choices` ask for: `--authority-host` before `--environment`.
+    ///
+    /// # Errors
+    /// A missing tenant, an unknown cloud, an Azure Stack file that can't be read.
+    pub fn resolve(choices: &Choices) -> Result<Self, Error> {
+        let tenant = choices.values.require(&TENANT_ID, "tenant ID cannot be empty")?;
+        let environment = choices.values.require(&ENVIRONMENT, "environment cannot be empty")?;
+        let cloud = Environment::find(&environment, choices)?;
+        if let Some(host) = choices.values.get(&AUTHORITY_HOST)? {
+            let trust = trust(&host, choices);
+            return Ok(Self { base: host.url().clone(), tenant, trust });
+        }
+        let (base, trust) = match cloud {
+            Environment::Cloud(cloud) => (static_url(cloud.authority)?, Trust::Known),
+            Environment::AzureStack => (azure_stack(choices.env)?, Trust::Named),
+        };
+        Ok(Self { base, tenant, trust })
+    }
+
+    /// Refuses an authority that only the exec entry names, before anything is sent to it.
+    /// A secret that stands in that same entry may go where the entry says (`own_secret`).
+    ///
+    /// # Errors
+    /// The refusal, with the line that would allow it.
+    pub fn admit(&self, own_secret: bool) -> Result<(), Error> {
+        let Trust::EntryOnly(source) = &self.trust else { return Ok(()) };
+        if own_secret {
+            return Ok(());
+        }
+        let host = host(&self.base);
+        Err(Error::new(&situation::UNTRUSTED_AUTHORITY, format!("{host} is not a known Entra authority"))
+            .from_source(format!("{source} in the exec entry"))
+            .remedy(format!("if it is yours, allow it with {TRUSTED_AUTHORITIES}={host}")))
+    }
+
+    /// The endpoint `name` (`token`, `devicecode`) in the protocol version of `audience`.
+    pub fn endpoint(&self, name: &str, audience: &Audience) -> Url {
+        let mut url = self.base.clone();
+        let version = match audience {
+            Audience::Scope(_) if !self.is_adfs() => "v2.0/",
+            _ => "",
+        };
+        url.set_path(&format!("{}oauth2/{version}{name}", self.tenant_path()));
+        if matches!(audience, Audience::Resource(_)) && !self.is_adfs() {
+            url.set_query(Some("api-version=1.0"));
+        }
+        url
+    }
+
+    /// The tenant.
+    pub fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+
+    /// The host that stands for this cloud in the cache, whichever alias was used.
+    pub fn environment(&self) -> String {
+        let host = host(&self.base);
+        let group = KNOWN_HOSTS.iter().find(|group| group.contains(&host.as_str()));
+        group.map_or(host, |group| group[0].to_owned())
+    }
+
+    /// Writes what tells this authority from another into `identity`.
+    pub fn identify(&self, identity: &mut Identity) {
+        identity.field("environment", &self.environment());
+        identity.field("path", &self.tenant_path().to_ascii_lowercase());
+    }
+
+    /// AD FS has one tenant, literally `adfs`, and no versions in its paths.
+    fn is_adfs(&self) -> bool {
+        self.tenant_path().to_ascii_lowercase().ends_with("/adfs/")
+    }
+
+    /// `/TENANT/`; an authority that ends in `/adfs/` holds the tenant already.
+    fn tenant_path(&self) -> String {
+        let path = self.base.path();
+        let tenant = self.tenant.as_str();
+        if path.to_ascii_lowercase().ends_with("/adfs/") && tenant.eq_ignore_ascii_case("adfs") {
+            return path.to_owned();
+        }
+        format!("{path}{tenant}/")
+    }
+}
+
+enum Environment {
+    Cloud(&'static Cloud),
+    AzureStack,
+}
+
+impl Environment {
+    fn find(name: &str, choices: &Choices) -> Result<Self, Error> {
+        if name.eq_ignore_ascii_case(AZURE_STACK) {
+            return Ok(Self::AzureStack);
+        }
+        let named = |cloud: &&Cloud| cloud.names.iter().any(|known| known.eq_ignore_ascii_case(name));
+        CLOUDS.iter().find(named).map(Self::Cloud).ok_or_else(|| unknown_environment(name, choices))
+    }
+}
+
+/// A typo must not end at the public cloud with another cloud's tenant and secret.
+fn unknown_environment(name: &str, choices: &Choices) -> Error {
+    let known = CLOUDS.iter().map(|cloud| cloud.names[0]).chain([AZURE_STACK]).collect::<Vec<_>>().join(", ");
+    let source = choices.values.source(&ENVIRONMENT).cloned().unwrap_or(Source::Default);
+    let what = if name.eq_ignore_ascii_case("AzureGermanCloud") {
+        "AzureGermanCloud was shut down in 2021".to_owned()
+    } else {
+        format!("the environment \"{name}\" is not known")
+    };
+    Error::new(&situation::OPTION_INVALID, what).from_source(source).remedy(format!("use one of {known}"))
+}
+
+fn trust(authority: &AuthorityHost, choices: &Choices) -> Trust {
+    let name = authority.url().host_str().unwrap_or_default();
+    let known = KNOWN_HOSTS.iter().any(|group| group.contains(&name)) && authority.url().port().is_none();
+    if known {
+        return Trust::Known;
+    }
+    let source = choices.values.source(&AUTHORITY_HOST).cloned().unwrap_or(Source::Default);
+    let typed_by_hand = !choices.exec.called_by_client;
+    if typed_by_hand || matches!(source, Source::Variable(_)) || named_in(choices.env, authority.url()) {
+        return Trust::Named;
+    }
+    Trust::EntryOnly(source)
+}
+
+/// Whether the user's environment names the host of `authority`.
+fn named_in(env: &Env, authority: &Url) -> bool {
+    let with_port =
+        format!("{}:{}", authority.host_str().unwrap_or_default(), authority.port_or_known_default().unwrap_or(443));
+    let is_it = |entry: &str| {
+        entry.eq_ignore_ascii_case(&with_port) || authority.host_str().is_some_and(|h| entry.eq_ignore_ascii_case(h))
+    };
+    let listed = env.get(TRUSTED_AUTHORITIES).is_some_and(|list| list.split(',').any(|entry| is_it(entry.trim())));
+    let same =
+        |text: &str| Url::parse(text).is_ok_and(|url| url.host() == authority.host() && url.port() == authority.port());
+    listed || env.get("AZURE_AUTHORITY_HOST").is_some_and(same)
+}
+
+/// The one field that matters here of go-autorest's environment file.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StackFile {
+    active_directory_endpoint: String,
+}
+
+fn azure_stack(env: &Env) -> Result<Url, Error> {
+    const VARIABLE: &str = "AZURE_ENVIRONMENT_FILEPATH";
+    let Some(path) = env.get(VARIABLE) else {
+        return Err(Error::new(
+            &situation::OPTION_MISSING,
+            format!("{AZURE_STACK} needs the file that describes the cloud"),
+        )
+        .remedy(format!("set {VARIABLE} to it, or give --authority-host")));
+    };
+    let wrong = |why: String| {
+        Error::new(&situation::FILE, format!("the Azure Stack file cannot be used: {why}"))
+            .from_source(format!("{path}, named by {VARIABLE}"))
+            .remedy("write its activeDirectoryEndpoint as an https URL")
+    };
+    let text = crate::files::read_text(Path::new(path), 1024 * 1024).map_err(|error| wrong(error.to_string()))?;
+    let file: StackFile =
+        serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| wrong(error.to_string()))?;
+    let mut endpoint = file.active_directory_endpoint;
+    if !endpoint.ends_with('/') {
+        endpoint.push('/');
+    }
+    AuthorityHost::parse(&endpoint).map(|host| host.url().clone()).map_err(wrong)
+}
+
+fn static_url(text: &str) -> Result<Url, Error> {
+    Url::parse(text).map_err(|error| Error::new(&situation::OPTION_INVALID, error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exec_credential::ExecInfo;
+    use crate::options::args::read;
+    use crate::options::{Commands, Values};
+
+    /// Resolves a command line; `env` decides whether kubectl is the caller.
+    fn authority<const N: usize>(line: &str, env: [(&str, &str); N]) -> Result<Authority, String> {
+        let env = Env::from(env);
+        let args: Vec<_> = line.split_whitespace().map(String::from).collect();
+        let values = Values::resolve(&read(&args, Commands::GET_TOKEN).unwrap(), &env);
+        let exec = ExecInfo::from_env(&env).unwrap();
+        Authority::resolve(&Choices { values: &values, env: &env, exec: &exec }).map_err(|error| error.to_string())
+    }
+
+    fn endpoint(line: &str, audience: &Audience) -> String {
+        authority(line, []).unwrap().endpoint("token", audience).to_string()
+    }
+
+    const EXEC: (&str, &str) = ("KUBERNETES_EXEC_INFO", "{}");
+
+    #[test]
+    fn clouds_and_their_endpoints() {
+        let v2 = Audience::Scope(String::new());
+        let v1 = Audience::Resource(String::new());
+        for (name, host) in [
+            ("AzurePublicCloud", "login.microsoftonline.com"),
+            ("azurecloud", "login.microsoftonline.com"),
+            ("AZUREUSGOVERNMENT", "login.microsoftonline.us"),
+            ("AzureChinaCloud", "login.chinacloudapi.cn"),
+        ] {
+            assert_eq!(endpoint(&format!("-t T -e {name}"), &v2), format!("https://{host}/T/oauth2/v2.0/token"));
+            assert_eq!(
+                endpoint(&format!("-t T -e {name}"), &v1),
+                format!("https://{host}/T/oauth2/token?api-version=1.0")
+            );
+        }
+    }
+
+    #[test]
+    fn an_unknown_cloud_is_an_error() {
+        let error = authority("-t T -e AzurePublicClod", []).unwrap_err();
+        assert_eq!(
+            error,
+            "the environment \"AzurePublicClod\" is not known (-e); \
+             use one of AzurePublicCloud, AzureUSGovernmentCloud, AzureChinaCloud, AzureStackCloud"
+        );
+        assert!(authority("-t T -e AzureGermanCloud", []).unwrap_err().contains("shut down"));
+    }
+
+    #[test]
+    fn adfs_has_neither_tenant_nor_version() {
+        let v2 = Audience::Scope(String::new());
+        for host in ["https://fs.contoso.com/adfs/", "https://fs.contoso.com/"] {
+            let line = format!("-t adfs --authority-host {host}");
+            assert_eq!(endpoint(&line, &v2), "https://fs.contoso.com/adfs/oauth2/token");
+        }
+    }
+
+    #[test]
+    fn azure_stack_takes_its_authority_from_the_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let path = file.path().to_str().unwrap();
+        std::fs::copy("tests/cases/azure-stack.json", path).unwrap();
+        let env = [("AZURE_ENVIRONMENT_FILEPATH", path), EXEC];
+        let stack = authority("-t adfs -e AzureStackCloud", env).unwrap();
+        assert_eq!(
+            stack.endpoint("token", &Audience::Scope(String::new())).as_str(),
+            "https://adfs.local.azurestack.external/adfs/oauth2/token"
+        );
+        stack.admit(false).unwrap();
+        assert!(authority("-t T -e AzureStackCloud", []).unwrap_err().contains("AZURE_ENVIRONMENT_FILEPATH"));
+    }
+
+    #[test]
+    fn a_foreign_authority_needs_the_users_word() {
+        let line = "-t T --authority-host https://entra.example:8443/";
+        let refusal = authority(line, [EXEC]).unwrap().admit(false).unwrap_err().to_string();
+        assert_eq!(
+            refusal,
+            "entra.example:8443 is not a known Entra authority (--authority-host in the exec entry); \
+             if it is yours, allow it with KUBENTRA_TRUSTED_AUTHORITIES=entra.example:8443"
+        );
+        authority(line, [EXEC]).unwrap().admit(true).unwrap();
+        authority(line, []).unwrap().admit(false).unwrap();
+        for allowed in ["entra.example", "a.b, ENTRA.example:8443"] {
+            authority(line, [EXEC, (TRUSTED_AUTHORITIES, allowed)]).unwrap().admit(false).unwrap();
+        }
+        for other in ["example", "entra.example:443", "xentra.example"] {
+            assert!(authority(line, [EXEC, (TRUSTED_AUTHORITIES, other)]).unwrap().admit(false).is_err(), "{other}");
+        }
+        let by_host = [EXEC, ("AZURE_AUTHORITY_HOST", "https://entra.example:8443/")];
+        authority(line, by_host).unwrap().admit(false).unwrap();
+    }
+
+    #[test]
+    fn look_alikes_are_foreign() {
+        for host in ["login.microsoftonline.com.evil.example", "login.microsoftonline.com:444", "evil.example"] {
+            let line = format!("-t T --authority-host https://{host}/");
+            assert!(authority(&line, [EXEC]).unwrap().admit(false).is_err(), "{host}");
+        }
+        let sovereign = "-t T --authority-host https://login.sovcloud-identity.fr/";
+        authority(sovereign, [EXEC]).unwrap().admit(false).unwrap();
+    }
+
+    #[test]
+    fn aliases_of_a_cloud_share_their_place_in_the_cache() {
+        let alias = authority("-t T --authority-host https://login.windows.net/", []).unwrap();
+        assert_eq!(alias.environment(), authority("-t T", []).unwrap().environment());
+    }
+}

@@ -1,0 +1,311 @@
+//! The device code (RFC 8628) with Entra's deviations: another field for the address and strings
+//! for numbers on v1, its own names for declining and expiring.
+//!
+//! The poll loop is ours: a poll that gets no answer, or a busy one, must not end a sign-in that
+//! somebody is just finishing in the browser.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::error::{Error, one_line};
+use crate::options::types::ClientId;
+use crate::secret::Secret;
+use crate::situation;
+use crate::sys::Deadline;
+
+use super::error::Refusal;
+use super::token::{Answer, Endpoint, Failure, person_scopes, seconds};
+use super::{Audience, Grant, Session};
+
+/// RFC 8628 section 3.5: what `slow_down` adds, for good.
+const SLOW_DOWN: Duration = Duration::from_secs(5);
+/// One poll may take this long; its loss costs nothing.
+const POLL_LIMIT: Duration = Duration::from_secs(10);
+
+/// Asks for a code, shows it, and waits until the person has finished or the deadline is over.
+///
+/// # Errors
+/// A refusal, a declined or expired sign-in, or no answer to the first request.
+pub async fn sign_in(session: &Session<'_>, client: &ClientId) -> Result<Grant, Error> {
+    let code = request_code(session, client).await?;
+    session.sys.terminal.say(code.prompt());
+    Poll { session, client, code: &code }.until_done().await
+}
+
+async fn request_code(session: &Session<'_>, client: &ClientId) -> Result<Code, Error> {
+    let scope;
+    let mut fields = vec![("client_id", client.as_str())];
+    match &session.request.audience {
+        Audience::Scope(audience) => {
+            scope = person_scopes(audience).map(|scope| scope.to_string()).collect::<Vec<_>>().join(" ");
+            fields.push(("scope", &scope));
+        }
+        Audience::Resource(resource) => fields.push(("resource", resource)),
+    }
+    if let Some(claims) = &session.claims {
+        fields.push(("claims", claims));
+    }
+    Ok(Endpoint::named(session, "devicecode").post(&fields).await?)
+}
+
+/// The answer to the first request.
+#[derive(Deserialize)]
+struct Code {
+    device_code: Secret,
+    user_code: String,
+    #[serde(alias = "verification_url")]
+    verification_uri: Option<String>,
+    message: Option<String>,
+    #[serde(default, deserialize_with = "seconds")]
+    expires_in: Option<u64>,
+    #[serde(default, deserialize_with = "seconds")]
+    interval: Option<u64>,
+}
+
+impl Code {
+    /// Entra's own words, which name the address of the right cloud.
+    fn prompt(&self) -> String {
+        let address = self.verification_uri.as_deref().unwrap_or("https://microsoft.com/devicelogin");
+        let own = format!("To sign in, open {address} and enter the code {}", self.user_code);
+        one_line(self.message.as_deref().filter(|text| text.contains(&self.user_code)).unwrap_or(&own))
+    }
+
+    /// At least a second: an interval of 0 would poll without a pause.
+    fn interval(&self) -> Duration {
+        Duration::from_secs(self.interval.unwrap_or(5).clamp(1, 60))
+    }
+
+    fn lifetime(&self) -> Duration {
+        Duration::from_secs(self.expires_in.unwrap_or(900))
+    }
+}
+
+struct Poll<'a> {
+    session: &'a Session<'a>,
+    client: &'a ClientId,
+    code: &'a Code,
+}
+
+impl Poll<'_> {
+    async fn until_done(&self) -> Result<Grant, Error> {
+        let clock = &*self.session.sys.clock;
+        let end = Deadline::after(clock, self.code.lifetime()).or_earlier(self.session.deadline);
+        let mut interval = self.code.interval();
+        loop {
+            let left = end.left(clock);
+            if left.is_zero() {
+                return Err(self.nobody_finished(end));
+            }
+            clock.sleep(interval.min(left)).await;
+            match self.once().await {
+                Ok(grant) => return Ok(grant),
+                Err(Failure::Refused(refusal, clock_ahead)) => match Verdict::of(&refusal) {
+                    Verdict::Pending => {}
+                    Verdict::SlowDown => interval += SLOW_DOWN,
+                    Verdict::Declined => return Err(declined(&refusal)),
+                    Verdict::Expired => return Err(self.nobody_finished(end)),
+                    Verdict::Refused => return Err(refusal.explain(clock_ahead)),
+                },
+                Err(Failure::Unreachable(error)) => self.note_lost_poll(&error),
+            }
+        }
+    }
+
+    async fn once(&self) -> Result<Grant, Failure> {
+        let limit = Deadline::after(&*self.session.sys.clock, POLL_LIMIT);
+        let session = Session {
+            sys: self.session.sys,
+            request: self.session.request,
+            deadline: limit.or_earlier(self.session.deadline),
+            claims: None,
+        };
+        let endpoint = Endpoint::named(&session, "token");
+        let (client, code) = (self.client.as_str(), self.code.device_code.expose());
+        let answer: Answer = match &session.request.audience {
+            Audience::Scope(_) => {
+                let grant = "urn:ietf:params:oauth:grant-type:device_code";
+                let fields =
+                    [("grant_type", grant), ("client_id", client), ("device_code", code), ("client_info", "1")];
+                endpoint.post(&fields).await?
+            }
+            Audience::Resource(resource) => {
+                let fields =
+                    [("grant_type", "device_code"), ("client_id", client), ("code", code), ("resource", resource)];
+                endpoint.post(&fields).await?
+            }
+        };
+        endpoint.accept(answer)
+    }
+
+    fn note_lost_poll(&self, error: &Error) {
+        self.session.sys.terminal.detail(1, || format!("still waiting: {error}"));
+    }
+
+    fn nobody_finished(&self, end: Deadline) -> Error {
+        let what = format!("nobody finished the sign-in in {} s", end.given().as_secs());
+        let code_ended = self.code.lifetime() <= end.given();
+        let remedy = if code_ended {
+            "run the command again"
+        } else {
+            "run the command again, or give a longer --login-timeout"
+        };
+        Error::new(&situation::SIGN_IN_EXPIRED, what).remedy(remedy)
+    }
+}
+
+fn declined(refusal: &Refusal) -> Error {
+    Error::new(&situation::SIGN_IN_DECLINED, situation::SIGN_IN_DECLINED.meaning)
+        .detail(format!("Entra says: {refusal}"))
+}
+
+/// What a refused poll means.
+enum Verdict {
+    Pending,
+    SlowDown,
+    Declined,
+    Expired,
+    Refused,
+}
+
+impl Verdict {
+    /// RFC 8628 section 3.5, and Entra's names of v2 and v1.
+    fn of(refusal: &Refusal) -> Self {
+        match refusal.error.as_str() {
+            "authorization_pending" => Self::Pending,
+            "slow_down" => Self::SlowDown,
+            "authorization_declined" | "access_denied" => Self::Declined,
+            "expired_token" | "code_expired" => Self::Expired,
+            _ => Self::Refused,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+    use crate::entra::TokenRequest;
+    use crate::exec_credential::ExecInfo;
+    use crate::http::Response;
+    use crate::http::fake::FakeHttp;
+    use crate::login::Choices;
+    use crate::options::args::read;
+    use crate::options::{Commands, Values};
+    use crate::sys::fake::FakeClock;
+    use crate::sys::{Clock, Env, Sys};
+    use crate::terminal::Terminal;
+
+    const CODE: &str = r#"{"device_code":"canary","user_code":"ABC","verification_uri":"https://v","expires_in":900,"interval":5,"message":"open https://v and enter ABC"}"#;
+    const TOKEN: &str = r#"{"access_token":"at","token_type":"Bearer","expires_in":3600,"refresh_token":"rt"}"#;
+
+    fn json(status: u16, body: &str) -> Result<Response, Error> {
+        Ok(Response { status, body: body.into(), ..Response::default() })
+    }
+
+    fn refusal(error: &str) -> Result<Response, Error> {
+        json(400, &format!(r#"{{"error":"{error}"}}"#))
+    }
+
+    /// Signs in against scripted answers: the outcome, the seconds it took, and the forms sent.
+    fn outcome(line: &str, answers: Vec<Result<Response, Error>>) -> (Result<Grant, Error>, u64, Vec<String>) {
+        let clock = FakeClock::default();
+        let http = FakeHttp { answers: RefCell::new(answers.into()), ..Default::default() };
+        let forms = http.forms.clone();
+        let sys = Sys {
+            args: Vec::new(),
+            env: Env::default(),
+            clock: Box::new(clock.clone()),
+            http: Box::new(http),
+            terminal: Terminal::to(std::io::sink()),
+        };
+        let args: Vec<_> = format!("-t T --server-id S {line}").split_whitespace().map(String::from).collect();
+        let values = Values::resolve(&read(&args, Commands::GET_TOKEN).unwrap(), &sys.env);
+        let exec = ExecInfo::from_env(&sys.env).unwrap();
+        let request = TokenRequest::parse(&Choices { values: &values, env: &sys.env, exec: &exec }).unwrap();
+        let deadline = Deadline::after(&clock, Duration::from_secs(300));
+        let session = Session { sys: &sys, request: &request, deadline, claims: None };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let client = ClientId::parse("C").unwrap();
+        let result = runtime.block_on(sign_in(&session, &client));
+        let sent = forms.borrow().clone();
+        (result, clock.monotonic().as_secs(), sent)
+    }
+
+    #[test]
+    fn the_first_poll_comes_after_the_interval_and_slow_down_lasts() {
+        let (grant, time, forms) = outcome(
+            "",
+            vec![
+                json(200, CODE),
+                refusal("authorization_pending"),
+                refusal("slow_down"),
+                refusal("authorization_pending"),
+                json(200, TOKEN),
+            ],
+        );
+        assert_eq!(grant.unwrap().token.access_token.expose(), "at");
+        assert_eq!(time, 5 + 5 + 10 + 10);
+        assert_eq!(forms[0], "client_id=C&scope=S%2F.default+openid+offline_access+profile");
+        assert_eq!(
+            forms[1],
+            "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Adevice_code&client_id=C&device_code=canary&client_info=1"
+        );
+    }
+
+    #[test]
+    fn v1_has_its_own_fields() {
+        let code =
+            r#"{"device_code":"d","user_code":"ABC","verification_url":"https://v","expires_in":"900","interval":"7"}"#;
+        let token = r#"{"access_token":"at","token_type":"Bearer","expires_in":"3600","refresh_token":"rt"}"#;
+        let (grant, time, forms) = outcome("--legacy", vec![json(200, code), json(200, token)]);
+        assert!(grant.is_ok());
+        assert_eq!(time, 7);
+        assert_eq!(forms, ["client_id=C&resource=S", "grant_type=device_code&client_id=C&code=d&resource=S"]);
+    }
+
+    #[test]
+    fn lost_polls_do_not_end_the_sign_in() {
+        let lost = || Err(Error::new(&situation::CONNECTION_REFUSED, "refused"));
+        let html = || json(200, "<html>");
+        let (grant, ..) = outcome(
+            "",
+            vec![json(200, CODE), lost(), html(), json(502, ""), json(503, ""), json(504, ""), json(200, TOKEN)],
+        );
+        assert!(grant.is_ok(), "{grant:?}");
+    }
+
+    #[test]
+    fn declined_expired_and_refused() {
+        for (error, text) in [
+            ("authorization_declined", "the sign-in was declined; run the command again and approve it"),
+            ("access_denied", "the sign-in was declined; run the command again and approve it"),
+            (
+                "expired_token",
+                "nobody finished the sign-in in 300 s; run the command again, or give a longer --login-timeout",
+            ),
+            ("bad_verification_code", "Entra refused the request: `bad_verification_code`;"),
+        ] {
+            let (grant, ..) = outcome("", vec![json(200, CODE), refusal(error)]);
+            let shown = grant.unwrap_err().to_string();
+            assert!(shown.starts_with(text), "{shown}");
+        }
+    }
+
+    #[test]
+    fn the_human_deadline_ends_it() {
+        let pending = (0..60).map(|_| refusal("authorization_pending"));
+        let (grant, time, _) = outcome("", std::iter::once(json(200, CODE)).chain(pending).collect());
+        assert!(grant.unwrap_err().is(&situation::SIGN_IN_EXPIRED));
+        assert_eq!(time, 300);
+    }
+
+    #[test]
+    fn the_prompt_is_one_line_with_the_code_in_it() {
+        let mut code: Code = serde_json::from_str(CODE).unwrap();
+        assert_eq!(code.prompt(), "open https://v and enter ABC");
+        code.message = Some("go away\u{1b}[2J".into());
+        assert_eq!(code.prompt(), "To sign in, open https://v and enter the code ABC");
+    }
+}

@@ -1,0 +1,111 @@
+//! Entra ID: where it is, what is asked of it, what it answers, and what its refusals mean.
+
+pub mod authority;
+pub mod device;
+pub mod error;
+pub mod token;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cache::Identity;
+use crate::error::Error;
+use crate::login::Choices;
+use crate::obtain::Token;
+use crate::options::{LEGACY, SERVER_ID};
+use crate::secret::Secret;
+use crate::sys::{Deadline, Sys};
+
+use authority::Authority;
+
+/// What is wanted, however one signs in.
+#[derive(Debug)]
+pub struct TokenRequest {
+    /// Where to ask.
+    pub authority: Authority,
+    /// For whom the token shall be.
+    pub audience: Audience,
+}
+
+/// For whom a token shall be, in the words of the endpoint that is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Audience {
+    /// The v2 endpoint's scope, `<id>/.default`.
+    Scope(String),
+    /// The v1 endpoint's resource. Asked with `api-version=1.0` it makes the `spn:` audience of old clusters.
+    Resource(String),
+}
+
+impl TokenRequest {
+    /// What `choices` ask for.
+    ///
+    /// # Errors
+    /// A missing tenant or server id, an unknown cloud, an authority that can't be understood.
+    pub fn parse(choices: &Choices) -> Result<Self, Error> {
+        let server = choices.values.require(&SERVER_ID, "server-id is required")?;
+        let authority = Authority::resolve(choices)?;
+        let audience =
+            if choices.values.is_on(&LEGACY) { Audience::Resource(server) } else { Audience::scope(&server) };
+        Ok(Self { authority, audience })
+    }
+
+    /// Writes everything that tells this request from another into `identity`.
+    pub fn identify(&self, identity: &mut Identity) {
+        self.authority.identify(identity);
+        match &self.audience {
+            Audience::Scope(scope) => identity.field("scope", scope),
+            Audience::Resource(resource) => identity.field("resource", resource),
+        }
+    }
+}
+
+impl Audience {
+    /// As Azure/kubelogin: trailing slashes are trimmed and `/.default` is added unless it is there.
+    fn scope(server: &str) -> Self {
+        let id = server.strip_suffix("/.default").unwrap_or(server).trim_end_matches('/');
+        Self::Scope(format!("{id}/.default"))
+    }
+}
+
+/// One sign-in under way.
+pub struct Session<'a> {
+    /// The world.
+    pub sys: &'a Sys,
+    /// What is wanted.
+    pub request: &'a TokenRequest,
+    /// When to give up.
+    pub deadline: Deadline,
+    /// A claims challenge that an earlier refusal asked to pass on, unchanged.
+    pub claims: Option<String>,
+}
+
+/// What a sign-in brought.
+#[derive(Debug)]
+pub struct Grant {
+    /// The token for kubectl.
+    pub token: Token,
+    /// What renews it without a person.
+    pub refresh_token: Option<Secret>,
+    /// Who signed in, for flows with a person.
+    pub account: Option<Account>,
+}
+
+/// Who signed in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// `uid.utid`: object and tenant of the account's home, the same in every tenant.
+    pub id: String,
+    /// The name to show.
+    pub username: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_id_becomes_a_scope() {
+        for server in ["api://x", "api://x/", "api://x/.default"] {
+            assert_eq!(Audience::scope(server), Audience::Scope("api://x/.default".into()), "{server}");
+        }
+    }
+}

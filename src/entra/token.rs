@@ -1,0 +1,355 @@
+//! The token endpoint: the standard grants through `oauth2`, on our own HTTP policy, and the
+//! answers with all the freedoms that Entra takes (numbers as strings, fields of its own).
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use oauth2::basic::{BasicRevocationErrorResponse, BasicTokenIntrospectionResponse, BasicTokenType};
+use oauth2::{AuthType, EndpointNotSet, EndpointSet, HttpRequest, HttpResponse, RequestTokenError, Scope};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
+use url::Url;
+use zeroize::Zeroizing;
+
+use crate::error::Error;
+use crate::http::{self, FormPost, host};
+use crate::obtain::Token;
+use crate::options::types::ClientId;
+use crate::secret::Secret;
+use crate::situation;
+
+use super::error::Refusal;
+use super::{Account, Audience, Grant, Session};
+
+/// What a token request may end in besides a grant.
+#[derive(Debug)]
+pub enum Failure {
+    /// Entra said no.
+    Refused(Box<Refusal>, Option<i64>),
+    /// No usable answer was had.
+    Unreachable(Error),
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Refused(refusal, clock_ahead) => refusal.explain(clock_ahead),
+            Failure::Unreachable(error) => error,
+        }
+    }
+}
+
+/// Signs in as an application with its secret (RFC 6749, section 4.4).
+///
+/// # Errors
+/// A refusal, or no usable answer.
+pub async fn client_credentials(session: &Session<'_>, client: &ClientId, secret: &Secret) -> Result<Grant, Failure> {
+    let endpoint = Endpoint::token(session);
+    let oauth =
+        oauth_client(client, &endpoint.url).set_client_secret(oauth2::ClientSecret::new(secret.expose().into()));
+    let mut request = oauth.exchange_client_credentials();
+    match &session.request.audience {
+        Audience::Scope(scope) => request = request.add_scope(Scope::new(scope.clone())),
+        Audience::Resource(resource) => request = request.add_extra_param("resource", resource),
+    }
+    endpoint.grant(request.request_async(&|request| endpoint.exchange(request)).await)
+}
+
+/// Renews a sign-in of a person (RFC 6749, section 6).
+///
+/// # Errors
+/// A refusal, or no usable answer.
+pub async fn refresh(session: &Session<'_>, client: &ClientId, refresh_token: &Secret) -> Result<Grant, Failure> {
+    let endpoint = Endpoint::token(session);
+    let oauth = oauth_client(client, &endpoint.url);
+    let refresh_token = oauth2::RefreshToken::new(refresh_token.expose().into());
+    let mut request = oauth.exchange_refresh_token(&refresh_token);
+    match &session.request.audience {
+        Audience::Scope(scope) => {
+            request = request.add_scopes(person_scopes(scope)).add_extra_param("client_info", "1")
+        }
+        Audience::Resource(resource) => request = request.add_extra_param("resource", resource),
+    }
+    endpoint.grant(request.request_async(&|request| endpoint.exchange(request)).await)
+}
+
+/// The scopes of a person's sign-in: the audience, and what brings a refresh token and a name.
+pub(super) fn person_scopes(scope: &str) -> impl Iterator<Item = Scope> {
+    [scope, "openid", "offline_access", "profile"].into_iter().map(|scope| Scope::new(scope.into()))
+}
+
+type OauthClient = oauth2::Client<
+    Refusal,
+    Answer,
+    BasicTokenIntrospectionResponse,
+    oauth2::StandardRevocableToken,
+    BasicRevocationErrorResponse,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointSet,
+>;
+
+/// Entra takes the client's id and secret in the body.
+fn oauth_client(client: &ClientId, token_url: &Url) -> OauthClient {
+    oauth2::Client::new(oauth2::ClientId::new(client.as_str().into()))
+        .set_auth_type(AuthType::RequestBody)
+        .set_token_uri(oauth2::TokenUrl::from_url(token_url.clone()))
+}
+
+/// One endpoint in one session: carries requests to it and remembers what the answer's envelope said.
+pub(super) struct Endpoint<'a> {
+    session: &'a Session<'a>,
+    url: Url,
+    status: Cell<u16>,
+    clock_ahead: Cell<Option<i64>>,
+}
+
+impl<'a> Endpoint<'a> {
+    fn token(session: &'a Session<'a>) -> Self {
+        Self::named(session, "token")
+    }
+
+    pub(super) fn named(session: &'a Session<'a>, name: &str) -> Self {
+        let url = session.request.authority.endpoint(name, &session.request.audience);
+        Self { session, url, status: Cell::new(0), clock_ahead: Cell::new(None) }
+    }
+
+    /// Sends the form `fields` and reads a `T` or a refusal.
+    pub(super) async fn post<T: DeserializeOwned>(&self, fields: &[(&str, &str)]) -> Result<T, Failure> {
+        let body = self.send(&FormPost::new(self.url.clone(), fields)).await.map_err(Failure::Unreachable)?;
+        if self.status.get() == 200 {
+            return serde_json::from_slice(&body).map_err(|error| self.unusable(None, &error));
+        }
+        let refusal = serde_json::from_slice::<Refusal>(&body).map_err(|error| self.unusable(None, &error))?;
+        Err(self.refused(refusal))
+    }
+
+    /// Carries a request that `oauth2` has written.
+    async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse, Error> {
+        let post = FormPost { url: self.url.clone(), body: Zeroizing::new(request.into_body()) };
+        let body = self.send(&post).await?;
+        let mut response = HttpResponse::new(body);
+        *response.status_mut() = oauth2::http::StatusCode::from_u16(self.status.get()).unwrap_or_default();
+        Ok(response)
+    }
+
+    async fn send(&self, post: &FormPost) -> Result<Vec<u8>, Error> {
+        let response = http::post(self.session.sys, post, self.session.deadline).await?;
+        let now = self.session.sys.clock.now();
+        self.status.set(response.status);
+        self.clock_ahead.set(response.date.map(|date| now.cast_signed() - date.cast_signed()));
+        self.session.sys.terminal.detail(5, || {
+            let ahead = self.clock_ahead.get().map(|s| format!(", our clock is {s} s ahead")).unwrap_or_default();
+            format!("{} answered HTTP {}{ahead}", host(&self.url), response.status)
+        });
+        Ok(response.body)
+    }
+
+    fn grant(&self, answer: Result<Answer, RequestTokenError<Error, Refusal>>) -> Result<Grant, Failure> {
+        match answer {
+            Ok(answer) => self.accept(answer),
+            Err(RequestTokenError::ServerResponse(refusal)) => Err(self.refused(refusal)),
+            Err(RequestTokenError::Request(error)) => Err(Failure::Unreachable(error)),
+            Err(RequestTokenError::Parse(error, _)) => Err(self.unusable(Some(error.path()), error.inner())),
+            Err(RequestTokenError::Other(_)) => Err(self.not_entra("is empty")),
+        }
+    }
+
+    /// The grant in an answer, with times by our own clock: kubectl reads the expiry with it too.
+    pub(super) fn accept(&self, answer: Answer) -> Result<Grant, Failure> {
+        let now = self.session.sys.clock.now();
+        let Some(lifetime) = answer.expires_in.filter(|seconds| *seconds > 0) else {
+            return Err(self.not_entra("does not say how long the token lasts"));
+        };
+        if answer.access_token.secret().is_empty() {
+            return Err(self.not_entra("holds no token"));
+        }
+        if !matches!(answer.token_type, BasicTokenType::Bearer) {
+            return Err(self.not_entra("holds a token that is not a bearer token"));
+        }
+        let refresh_token = answer.refresh_token.as_ref().filter(|token| !token.secret().is_empty());
+        Ok(Grant {
+            token: Token {
+                access_token: Secret::new(answer.access_token.secret()),
+                expires_on: now.saturating_add(lifetime),
+                refresh_on: answer.renewal_after(lifetime).map(|after| now.saturating_add(after)),
+            },
+            refresh_token: refresh_token.map(|token| Secret::new(token.secret())),
+            account: answer.account(),
+        })
+    }
+
+    fn refused(&self, refusal: Refusal) -> Failure {
+        Failure::Refused(Box::new(refusal), self.clock_ahead.get())
+    }
+
+    /// The parser's own message may quote the answer, and the answer may hold a token: only the
+    /// field's name is told.
+    fn unusable(&self, path: Option<&serde_path_to_error::Path>, error: &serde_json::Error) -> Failure {
+        let kind = if error.is_data() { "has other fields than expected" } else { "is not JSON" };
+        let field = path.map(ToString::to_string).filter(|path| error.is_data() && path != ".");
+        self.not_entra(&format!("{kind}{}", field.map(|path| format!(" ({path})")).unwrap_or_default()))
+    }
+
+    fn not_entra(&self, what: &str) -> Failure {
+        let (host, status) = (host(&self.url), self.status.get());
+        Failure::Unreachable(Error::new(&situation::NOT_ENTRA, format!("the answer of {host} {what} (HTTP {status})")))
+    }
+}
+
+/// A token answer. `Debug` of the oauth2 types hides their text.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Answer {
+    access_token: oauth2::AccessToken,
+    #[serde(deserialize_with = "oauth2::helpers::deserialize_untagged_enum_case_insensitive")]
+    token_type: BasicTokenType,
+    #[serde(default, deserialize_with = "seconds")]
+    expires_in: Option<u64>,
+    #[serde(default, deserialize_with = "seconds")]
+    refresh_in: Option<u64>,
+    refresh_token: Option<oauth2::RefreshToken>,
+    client_info: Option<Secret>,
+    id_token: Option<Secret>,
+}
+
+impl Answer {
+    /// When to renew early, in seconds from now: as Entra says, else half of a life of two hours or
+    /// more, as the Microsoft libraries do.
+    fn renewal_after(&self, lifetime: u64) -> Option<u64> {
+        let half = (lifetime >= 2 * 3600).then_some(lifetime / 2);
+        self.refresh_in.or(half)
+    }
+
+    /// The account: `client_info` names its home; where it is missing (v1, AD FS) the id token's
+    /// `oid` and `tid`, or `sub`, do. The id token came straight from the issuer over TLS, so its
+    /// signature adds nothing (OpenID Connect Core, 3.1.3.7, point 6).
+    fn account(&self) -> Option<Account> {
+        let claims: IdClaims =
+            self.id_token.as_ref().and_then(|token| decode(token.expose().split('.').nth(1)?)).unwrap_or_default();
+        let home: Option<ClientInfo> = self.client_info.as_ref().and_then(|info| decode(info.expose()));
+        let id = match home {
+            Some(home) => format!("{}.{}", home.uid, home.utid),
+            None => claims
+                .oid
+                .clone()
+                .zip(claims.tid.clone())
+                .map(|(oid, tid)| format!("{oid}.{tid}"))
+                .or(claims.sub.clone())?,
+        };
+        Some(Account { username: claims.name().unwrap_or_else(|| id.clone()), id })
+    }
+}
+
+impl oauth2::TokenResponse for Answer {
+    type TokenType = BasicTokenType;
+
+    fn access_token(&self) -> &oauth2::AccessToken {
+        &self.access_token
+    }
+
+    fn token_type(&self) -> &BasicTokenType {
+        &self.token_type
+    }
+
+    fn expires_in(&self) -> Option<Duration> {
+        self.expires_in.map(Duration::from_secs)
+    }
+
+    fn refresh_token(&self) -> Option<&oauth2::RefreshToken> {
+        self.refresh_token.as_ref()
+    }
+
+    fn scopes(&self) -> Option<&Vec<Scope>> {
+        None
+    }
+}
+
+#[derive(Deserialize)]
+struct ClientInfo {
+    uid: String,
+    utid: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct IdClaims {
+    oid: Option<String>,
+    tid: Option<String>,
+    sub: Option<String>,
+    preferred_username: Option<String>,
+    upn: Option<String>,
+    unique_name: Option<String>,
+    email: Option<String>,
+}
+
+impl IdClaims {
+    fn name(&self) -> Option<String> {
+        [&self.preferred_username, &self.upn, &self.unique_name, &self.email].into_iter().flatten().next().cloned()
+    }
+}
+
+fn decode<T: DeserializeOwned>(base64url: &str) -> Option<T> {
+    let bytes = BASE64_URL_SAFE_NO_PAD.decode(base64url.trim_end_matches('=')).ok()?;
+    serde_json::from_slice(&bytes).ok()
+}
+
+/// Seconds as a number (v2) or as a string (v1).
+pub(super) fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    match serde_json::Value::deserialize(deserializer)? {
+        serde_json::Value::Number(number) => Ok(number.as_u64()),
+        serde_json::Value::String(text) => Ok(text.trim().parse().ok()),
+        _ => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(json: &str) -> Answer {
+        serde_json::from_str(json).unwrap()
+    }
+
+    fn encoded(json: &str) -> String {
+        BASE64_URL_SAFE_NO_PAD.encode(json)
+    }
+
+    #[test]
+    fn numbers_may_be_strings() {
+        let v1 = answer(r#"{"access_token":"a","token_type":"bearer","expires_in":"3599","refresh_in":"x"}"#);
+        assert_eq!((v1.expires_in, v1.refresh_in), (Some(3599), None));
+        assert!(matches!(v1.token_type, BasicTokenType::Bearer));
+    }
+
+    #[test]
+    fn long_lives_are_renewed_at_half_time() {
+        let token = answer(r#"{"access_token":"a","token_type":"Bearer","expires_in":86400}"#);
+        assert_eq!(token.renewal_after(86400), Some(43200));
+        assert_eq!(token.renewal_after(3600), None);
+        let said = answer(r#"{"access_token":"a","token_type":"Bearer","refresh_in":10}"#);
+        assert_eq!(said.renewal_after(86400), Some(10));
+    }
+
+    #[test]
+    fn the_account_is_the_home_of_a_guest() {
+        let id_token = format!("h.{}.s", encoded(r#"{"oid":"guest","tid":"t2","preferred_username":"bob@x"}"#));
+        let home = encoded(r#"{"uid":"u1","utid":"t1"}"#);
+        let with_home =
+            format!(r#"{{"access_token":"a","token_type":"Bearer","id_token":"{id_token}","client_info":"{home}"}}"#);
+        assert_eq!(answer(&with_home).account().unwrap(), Account { id: "u1.t1".into(), username: "bob@x".into() });
+        let without = format!(r#"{{"access_token":"a","token_type":"Bearer","id_token":"{id_token}"}}"#);
+        assert_eq!(answer(&without).account().unwrap().id, "guest.t2");
+        assert_eq!(answer(r#"{"access_token":"a","token_type":"Bearer","id_token":"junk"}"#).account(), None);
+    }
+
+    #[test]
+    fn debug_shows_no_token() {
+        let token =
+            answer(r#"{"access_token":"canary","token_type":"Bearer","refresh_token":"canary","id_token":"canary"}"#);
+        assert!(!format!("{token:?}").contains("canary"));
+    }
+}

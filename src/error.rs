@@ -1,0 +1,111 @@
+//! The one error type, and how it reads: `what (source); what to do`.
+
+use std::fmt;
+
+use crate::situation::Situation;
+
+/// Why a command failed, as one line for a person plus details for `-v`.
+///
+/// Every error belongs to a [`Situation`], which says whose turn it is and what to do next.
+#[derive(Debug)]
+pub struct Error(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    situation: &'static Situation,
+    what: String,
+    source: Option<String>,
+    remedy: Option<String>,
+    details: Vec<String>,
+}
+
+impl Error {
+    /// An error in `situation`; `what` happened, lower case and without a full stop.
+    pub fn new(situation: &'static Situation, what: impl Into<String>) -> Self {
+        Self(Box::new(Inner { situation, what: what.into(), source: None, remedy: None, details: Vec::new() }))
+    }
+
+    /// Names where the offending value came from: a flag, a variable, a file and line.
+    #[must_use]
+    pub fn from_source(mut self, source: impl fmt::Display) -> Self {
+        self.0.source = Some(source.to_string());
+        self
+    }
+
+    /// A remedy for this very case, instead of the situation's general one.
+    #[must_use]
+    pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.0.remedy = Some(remedy.into());
+        self
+    }
+
+    /// A line that is printed at `-v 1` and above only.
+    #[must_use]
+    pub fn detail(mut self, line: impl Into<String>) -> Self {
+        self.0.details.push(line.into());
+        self
+    }
+
+    /// The situation that this error belongs to.
+    pub fn situation(&self) -> &'static Situation {
+        self.0.situation
+    }
+
+    /// Whether this error is of `situation`.
+    pub fn is(&self, situation: &'static Situation) -> bool {
+        std::ptr::eq(self.0.situation, situation)
+    }
+
+    /// The lines for `-v 1`.
+    pub fn details(&self) -> &[String] {
+        &self.0.details
+    }
+
+    /// What the process exits with: 130 after Ctrl-C, else 1 (design, D11).
+    pub fn exit_code(&self) -> u8 {
+        if self.is(&crate::situation::INTERRUPTED) { 130 } else { 1 }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { situation, what, source, remedy, .. } = &*self.0;
+        f.write_str(&one_line(what))?;
+        if let Some(source) = source {
+            write!(f, " ({})", one_line(source))?;
+        }
+        match remedy.as_deref().unwrap_or(situation.remedy) {
+            "" => Ok(()),
+            remedy => write!(f, "; {}{}", situation.turn.address(), one_line(remedy)),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Text from servers and files goes onto a terminal: one line, and no control characters that
+/// could move the cursor or change colours.
+pub fn one_line(text: &str) -> String {
+    let printable = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
+    printable.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::situation;
+
+    #[test]
+    fn one_line_says_what_where_and_what_next() {
+        let error = Error::new(&situation::OPTION_MISSING, "client ID cannot be empty")
+            .from_source("AZURE_CLIENT_ID")
+            .remedy("give --client-id");
+        assert_eq!(error.to_string(), "client ID cannot be empty (AZURE_CLIENT_ID); give --client-id");
+    }
+
+    #[test]
+    fn text_of_a_server_cannot_steer_the_terminal() {
+        let error = Error::new(&situation::OPTION_MISSING, "bad\u{1b}[31m\r\nworse").remedy("");
+        assert_eq!(error.to_string(), "bad [31m worse");
+    }
+}

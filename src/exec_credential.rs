@@ -1,0 +1,152 @@
+//! The wire contract with kubectl: `KUBERNETES_EXEC_INFO` in, one `ExecCredential` line out.
+
+use serde::Deserialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::error::Error;
+use crate::obtain::Token;
+use crate::secret::Secret;
+use crate::situation;
+use crate::sys::Env;
+
+/// The versions that client-go still speaks; both have the same fields.
+const VERSIONS: [&str; 2] = ["client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"];
+
+/// What kubectl says about the call.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ExecInfo {
+    version: &'static str,
+    /// Whether a client such as kubectl, helm or terraform made this call, and not a person.
+    pub called_by_client: bool,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Wire {
+    api_version: String,
+    kind: String,
+}
+
+impl ExecInfo {
+    /// Reads `KUBERNETES_EXEC_INFO`; without it the answer is v1beta1, as by Azure/kubelogin.
+    ///
+    /// # Errors
+    /// Text that isn't an `ExecCredential`, or a version that isn't spoken here.
+    pub fn from_env(env: &Env) -> Result<Self, Error> {
+        let Some(text) = env.get("KUBERNETES_EXEC_INFO").filter(|text| !text.trim().is_empty()) else {
+            return Ok(Self { version: VERSIONS[1], called_by_client: false });
+        };
+        let wire: Wire = serde_json::from_str(text).map_err(|error| not_understood(&error.to_string()))?;
+        if !text.trim_start().starts_with('{') {
+            return Err(not_understood("it is not an object"));
+        }
+        if !matches!(wire.kind.as_str(), "" | "ExecCredential") {
+            return Err(not_understood(&format!("its kind is {}", wire.kind)));
+        }
+        let version = match wire.api_version.as_str() {
+            "" => Some(VERSIONS[1]),
+            asked => VERSIONS.into_iter().find(|version| *version == asked),
+        };
+        let version = version.ok_or_else(|| {
+            Error::new(&situation::EXEC_INFO, format!("api version: {} is not supported", wire.api_version))
+                .from_source("KUBERNETES_EXEC_INFO")
+        })?;
+        Ok(Self { version, called_by_client: true })
+    }
+
+    /// The line for kubectl: key order and escaping as Azure/kubelogin prints them. The expiry is
+    /// RFC 3339 in UTC with whole seconds.
+    pub fn respond(&self, token: &Token) -> Secret {
+        Secret::new(format!(
+            "{{\"kind\":\"ExecCredential\",\"apiVersion\":\"{}\",\"spec\":{{\"interactive\":false}},\
+             \"status\":{{\"expirationTimestamp\":\"{}\",\"token\":{}}}}}\n",
+            self.version,
+            rfc3339(token.expires_on),
+            json_string(token.access_token.expose())
+        ))
+    }
+}
+
+fn not_understood(why: &str) -> Error {
+    let what = format!("cannot unmarshal KUBERNETES_EXEC_INFO to ExecCredential: {why}");
+    Error::new(&situation::EXEC_INFO, what).from_source("KUBERNETES_EXEC_INFO")
+}
+
+/// A JSON string as Go's encoder writes it: `<`, `>`, `&` and the two line separators escaped.
+fn json_string(text: &str) -> String {
+    let plain = serde_json::Value::from(text).to_string();
+    if !plain.contains(['<', '>', '&', '\u{2028}', '\u{2029}']) {
+        return plain;
+    }
+    plain
+        .replace('<', "\\u003c")
+        .replace('>', "\\u003e")
+        .replace('&', "\\u0026")
+        .replace('\u{2028}', "\\u2028")
+        .replace('\u{2029}', "\\u2029")
+}
+
+/// `seconds` since the Unix epoch as RFC 3339 in UTC. A moment beyond the year 9999 is reported as
+/// that year's end.
+pub fn rfc3339(seconds: u64) -> String {
+    const LAST: &str = "9999-12-31T23:59:59Z";
+    let moment = i64::try_from(seconds).ok().and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
+    moment.and_then(|moment| moment.format(&Rfc3339).ok()).unwrap_or_else(|| LAST.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(info: &str) -> Result<&'static str, String> {
+        let env = Env::from([("KUBERNETES_EXEC_INFO", info)]);
+        ExecInfo::from_env(&env).map(|info| info.version).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_version_asked_for_is_the_version_answered() {
+        assert_eq!(
+            version(r#"{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential"}"#),
+            Ok(VERSIONS[0])
+        );
+        assert_eq!(version(r#"{"apiVersion":"client.authentication.k8s.io/v1beta1"}"#), Ok(VERSIONS[1]));
+        for absent in ["", "{}", r#"{"apiVersion":""}"#, " \n"] {
+            assert_eq!(version(absent), Ok(VERSIONS[1]), "{absent}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_spoken_here_is_refused() {
+        let alpha = version(r#"{"apiVersion":"client.authentication.k8s.io/v1alpha1"}"#).unwrap_err();
+        assert!(alpha.starts_with(
+            "api version: client.authentication.k8s.io/v1alpha1 is not supported (KUBERNETES_EXEC_INFO);"
+        ));
+        assert!(version("junk").unwrap_err().starts_with("cannot unmarshal"));
+        assert!(version(r#"{"kind":"Pod"}"#).is_err());
+        assert!(version("[]").is_err());
+    }
+
+    #[test]
+    fn the_answer_byte_for_byte() {
+        let token = Token { access_token: Secret::new("ey.<&>"), expires_on: 1_795_296_000, refresh_on: None };
+        let info = ExecInfo::from_env(&Env::default()).unwrap();
+        assert_eq!(
+            info.respond(&token).expose(),
+            "{\"kind\":\"ExecCredential\",\"apiVersion\":\"client.authentication.k8s.io/v1beta1\",\"spec\":{\"interactive\":false},\
+             \"status\":{\"expirationTimestamp\":\"2026-11-21T21:20:00Z\",\"token\":\"ey.\\u003c\\u0026\\u003e\"}}\n"
+        );
+    }
+
+    #[test]
+    fn moments_beyond_the_calendar_are_bounded() {
+        assert_eq!(rfc3339(u64::MAX), "9999-12-31T23:59:59Z");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_exec_info_makes_it_panic(text: String) {
+            let _ = version(&text);
+        }
+    }
+}

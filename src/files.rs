@@ -1,0 +1,167 @@
+//! Whole files, read with bounds and written atomically: a temporary file in the same directory
+//! with the right mode from the start, fsync, rename. Nothing else in the program writes a file.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+/// Reads a text of at most `limit` bytes.
+///
+/// # Errors
+/// The file system's, or `InvalidData` for a longer file and for text that is not UTF-8.
+pub fn read_text(path: &Path, limit: u64) -> io::Result<String> {
+    let bytes = read_bounded(File::open(path)?, limit)?;
+    String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
+}
+
+/// Reads at most `limit` bytes of `file`.
+///
+/// # Errors
+/// The file system's, or `InvalidData` for a longer file.
+pub fn read_bounded(file: File, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("it is larger than {limit} bytes")));
+    }
+    Ok(bytes)
+}
+
+/// Replaces `path` by a file of `bytes`: readers see the old or the new content, never a part.
+///
+/// An existing file keeps its mode and owner; a new one gets 0600. `path` must not be a symlink
+/// (resolve it first): the link itself would be replaced.
+///
+/// # Errors
+/// The file system's; the old file is then as it was.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = temporary_beside(path)?;
+    keep_mode_and_owner(path, file.as_file())?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    sync_directory(path)
+}
+
+/// Creates `path` with `bytes` and mode 0600, unless it exists.
+///
+/// # Errors
+/// `AlreadyExists`, or the file system's.
+pub fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = temporary_beside(path)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist_noclobber(path)?;
+    sync_directory(path)
+}
+
+/// Creates a directory and its parents; those that are new get mode 0700.
+///
+/// # Errors
+/// The file system's.
+pub fn create_private_directory(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+/// Opens a lock file, creating it with mode 0600. Its content has no meaning.
+///
+/// # Errors
+/// The file system's; a symlink is refused.
+pub fn open_lock_file(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+    }
+    options.open(path)
+}
+
+/// Creates `path` with `content` and fails if it exists, as client-go does with its lock files.
+///
+/// # Errors
+/// `AlreadyExists`, or the file system's.
+pub fn create_exclusively(path: &Path, content: &str) -> io::Result<()> {
+    File::create_new(path)?.write_all(content.as_bytes())
+}
+
+/// tempfile makes them 0600.
+fn temporary_beside(path: &Path) -> io::Result<tempfile::NamedTempFile> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempfile_in(directory)
+}
+
+/// How temporary files begin, so that those of a killed process can be told and removed.
+pub const TEMPORARY_PREFIX: &str = ".kubentra-";
+
+#[cfg(unix)]
+fn keep_mode_and_owner(path: &Path, new: &File) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(old) = fs::metadata(path) else { return Ok(()) };
+    let fresh = new.metadata()?;
+    if (old.uid(), old.gid()) != (fresh.uid(), fresh.gid()) {
+        // As root the file stays its owner's; without the right to give it away it becomes ours,
+        // which is what any editor that renames does.
+        let _ = std::os::unix::fs::fchown(new, Some(old.uid()), Some(old.gid()));
+    }
+    new.set_permissions(old.permissions())
+}
+
+#[cfg(not(unix))]
+fn keep_mode_and_owner(_: &Path, _: &File) -> io::Result<()> {
+    Ok(())
+}
+
+/// Makes the rename itself durable. Some file systems do not allow it; the content is safe anyway.
+#[cfg(unix)]
+fn sync_directory(path: &Path) -> io::Result<()> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let _ = File::open(directory)?.sync_all();
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn sync_directory(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(unix)]
+    fn replacing_keeps_the_mode_and_new_files_are_private() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("f");
+        let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        replace(&path, b"one").unwrap();
+        assert_eq!(mode(), 0o600);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        replace(&path, b"two").unwrap();
+        assert_eq!((mode(), fs::read(&path).unwrap().as_slice()), (0o640, &b"two"[..]));
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn create_does_not_overwrite() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("f");
+        create(&path, b"one").unwrap();
+        assert_eq!(create(&path, b"two").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&path).unwrap(), b"one");
+    }
+
+    #[test]
+    fn reading_is_bounded() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::copy("Cargo.toml", file.path()).unwrap();
+        assert!(read_text(file.path(), 10).unwrap_err().to_string().contains("larger than 10 bytes"));
+    }
+}

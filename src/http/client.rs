@@ -1,0 +1,206 @@
+//! The real client: reqwest over rustls, set up at the first request.
+
+use std::cell::OnceCell;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper_util::client::proxy::matcher::Matcher;
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, LOCATION, RETRY_AFTER, USER_AGENT};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
+use url::Url;
+
+use super::failure::{self, NameNotFound, Route};
+use super::tls::{self, Refusals};
+use super::{BODY_LIMIT, FormPost, Http, Response};
+use crate::error::Error;
+use crate::situation;
+use crate::sys::{Clock, Env, Pending};
+
+/// A connection that isn't there after this time will not come.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
+/// reqwest, configured from the environment snapshot and built at the first request.
+pub struct ReqwestHttp {
+    settings: Settings,
+    ready: OnceCell<Ready>,
+}
+
+#[derive(Debug, Clone)]
+struct Settings {
+    proxy: Option<(&'static str, String)>,
+    no_proxy: String,
+    certificates: tls::ExtraRoots,
+}
+
+struct Ready {
+    client: reqwest::Client,
+    refusals: Arc<Refusals>,
+    matcher: Option<Matcher>,
+}
+
+impl ReqwestHttp {
+    /// A client that follows `HTTPS_PROXY`, `NO_PROXY`, `SSL_CERT_FILE` and `SSL_CERT_DIR` of `env`.
+    pub fn new(env: &Env) -> Self {
+        let proxy = env.first(&["HTTPS_PROXY", "https_proxy"]).map(|(name, value)| {
+            let known = if name == "HTTPS_PROXY" { "HTTPS_PROXY" } else { "https_proxy" };
+            (known, value.to_owned())
+        });
+        let no_proxy = env.first(&["NO_PROXY", "no_proxy"]).map(|(_, hosts)| hosts).unwrap_or_default();
+        Self {
+            settings: Settings {
+                proxy,
+                no_proxy: format!("{no_proxy},{NEVER_PROXIED}"),
+                certificates: tls::ExtraRoots::from_env(env),
+            },
+            ready: OnceCell::new(),
+        }
+    }
+
+    fn ready(&self) -> Result<&Ready, Error> {
+        if self.ready.get().is_none() {
+            let _ = self.ready.set(Ready::build(&self.settings)?);
+        }
+        self.ready.get().ok_or_else(|| Error::new(&situation::TLS, "the HTTP client could not be set up"))
+    }
+
+    fn route<'a>(&'a self, ready: &'a Ready, url: &'a Url) -> Route<'a> {
+        let uri = url.as_str().parse::<oauth2::http::Uri>().ok();
+        let proxied = uri.is_some_and(|uri| ready.matcher.as_ref().is_some_and(|m| m.intercept(&uri).is_some()));
+        let proxy = self.settings.proxy.as_ref().filter(|_| proxied);
+        Route { url, proxy: proxy.map(|(variable, address)| (*variable, address.as_str())) }
+    }
+}
+
+/// Go never sends these through a proxy, and no proxy could reach them: loopback, and link-local
+/// addresses such as the instance metadata service.
+const NEVER_PROXIED: &str = "localhost,127.0.0.0/8,::1,169.254.0.0/16,fe80::/10";
+
+impl Ready {
+    fn build(settings: &Settings) -> Result<Self, Error> {
+        let (config, refusals) = tls::config(&settings.certificates)?;
+        let mut builder = reqwest::Client::builder()
+            .tls_backend_preconfigured(config)
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT_LIMIT)
+            .dns_resolver(Arc::new(Resolver))
+            .no_proxy();
+        let mut matcher = None;
+        if let Some((variable, address)) = &settings.proxy {
+            let proxy = reqwest::Proxy::all(address).map_err(|_| unusable_proxy(variable))?;
+            builder = builder.proxy(proxy.no_proxy(reqwest::NoProxy::from_string(&settings.no_proxy)));
+            matcher = Some(Matcher::builder().all(address.clone()).no(settings.no_proxy.clone()).build());
+        }
+        let client = builder.build().map_err(|error| {
+            Error::new(&situation::TLS, "the HTTP client could not be set up").detail(format!("{error:?}"))
+        })?;
+        Ok(Self { client, refusals, matcher })
+    }
+}
+
+/// The address may hold a password, so the message names the variable only.
+fn unusable_proxy(variable: &str) -> Error {
+    Error::new(&situation::PROXY, "the proxy address is not a URL")
+        .from_source(variable)
+        .remedy(format!("write {variable}=http://HOST:PORT"))
+}
+
+impl Http for ReqwestHttp {
+    fn send<'a>(&'a self, post: &'a FormPost, limit: Duration, clock: &'a dyn Clock) -> Pending<'a, Response> {
+        Box::pin(async move {
+            let ready = self.ready()?;
+            let route = self.route(ready, &post.url);
+            tokio::select! {
+                answer = exchange(&ready.client, post) => {
+                    answer.map_err(|error| failure::explain(&error, &route, &ready.refusals, clock.now()))
+                }
+                () = clock.sleep(limit) => Err(Error::new(&situation::DEADLINE, "no answer in time")),
+            }
+        })
+    }
+}
+
+async fn exchange(client: &reqwest::Client, post: &FormPost) -> Result<Response, failure::Failure> {
+    let request = client
+        .post(post.url.clone())
+        .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .header(USER_AGENT, concat!("kubentra/", env!("CARGO_PKG_VERSION")))
+        .body(post.body.to_vec());
+    let mut answer = request.send().await?;
+    let mut response = Response {
+        status: answer.status().as_u16(),
+        retry_after: retry_after(answer.headers()),
+        date: date(answer.headers()),
+        location: text(answer.headers(), &LOCATION),
+        body: Vec::new(),
+    };
+    while let Some(chunk) = answer.chunk().await? {
+        if response.body.len() + chunk.len() > BODY_LIMIT {
+            return Err(failure::Failure::TooLarge);
+        }
+        response.body.extend_from_slice(&chunk);
+    }
+    Ok(response)
+}
+
+fn text(headers: &HeaderMap, name: &reqwest::header::HeaderName) -> Option<String> {
+    Some(headers.get(name)?.to_str().ok()?.to_owned())
+}
+
+/// Seconds, or an HTTP date (RFC 9110, section 10.2.3); a date counts from the server's own clock.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let value = text(headers, &RETRY_AFTER)?;
+    if let Ok(seconds) = value.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    Some(Duration::from_secs(http_date(&value)?.saturating_sub(date(headers)?)))
+}
+
+fn date(headers: &HeaderMap) -> Option<u64> {
+    http_date(&text(headers, &DATE)?)
+}
+
+fn http_date(text: &str) -> Option<u64> {
+    u64::try_from(OffsetDateTime::parse(text, &Rfc2822).ok()?.unix_timestamp()).ok()
+}
+
+/// The system's resolver, whose failure can be recognised afterwards.
+struct Resolver;
+
+impl reqwest::dns::Resolve for Resolver {
+    fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await;
+            let addresses: Vec<_> = found.map_err(|_| NameNotFound(name.as_str().to_owned()))?.collect();
+            Ok(Box::new(addresses.into_iter()) as reqwest::dns::Addrs)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_as_seconds_and_as_a_date() {
+        let mut headers = HeaderMap::new();
+        headers.insert(RETRY_AFTER, "12".parse().unwrap());
+        assert_eq!(retry_after(&headers), Some(Duration::from_secs(12)));
+        headers.insert(RETRY_AFTER, "Sun, 06 Nov 1994 08:49:47 GMT".parse().unwrap());
+        headers.insert(DATE, "Sun, 06 Nov 1994 08:49:37 GMT".parse().unwrap());
+        assert_eq!(retry_after(&headers), Some(Duration::from_secs(10)));
+    }
+
+    #[test]
+    fn loopback_and_link_local_are_never_proxied() {
+        let env = Env::from([("HTTPS_PROXY", "http://user:pw@proxy.test:3128"), ("NO_PROXY", ".corp.test")]);
+        let http = ReqwestHttp::new(&env);
+        let ready = http.ready().unwrap();
+        let proxied = |url: &str| http.route(ready, &Url::parse(url).unwrap()).proxy.is_some();
+        assert!(proxied("https://login.microsoftonline.com/"));
+        for direct in ["https://localhost/", "https://127.0.0.9/", "https://[::1]/", "https://169.254.169.254/"] {
+            assert!(!proxied(direct), "{direct}");
+        }
+        assert!(!proxied("https://adfs.corp.test/"));
+    }
+}

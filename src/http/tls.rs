@@ -1,0 +1,239 @@
+//! Whom we believe: the system's roots, those of `SSL_CERT_FILE` and `SSL_CERT_DIR` beside them,
+//! bundled ones where a machine has none; and the memory of what was refused, for the error.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, DigitallySignedStruct, SignatureScheme};
+use url::Url;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::host;
+use crate::error::Error;
+use crate::situation;
+use crate::sys::Env;
+
+/// Certificates that the user names beside the system's own. Other tools let `SSL_CERT_FILE`
+/// replace the system's roots; a file with nothing but the company's CA then breaks every public
+/// host, so here they add up.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ExtraRoots {
+    file: Option<PathBuf>,
+    directories: Vec<PathBuf>,
+}
+
+impl ExtraRoots {
+    pub(super) fn from_env(env: &Env) -> Self {
+        let directories = env.get("SSL_CERT_DIR").map(|list| std::env::split_paths(list).collect());
+        Self { file: env.get("SSL_CERT_FILE").map(PathBuf::from), directories: directories.unwrap_or_default() }
+    }
+
+    fn load(&self) -> Vec<CertificateDer<'static>> {
+        let from_file = self.file.iter().flat_map(|file| certificates(file));
+        from_file.chain(self.directories.iter().flat_map(|dir| certificates_in(dir))).collect()
+    }
+}
+
+/// A client configuration, and where its refusals are kept.
+pub(super) fn config(extra: &ExtraRoots) -> Result<(rustls::ClientConfig, Arc<Refusals>), Error> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let verifier = verifier(extra, &provider).map_err(unusable)?;
+    let refusals = Arc::new(Refusals::default());
+    let witness = Witness { verifier, refusals: refusals.clone() };
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| unusable(error.to_string()))?
+        .dangerous() // the witness refuses whatever its verifier refuses
+        .with_custom_certificate_verifier(Arc::new(witness))
+        .with_no_client_auth();
+    Ok((config, refusals))
+}
+
+fn unusable(why: String) -> Error {
+    Error::new(&situation::TLS, "the trusted certificates could not be loaded")
+        .remedy("check SSL_CERT_FILE and SSL_CERT_DIR")
+        .detail(why)
+}
+
+#[cfg(target_os = "linux")]
+fn verifier(
+    extra: &ExtraRoots,
+    provider: &Arc<rustls::crypto::CryptoProvider>,
+) -> Result<Arc<dyn ServerCertVerifier>, String> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add_parsable_certificates(system_roots());
+    roots.add_parsable_certificates(extra.load());
+    if roots.is_empty() {
+        roots.add_parsable_certificates(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned());
+    }
+    let builder = rustls::client::WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+    builder.build().map(|verifier| verifier as Arc<dyn ServerCertVerifier>).map_err(|error| error.to_string())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn verifier(
+    extra: &ExtraRoots,
+    provider: &Arc<rustls::crypto::CryptoProvider>,
+) -> Result<Arc<dyn ServerCertVerifier>, String> {
+    let verifier = rustls_platform_verifier::Verifier::new_with_extra_roots(extra.load(), provider.clone());
+    verifier.map(|verifier| Arc::new(verifier) as Arc<dyn ServerCertVerifier>).map_err(|error| error.to_string())
+}
+
+/// Where Linux distributions keep their bundle: Debian and Alpine, Fedora, SUSE, older RHEL, RHEL.
+#[cfg(target_os = "linux")]
+const BUNDLES: [&str; 6] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/tls/cacert.pem",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+#[cfg(target_os = "linux")]
+fn system_roots() -> Vec<CertificateDer<'static>> {
+    let bundle = BUNDLES.iter().map(|path| certificates(Path::new(path))).find(|found| !found.is_empty());
+    bundle.unwrap_or_else(|| certificates_in(Path::new("/etc/ssl/certs")))
+}
+
+fn certificates(file: &Path) -> Vec<CertificateDer<'static>> {
+    let Ok(found) = CertificateDer::pem_file_iter(file) else { return Vec::new() };
+    found.filter_map(Result::ok).collect()
+}
+
+fn certificates_in(directory: &Path) -> Vec<CertificateDer<'static>> {
+    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
+    let mut files = entries.filter_map(|entry| Some(entry.ok()?.path())).collect::<Vec<_>>();
+    files.sort();
+    files.iter().flat_map(|file| certificates(file)).collect()
+}
+
+/// A verifier that remembers what it refused.
+#[derive(Debug)]
+struct Witness {
+    verifier: Arc<dyn ServerCertVerifier>,
+    refusals: Arc<Refusals>,
+}
+
+impl ServerCertVerifier for Witness {
+    fn verify_server_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        chain: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let verdict = self.verifier.verify_server_cert(leaf, chain, name, ocsp, now);
+        if verdict.is_err() {
+            self.refusals.remember(leaf, chain);
+        }
+        verdict
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier.verify_tls12_signature(message, leaf, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier.verify_tls13_signature(message, leaf, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.verifier.supported_verify_schemes()
+    }
+}
+
+/// The last certificate that was refused.
+#[derive(Debug, Default)]
+pub(super) struct Refusals(Mutex<Option<Refused>>);
+
+#[derive(Debug, Clone, Default)]
+struct Refused {
+    subject: String,
+    /// Who issued the last certificate of the chain: the CA that would have to be trusted.
+    missing_ca: String,
+    not_before: i64,
+    not_after: i64,
+}
+
+impl Refusals {
+    fn remember(&self, leaf: &CertificateDer<'_>, chain: &[CertificateDer<'_>]) {
+        if let (Ok(mut last), Some(refused)) = (self.0.lock(), Refused::read(leaf, chain)) {
+            *last = Some(refused);
+        }
+    }
+
+    /// The error for a TLS failure at `url`; `now` is our clock.
+    pub(super) fn explain(&self, error: &rustls::Error, url: &Url, now: u64) -> Error {
+        let refused = self.0.lock().ok().and_then(|last| last.clone()).unwrap_or_default();
+        let rustls::Error::InvalidCertificate(why) = error else {
+            return Error::new(&situation::TLS, format!("no TLS connection to {}: {error}", host(url)))
+                .remedy("look for a proxy or firewall in between that does not speak TLS");
+        };
+        refused.explain(why, url, now)
+    }
+}
+
+impl Refused {
+    fn read(leaf: &CertificateDer<'_>, chain: &[CertificateDer<'_>]) -> Option<Self> {
+        let (_, parsed) = X509Certificate::from_der(leaf).ok()?;
+        let top = chain.last().and_then(|der| Some(X509Certificate::from_der(der).ok()?.1.issuer().to_string()));
+        Some(Self {
+            subject: parsed.subject().to_string(),
+            missing_ca: top.unwrap_or_else(|| parsed.issuer().to_string()),
+            not_before: parsed.validity().not_before.timestamp(),
+            not_after: parsed.validity().not_after.timestamp(),
+        })
+    }
+
+    fn explain(&self, why: &CertificateError, url: &Url, now: u64) -> Error {
+        let Self { subject, missing_ca, .. } = self;
+        let server = host(url);
+        match why {
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => Error::new(
+                &situation::TLS,
+                format!(
+                    "the certificate of {server} ({subject}) comes from a CA that is not trusted here: {missing_ca}"
+                ),
+            )
+            .remedy("put that CA's certificate into a file and set SSL_CERT_FILE to it"),
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                self.outside(&format!("the certificate of {server} ({subject}) has expired"), now)
+            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                self.outside(&format!("the certificate of {server} ({subject}) is not valid yet"), now)
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                Error::new(&situation::TLS, format!("{server} shows a certificate for another name ({subject})"))
+                    .remedy("look for a proxy or wrong DNS entry in between")
+            }
+            other => {
+                Error::new(&situation::TLS, format!("the certificate of {server} ({subject}) is refused: {other}"))
+                    .remedy("have the server's certificate corrected")
+            }
+        }
+    }
+
+    fn outside(&self, what: &str, now: u64) -> Error {
+        let moment = |seconds: i64| crate::exec_credential::rfc3339(u64::try_from(seconds).unwrap_or_default());
+        let (from, until, now) =
+            (moment(self.not_before), moment(self.not_after), crate::exec_credential::rfc3339(now));
+        Error::new(&situation::CLOCK_SKEW, what)
+            .from_source(format!("valid from {from} until {until}, this machine's clock says {now}"))
+            .remedy("set the clock if it is wrong, else have the certificate renewed")
+    }
+}

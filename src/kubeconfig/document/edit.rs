@@ -1,0 +1,282 @@
+//! Whether a user can be edited, and whether an edit did what it should.
+
+use std::collections::HashMap;
+
+use super::source::Splice;
+use super::tree::{Kind, Member, TOP, Tree};
+use super::{Auth, Document, DocumentError, Edit, Exec, Result, User};
+
+/// What one edit does to the text.
+pub(super) struct Plan {
+    /// The mapping whose member changes.
+    pub(super) mapping: usize,
+    pub(super) splices: Vec<Splice>,
+}
+
+/// The key that goes and the key that comes.
+type Keys = (&'static str, &'static str);
+
+impl Edit {
+    pub(super) fn keys(&self) -> Keys {
+        match self {
+            Edit::Args(_) => ("args", "args"),
+            Edit::ProviderToExec(_) => ("auth-provider", "exec"),
+        }
+    }
+
+    /// What the user's `auth` must be afterwards.
+    fn outcome(&self, old: Option<&Auth>) -> Option<Auth> {
+        match (self, old) {
+            (Edit::Args(args), Some(Auth::Exec(exec))) => Some(Auth::Exec(Exec { args: args.clone(), ..exec.clone() })),
+            (Edit::ProviderToExec(new), _) => Some(Auth::Exec(Exec {
+                command: new.command.clone(),
+                args: new.args.clone(),
+                api_version: Some(new.api_version.clone()),
+                interactive_mode: Some(new.interactive_mode.clone()),
+                install_hint: Some(new.install_hint.clone()),
+                ..Exec::default()
+            })),
+            _ => None,
+        }
+    }
+}
+
+impl Document {
+    pub(super) fn plan(&self, index: usize, edit: &Edit) -> Result<Plan> {
+        let user = self.users.get(index).ok_or_else(|| DocumentError::new("there is no such user"))?;
+        let fields = self.tree.fields_to_edit(index)?;
+        match (edit, &user.auth) {
+            (Edit::Args(args), Auth::Exec(exec)) => self.tree.plan_args(fields, &exec.args, args),
+            (Edit::ProviderToExec(new), Auth::Provider { .. }) => self.tree.plan_exec(fields, new),
+            (_, Auth::Both) => Err(user.refuse("has both `exec` and `auth-provider`")),
+            (Edit::Args(_), _) => Err(user.refuse("has no `exec`")),
+            (Edit::ProviderToExec(_), _) => Err(user.refuse("has no `auth-provider`")),
+        }
+    }
+
+    /// Reads the new text again; an edit that did not do exactly what it should
+    /// is dropped.
+    pub(super) fn confirm(
+        &self,
+        text: String,
+        edits: &[(usize, Edit)],
+        changed: HashMap<usize, Keys>,
+    ) -> Result<String> {
+        let unexpected = || DocumentError::new("the edited file would not read back as intended");
+        let new = Document::parse(text).map_err(|_| unexpected())?;
+        let mut comparison = Comparison { old: &self.tree, new: &new.tree, changed, twins: HashMap::new() };
+        let same = comparison.same(TOP, TOP);
+        let done = edits.iter().all(|(index, edit)| {
+            let old = self.users.get(*index).map(|user| &user.auth);
+            new.users.get(*index).is_some_and(|user| Some(&user.auth) == edit.outcome(old).as_ref())
+        });
+        if same && done { Ok(new.tree.text) } else { Err(unexpected()) }
+    }
+}
+
+impl User {
+    fn refuse(&self, reason: &str) -> DocumentError {
+        DocumentError::new(format!("user `{}` at line {} {reason}", self.name, self.line))
+    }
+}
+
+impl Tree {
+    /// The `user` mapping of an entry, if no anchor or alias ties it, or what
+    /// it stands in, to another place.
+    fn fields_to_edit(&self, index: usize) -> Result<Member> {
+        self.untied(TOP)?;
+        let users = self.member_to_edit(TOP, "users")?;
+        let entry = self.items(users.1).get(index).copied().unwrap_or_default();
+        self.untied(entry)?;
+        self.member_to_edit(entry, "user")
+    }
+
+    pub(super) fn member_to_edit(&self, mapping: usize, key: &str) -> Result<Member> {
+        let merged =
+            || self.wrong(mapping, format!("`{key}` cannot be edited because a merge key brings it to the mapping"));
+        self.own_member(mapping, key)?.ok_or_else(merged)
+    }
+
+    /// The key and value of a member, its value not tied to another place.
+    pub(super) fn own_member(&self, mapping: usize, key: &str) -> Result<Option<Member>> {
+        let mut named = self.members(mapping).iter().filter(|(name, _)| self.scalar(*name) == Some(key));
+        let Some(&(name, value)) = named.next() else {
+            return Ok(None);
+        };
+        if let Some(&(again, _)) = named.next() {
+            let (first, second) = (self.place(name).line, self.place(again).line);
+            return Err(DocumentError::new(format!(
+                "`{key}` cannot be edited because it is there twice, at lines {first} and {second}"
+            )));
+        }
+        self.untied(value)?;
+        Ok(Some((name, value)))
+    }
+
+    fn untied(&self, node: usize) -> Result<()> {
+        let line = self.place(node).line;
+        if let Some(Kind::Alias(target)) = self.kind(node) {
+            let target = self.place(*target).line;
+            return Err(DocumentError::new(format!(
+                "the alias at line {line} cannot be edited without what it refers to at line {target}"
+            )));
+        }
+        match self.alias_to(node) {
+            Some(alias) => Err(self.shared(node, alias)),
+            None => Ok(()),
+        }
+    }
+
+    /// That nothing inside a value is referred to from outside it.
+    pub(super) fn detached(&self, value: usize) -> Result<()> {
+        match self.alias_into(value) {
+            Some((target, alias)) => Err(self.shared(target, alias)),
+            None => Ok(()),
+        }
+    }
+
+    fn shared(&self, target: usize, alias: usize) -> DocumentError {
+        let (target, alias) = (self.place(target).line, self.place(alias).line);
+        DocumentError::new(format!(
+            "the value at line {target} cannot be edited because the alias at line {alias} refers to it"
+        ))
+    }
+}
+
+/// Walks the old and the new tree side by side.
+struct Comparison<'a> {
+    old: &'a Tree,
+    new: &'a Tree,
+    /// The edited mappings of the old tree.
+    changed: HashMap<usize, Keys>,
+    /// For each anchored node of the old tree, the same node in the new one.
+    twins: HashMap<usize, usize>,
+}
+
+impl Comparison<'_> {
+    fn same(&mut self, old: usize, new: usize) -> bool {
+        if self.old.alias_to(old).is_some() {
+            self.twins.insert(old, new);
+        }
+        match (self.old.kind(old), self.new.kind(new)) {
+            (Some(Kind::Mapping { flow, .. }), Some(Kind::Mapping { flow: new_flow, .. })) => {
+                flow == new_flow && self.same_members(old, new)
+            }
+            (Some(Kind::List { flow, .. }), Some(Kind::List { flow: new_flow, .. })) => {
+                flow == new_flow && self.all_same(self.old.items(old), self.new.items(new))
+            }
+            (Some(Kind::Alias(target)), Some(Kind::Alias(new_target))) => self.twins.get(target) == Some(new_target),
+            (Some(old @ Kind::Scalar { .. }), Some(new)) => old == new,
+            (None, None) => true,
+            _ => false,
+        }
+    }
+
+    fn same_members(&mut self, old: usize, new: usize) -> bool {
+        let (goes, comes) = self.changed.get(&old).copied().unzip();
+        let old = members_without(self.old, old, goes);
+        let new = members_without(self.new, new, comes);
+        self.all_same(&old, &new)
+    }
+
+    fn all_same(&mut self, old: &[usize], new: &[usize]) -> bool {
+        old.len() == new.len() && old.iter().zip(new).all(|(&old, &new)| self.same(old, new))
+    }
+}
+
+/// The keys and values of a mapping, one key and its value left out.
+fn members_without(tree: &Tree, mapping: usize, without: Option<&str>) -> Vec<usize> {
+    let members = tree.members(mapping).iter();
+    let others = members.filter(|member| without.is_none() || tree.scalar(member.0) != without);
+    others.flat_map(|&(key, value)| [key, value]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::support::{AKS, PROVIDER, Random, args, convert, new_exec, parse, strings};
+    use super::*;
+
+    #[test]
+    fn several_edits_at_once() {
+        let text = format!("{AKS}{}", PROVIDER.replace("users:\n", "").replace("name: u", "name: v"));
+        let both =
+            parse(&text).edit(&[(1, Edit::ProviderToExec(new_exec())), (0, Edit::Args(strings(&["a"])))]).unwrap();
+        let one = parse(&text).edit(&[(0, Edit::Args(strings(&["a"])))]).unwrap();
+        assert_eq!(parse(&one).edit(&[(1, Edit::ProviderToExec(new_exec()))]).unwrap(), both);
+        let twice = parse(&text).edit(&[(0, Edit::Args(vec![])), (0, Edit::Args(vec![]))]);
+        assert!(twice.is_err());
+    }
+
+    #[test]
+    fn refuses_what_it_cannot_edit() {
+        let shared = "users:\n- name: a\n  user: &base\n    exec:\n      command: c\n      args: [x]\n- name: b\n  user: *base\n";
+        assert_eq!(
+            args(shared, &["y"]).unwrap_err(),
+            "the value at line 4 cannot be edited because the alias at line 8 refers to it"
+        );
+        let swapped = "base: &b {exec: {command: c}}\nusers:\n- name: b\n  user: *b\n";
+        assert_eq!(
+            args(swapped, &["y"]).unwrap_err(),
+            "the alias at line 4 cannot be edited without what it refers to at line 1"
+        );
+        let inside = "users:\n- name: a\n  user:\n    exec:\n      args:\n      - &x y\n      command: *x\n";
+        assert_eq!(
+            args(inside, &["y", "z"]).unwrap_err(),
+            "the value at line 6 cannot be edited because the alias at line 7 refers to it"
+        );
+        let both = "users:\n- name: a\n  user: {exec: {}, auth-provider: {}}\n";
+        assert_eq!(args(both, &["y"]).unwrap_err(), "user `a` at line 2 has both `exec` and `auth-provider`");
+        assert_eq!(convert(AKS).unwrap_err(), "user `u` at line 16 has no `auth-provider`");
+        assert_eq!(args(PROVIDER, &[]).unwrap_err(), "user `u` at line 2 has no `exec`");
+        let twice = "users:\n- name: a\n  user:\n    exec: {args: [a], args: [b]}\n";
+        assert_eq!(
+            args(twice, &["y"]).unwrap_err(),
+            "`args` cannot be edited because it is there twice, at lines 4 and 4"
+        );
+        let odd = "users:\n- name: a\n  user:\n    ? exec\n    : args:\n      - a\n";
+        assert_eq!(args(odd, &["y"]).err(), None);
+        assert_eq!(
+            args("users:\n- name: a\n  user:\n    ? exec\n    : args: null\n", &["y"]).unwrap_err(),
+            "line 5 is written in a way that cannot be edited"
+        );
+    }
+
+    #[test]
+    fn unrelated_anchors_survive() {
+        let text =
+            "x: &x {a: &x 1, b: *x}\nusers:\n- name: a\n  user: {exec: {args: [&y z], command: c}}\ny: &z 1\nz: *z\n";
+        assert_eq!(args(text, &["a"]).unwrap(), text.replace("&y z", "a"));
+    }
+
+    #[test]
+    fn a_bom_and_document_marks_stay() {
+        let text = "\u{feff}---\nusers:\n- name: a\n  user:\n    exec:\n      args:\n      - x\n...\n# end\n";
+        assert_eq!(args(text, &["z"]).unwrap(), text.replace("- x", "- z"));
+        let text = "\u{feff}{\"users\": [{\"name\": \"a\", \"user\": {\"exec\": {\"args\": [\"x\"]}}}]}";
+        assert_eq!(args(text, &["y"]).unwrap(), text.replace("\"x\"", "\"y\""));
+    }
+
+    #[test]
+    fn edits_touch_nothing_else_and_repeat() {
+        let json = "{\n  \"users\": [\n    {\"name\": \"u\", \"user\": {\"exec\": {\n      \"args\": [\"x\"],\n      \"command\": \"c\"\n    }}}\n  ]\n}";
+        let files = [
+            AKS.to_owned(),
+            AKS.replace('\n', "\r\n"),
+            json.to_owned(),
+            "users: [{name: u, user: {exec: {args: [x], command: c}}}]\n".to_owned(),
+        ];
+        let mut random = Random(2);
+        for round in 0..2_000 {
+            let file = &files[round % files.len()];
+            let args = random.args();
+            let edits = [(0, Edit::Args(args.clone()))];
+            let new = parse(file).edit(&edits).unwrap();
+            assert_eq!(parse(&new).edit(&edits).unwrap(), new);
+            let exec = file.find("args").unwrap();
+            assert_eq!(new[..exec], file[..exec]);
+            let rest = &file[file.find("command").unwrap()..];
+            assert!(new.ends_with(rest), "{new}");
+            assert_eq!(parse(&new).edit(&[(0, Edit::Args(random.args()))]).map(|text| text.ends_with(rest)), Ok(true));
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! One kubeconfig file: its text, what we read from it, and edits that
+//! replace only the bytes that have to change.
+//!
+//! The file is never written out from a tree. kubectl reads YAML 1.1 and
+//! people keep comments, so all that an edit does not name stays as it is,
+//! byte for byte.
+
+mod edit;
+mod plan;
+mod read;
+mod scalar;
+mod secrets;
+mod source;
+#[cfg(test)]
+mod support;
+mod tree;
+mod write;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+
+use tree::{TOP, Tree};
+
+/// A kubeconfig file that has been read.
+// Not `Debug`: the text holds tokens and keys.
+#[cfg_attr(test, derive(Debug))]
+pub struct Document {
+    tree: Tree,
+    users: Vec<User>,
+    contexts: Vec<Context>,
+    current_context: Option<String>,
+}
+
+/// An entry of `users`.
+#[derive(Clone, PartialEq, Eq)]
+#[cfg_attr(test, derive(Debug))]
+pub struct User {
+    /// The entry's `name`, empty when it has none.
+    pub name: String,
+    /// The line the entry begins on, counted from 1.
+    pub line: usize,
+    /// How kubectl asks somebody else for this user's credential.
+    pub auth: Auth,
+    /// Whether there is a `client-certificate` or `client-certificate-data`.
+    pub has_client_certificate: bool,
+    /// Whether there is a `token` or `tokenFile`.
+    pub has_token: bool,
+}
+
+/// Where a user's credential comes from.
+#[derive(Clone, PartialEq, Eq)]
+#[cfg_attr(test, derive(Debug))]
+pub enum Auth {
+    /// An `exec` plugin.
+    Exec(Exec),
+    /// A legacy `auth-provider`.
+    Provider {
+        /// The provider's `name`, for example `azure`.
+        name: String,
+        /// Its `config`, cached tokens included.
+        config: BTreeMap<String, String>,
+    },
+    /// Both `exec` and `auth-provider`, which kubectl refuses to use.
+    Both,
+    /// Neither; perhaps a certificate or a token.
+    Neither,
+}
+
+/// The `exec` member of a user.
+#[derive(Clone, PartialEq, Eq, Default)]
+#[cfg_attr(test, derive(Debug))]
+pub struct Exec {
+    /// `command`, empty when missing.
+    pub command: String,
+    /// `args`, empty when missing or null.
+    pub args: Vec<String>,
+    /// `apiVersion`.
+    pub api_version: Option<String>,
+    /// `env` as names and values, in file order.
+    pub env: Vec<(String, String)>,
+    /// `provideClusterInfo`.
+    pub provide_cluster_info: bool,
+    /// `interactiveMode`.
+    pub interactive_mode: Option<String>,
+    /// `installHint`.
+    pub install_hint: Option<String>,
+}
+
+/// An entry of `contexts`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Context {
+    /// The entry's `name`.
+    pub name: String,
+    /// The user it refers to, empty when it names none.
+    pub user: String,
+    /// The cluster it refers to, empty when it names none.
+    pub cluster: String,
+}
+
+/// A change to one user.
+#[derive(Clone, PartialEq, Eq)]
+#[cfg_attr(test, derive(Debug))]
+pub enum Edit {
+    /// Replaces `exec.args`, or adds it, and leaves the rest of the entry alone.
+    Args(Vec<String>),
+    /// Puts an `exec` in the place of the `auth-provider`.
+    ProviderToExec(NewExec),
+}
+
+/// The `exec` that takes the place of an `auth-provider`; it is written with
+/// `env: null` and `provideClusterInfo: false`.
+#[derive(Clone, PartialEq, Eq)]
+#[cfg_attr(test, derive(Debug))]
+pub struct NewExec {
+    /// `apiVersion`.
+    pub api_version: String,
+    /// `args`.
+    pub args: Vec<String>,
+    /// `command`.
+    pub command: String,
+    /// `installHint`.
+    pub install_hint: String,
+    /// `interactiveMode`.
+    pub interactive_mode: String,
+}
+
+/// Why a file could not be read, or an edit was refused.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DocumentError {
+    message: String,
+    place: Option<Place>,
+}
+
+/// A line and a column, both counted from 1.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Place {
+    line: usize,
+    column: usize,
+}
+
+type Result<T, E = DocumentError> = std::result::Result<T, E>;
+
+impl fmt::Display for DocumentError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        match self.place {
+            Some(Place { line, column }) => write!(f, " at line {line}, column {column}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for DocumentError {}
+
+impl DocumentError {
+    fn new(message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self { message, place: None }
+    }
+
+    fn at(place: Place, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self { message, place: Some(place) }
+    }
+}
+
+impl Document {
+    /// Reads a file. An empty file, or one with only comments or `null`, has
+    /// no users.
+    ///
+    /// Errors name the line and column: text that is not YAML, more than one
+    /// document, two entries of one name, a list where a mapping should be.
+    pub fn parse(text: String) -> Result<Document> {
+        let tree = Tree::parse(text)?;
+        tree.check_top()?;
+        let users = tree.entries("users", Tree::user, |user| &user.name)?;
+        let contexts = tree.entries("contexts", Tree::context, |context| &context.name)?;
+        let current = tree.text_at(TOP, "current-context")?;
+        Ok(Document { tree, users, contexts, current_context: current.filter(|name| !name.is_empty()) })
+    }
+
+    /// The text as it was given to [`Document::parse`].
+    pub fn text(&self) -> &str {
+        &self.tree.text
+    }
+
+    /// The users in file order; edits name them by their place in this list.
+    pub fn users(&self) -> &[User] {
+        &self.users
+    }
+
+    /// The contexts in file order.
+    pub fn contexts(&self) -> &[Context] {
+        &self.contexts
+    }
+
+    /// The `current-context`, unless it is missing or empty.
+    pub fn current_context(&self) -> Option<&str> {
+        self.current_context.as_deref()
+    }
+
+    /// The text after `edits`, each naming a user by its index in
+    /// [`Document::users`].
+    ///
+    /// The new text is read again and compared with what was meant: the edited
+    /// members must say what was asked and all else what it said before. Where
+    /// that fails, or a member is shared through an anchor, nothing is returned.
+    pub fn edit(&self, edits: &[(usize, Edit)]) -> Result<String> {
+        let mut splices = Vec::new();
+        let mut changed = HashMap::new();
+        for (index, edit) in edits {
+            let plan = self.plan(*index, edit)?;
+            if changed.insert(plan.mapping, edit.keys()).is_some() {
+                return Err(DocumentError::new("one user was to be edited twice"));
+            }
+            splices.extend(plan.splices);
+        }
+        let text = self.tree.splice(splices)?;
+        self.confirm(text, edits, changed)
+    }
+
+    /// Whether the user's `exec` or its `args` stand somewhere else in the
+    /// file and come by an alias or a merge key. An edit of them is refused, or
+    /// adds `args` that hide those of a merge key.
+    pub fn exec_is_borrowed(&self, user: usize) -> bool {
+        self.tree.exec_is_borrowed(user)
+    }
+
+    /// Slices of the text that hold secrets, for masking a printed diff:
+    /// tokens, passwords and keys, without their quotes; a scalar that runs
+    /// over several lines gives a slice for each. Slices of fewer than four
+    /// characters are left out: they would mask half of the diff.
+    pub fn secrets(&self) -> Vec<&str> {
+        let entries = self.tree.list_at(TOP, "users").unwrap_or_default();
+        let users = entries.iter().filter_map(|&entry| self.tree.get(entry, "user"));
+        let mut found = Vec::new();
+        users.for_each(|user| self.tree.user_secrets(user, &mut found));
+        found
+    }
+}

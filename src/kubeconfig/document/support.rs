@@ -1,0 +1,105 @@
+//! Files and helpers for the tests.
+
+use super::{Document, Edit, NewExec};
+
+pub(super) const AKS: &str = "\
+# mine
+apiVersion: v1
+clusters: # here
+- cluster:
+    server: https://a.example:443
+  name: a
+contexts:
+- context:
+    cluster: a
+    user: u
+  name: a
+current-context: a
+kind: Config
+preferences: {}
+users:
+- name: u # the user
+  user:
+    exec:
+      apiVersion: client.authentication.k8s.io/v1beta1
+      args: # old
+      # inside
+      - get-token
+      - --login
+      - devicecode
+      # after
+      command: kubelogin # c
+      env: null
+      installHint: |2
+
+        Not installed.
+      provideClusterInfo: false
+";
+
+pub(super) const PROVIDER: &str = "\
+users:
+- name: u
+  user:
+    auth-provider: # legacy
+      config:
+        apiserver-id: SRV
+        config-mode: \"1\" # one
+      name: azure
+    # after
+    token: t # static
+";
+
+pub(super) fn parse(text: &str) -> Document {
+    Document::parse(text.to_owned()).unwrap()
+}
+
+pub(super) fn error(text: &str) -> String {
+    Document::parse(text.to_owned()).unwrap_err().to_string()
+}
+
+pub(super) fn strings(list: &[&str]) -> Vec<String> {
+    list.iter().map(|&text| text.to_owned()).collect()
+}
+
+pub(super) fn args(text: &str, new: &[&str]) -> Result<String, String> {
+    let edits = [(0, Edit::Args(strings(new)))];
+    parse(text).edit(&edits).map_err(|error| error.to_string())
+}
+
+pub(super) fn new_exec() -> NewExec {
+    NewExec {
+        api_version: "client.authentication.k8s.io/v1beta1".to_owned(),
+        args: strings(&["get-token", "--server-id", "SRV"]),
+        command: "kubelogin".to_owned(),
+        install_hint: "\nNot installed.\nSee https://a.example\n".to_owned(),
+        interactive_mode: "IfAvailable".to_owned(),
+    }
+}
+
+pub(super) fn convert(text: &str) -> Result<String, String> {
+    let edits = [(0, Edit::ProviderToExec(new_exec()))];
+    parse(text).edit(&edits).map_err(|error| error.to_string())
+}
+
+/// A small generator, so that failures repeat.
+pub(super) struct Random(pub(super) u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap() % limit
+    }
+
+    pub(super) fn text(&mut self) -> String {
+        const PARTS: [&str; 44] = [
+            "a", "B", "0", "1", "7", "9", "e", "x", "o", "-", "--", "_", ".", ":", ": ", " ", " #", "#", "'", "\"",
+            "\\", "\n", "\r", "\t", ",", "[", "]", "{", "}", "&", "*", "!", "|", ">", "%", "@", "?", "=", "~", "\u{0}",
+            "\u{85}", "\u{2028}", "é", "😀",
+        ];
+        (0..self.below(7)).map(|_| PARTS[self.below(PARTS.len())]).collect()
+    }
+
+    pub(super) fn args(&mut self) -> Vec<String> {
+        (0..self.below(5)).map(|_| self.text()).collect()
+    }
+}

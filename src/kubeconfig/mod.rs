@@ -1,0 +1,105 @@
+//! Kubeconfigs: which files, what stands in them, and how they are changed.
+
+pub mod document;
+pub mod lock;
+pub mod plan;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::error::Error;
+use crate::situation;
+use crate::sys::Env;
+
+use document::Document;
+
+/// A kubeconfig that was read.
+pub struct Loaded {
+    /// The file as it was named.
+    pub path: PathBuf,
+    /// What stands in it.
+    pub document: Document,
+}
+
+/// No kubeconfig comes near this many bytes.
+const LIMIT: u64 = 64 * 1024 * 1024;
+
+/// Reads the kubeconfigs that kubectl would read: `given`, else the list in `KUBECONFIG`, else
+/// `~/.kube/config`. Of the last two, files that don't exist are passed over.
+///
+/// # Errors
+/// A given file that doesn't exist, and any file that can't be read or understood.
+pub fn load(given: Option<&Path>, env: &Env) -> Result<Vec<Loaded>, Error> {
+    if let Some(path) = given {
+        return Ok(vec![load_file(path).map_err(|failure| failure.explain(path))?]);
+    }
+    let mut loaded = Vec::new();
+    for path in default_files(env) {
+        match load_file(&path) {
+            Err(Failure::Missing) => {}
+            other => loaded.push(other.map_err(|failure| failure.explain(&path))?),
+        }
+    }
+    Ok(loaded)
+}
+
+/// The files of `KUBECONFIG` without empty items and repetitions, else `~/.kube/config`.
+fn default_files(env: &Env) -> Vec<PathBuf> {
+    let Some(list) = env.get("KUBECONFIG") else {
+        return env.home().map(|home| home.join(".kube").join("config")).into_iter().collect();
+    };
+    let mut files: Vec<PathBuf> = Vec::new();
+    for path in std::env::split_paths(list).filter(|path| !path.as_os_str().is_empty()) {
+        if !files.contains(&path) {
+            files.push(path);
+        }
+    }
+    files
+}
+
+fn load_file(path: &Path) -> Result<Loaded, Failure> {
+    let text = crate::files::read_text(path, LIMIT).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Failure::Missing,
+        _ => Failure::Unreadable(error.to_string()),
+    })?;
+    let document = Document::parse(text).map_err(|error| Failure::Unreadable(error.to_string()))?;
+    Ok(Loaded { path: path.to_owned(), document })
+}
+
+enum Failure {
+    Missing,
+    Unreadable(String),
+}
+
+impl Failure {
+    fn explain(self, path: &Path) -> Error {
+        let shown = path.display();
+        match self {
+            Failure::Missing => Error::new(
+                &situation::FILE,
+                format!("unable to load kubeconfig: stat {shown}: no such file or directory"),
+            )
+            .from_source("--kubeconfig")
+            .remedy("name a file that exists"),
+            Failure::Unreadable(why) => Error::new(
+                &situation::KUBECONFIG,
+                format!("unable to load kubeconfig: error loading config file \"{shown}\": {why}"),
+            )
+            .remedy("correct the file; nothing was changed"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(unix)]
+    fn the_list_in_kubeconfig() {
+        let env = Env::from([("KUBECONFIG", "/a::/b:/a"), ("HOME", "/h")]);
+        assert_eq!(default_files(&env), [PathBuf::from("/a"), PathBuf::from("/b")]);
+        assert_eq!(default_files(&Env::from([("HOME", "/h")])), [PathBuf::from("/h/.kube/config")]);
+        assert!(default_files(&Env::default()).is_empty());
+    }
+}

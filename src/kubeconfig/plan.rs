@@ -1,0 +1,246 @@
+//! What a conversion would change: pure, so that `--dry-run` and the real run cannot differ.
+
+use std::collections::BTreeMap;
+
+use crate::error::Error;
+use crate::login::{self, Argument, Method, Rule};
+use crate::options::args::read_entry;
+use crate::options::{CLIENT_SECRET, Commands, Decl, Given, LEGACY, Takes, Values, args, types};
+use crate::secret::Secret;
+use crate::situation;
+use crate::sys::Env;
+
+use super::Loaded;
+use super::document::{Auth, Edit, Exec, NewExec, User};
+
+/// What the user asked for.
+pub struct Wish<'a> {
+    /// The login method to convert to.
+    pub method: &'static Method,
+    /// The flags that were typed; the environment has no say in what is written (design, D1).
+    pub typed: &'a Given,
+    /// Only the user of this context.
+    pub context: Option<&'a str>,
+    /// The program that new entries name.
+    pub command: &'a str,
+}
+
+/// What happens to one user.
+pub struct Line {
+    /// Which file, as an index.
+    pub file: usize,
+    /// Which user of that file, as an index.
+    pub user: usize,
+    /// The user's name.
+    pub name: String,
+    /// What happens.
+    pub verdict: Verdict,
+}
+
+/// What happens to a user.
+pub enum Verdict {
+    /// This edit.
+    Convert(Edit),
+    /// The entry says already what was asked for.
+    AlreadyRight,
+    /// It is none of ours, and why.
+    Skipped(String),
+    /// It is ours and can't be converted.
+    Impossible(Error),
+}
+
+/// Decides about every user of `files`, or about the one of `wish.context`.
+///
+/// # Errors
+/// A context that doesn't exist, or whose user isn't one that can be converted.
+pub fn plan(files: &[Loaded], wish: &Wish) -> Result<Vec<Line>, Error> {
+    match wish.context {
+        None => Ok(all(files, wish)),
+        Some(context) => Ok(vec![of_context(files, wish, context)?]),
+    }
+}
+
+/// kubectl takes a user from the first file that defines it.
+fn all(files: &[Loaded], wish: &Wish) -> Vec<Line> {
+    let mut first: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut lines = Vec::new();
+    for (file, loaded) in files.iter().enumerate() {
+        for (index, user) in loaded.document.users().iter().enumerate() {
+            let winner = *first.entry(&user.name).or_insert(file);
+            let verdict = if winner == file {
+                decide(user, wish)
+            } else {
+                Verdict::Skipped(format!("{} defines this user first", files[winner].path.display()))
+            };
+            lines.push(Line { file, user: index, name: user.name.clone(), verdict });
+        }
+    }
+    lines
+}
+
+fn of_context(files: &[Loaded], wish: &Wish, name: &str) -> Result<Line, Error> {
+    let contexts = || files.iter().flat_map(|loaded| loaded.document.contexts());
+    let context = contexts().find(|context| context.name == name).ok_or_else(|| {
+        let known = contexts().map(|context| context.name.as_str()).collect::<Vec<_>>().join(", ");
+        Error::new(&situation::KUBECONFIG, format!("no context exists with the name: \"{name}\""))
+            .from_source("--context")
+            .remedy(if known.is_empty() { "there are no contexts".into() } else { format!("the contexts are {known}") })
+    })?;
+    let found = files.iter().enumerate().find_map(|(file, loaded)| {
+        let index = loaded.document.users().iter().position(|user| user.name == context.user)?;
+        Some((file, index, &loaded.document.users()[index]))
+    });
+    let (file, index, user) = found.ok_or_else(|| {
+        Error::new(
+            &situation::KUBECONFIG,
+            format!("the context \"{name}\" names the user \"{}\", which no file defines", context.user),
+        )
+        .from_source("--context")
+        .remedy("fetch the cluster's kubeconfig again")
+    })?;
+    match decide(user, wish) {
+        Verdict::Skipped(why) => {
+            Err(Error::new(&situation::KUBECONFIG, format!("the user \"{}\" cannot be converted: {why}", user.name))
+                .from_source(format!("context \"{name}\""))
+                .remedy(
+                    "fetch the cluster's Entra kubeconfig (az aks get-credentials without --admin), then convert that",
+                ))
+        }
+        verdict => Ok(Line { file, user: index, name: user.name.clone(), verdict }),
+    }
+}
+
+fn decide(user: &User, wish: &Wish) -> Verdict {
+    let outcome = match &user.auth {
+        Auth::Exec(exec) => match foreign(exec) {
+            Some(why) => return Verdict::Skipped(why.into()),
+            None => convert_exec(exec, wish),
+        },
+        Auth::Provider { name, config } if name == "azure" => convert_provider(config, wish),
+        Auth::Provider { name, .. } => return Verdict::Skipped(format!("its auth-provider is {name}")),
+        Auth::Both => return Verdict::Skipped("it has both exec and auth-provider, which kubectl refuses".into()),
+        Auth::Neither => return Verdict::Skipped(without_entra(user).into()),
+    };
+    match outcome {
+        Ok(Some(edit)) => Verdict::Convert(edit),
+        Ok(None) => Verdict::AlreadyRight,
+        Err(error) => Verdict::Impossible(error),
+    }
+}
+
+fn without_entra(user: &User) -> &'static str {
+    if user.has_client_certificate {
+        "it signs in with a client certificate and not with Entra"
+    } else if user.has_token {
+        "it signs in with a fixed token and not with Entra"
+    } else {
+        "it has nothing to convert"
+    }
+}
+
+/// Why an exec entry is none of ours, if it isn't.
+fn foreign(exec: &Exec) -> Option<&'static str> {
+    let file = exec.command.rsplit(['/', '\\']).next().unwrap_or_default();
+    let stem = file.strip_suffix(".exe").unwrap_or(file);
+    if !["kubelogin", "kubentra", "kubectl-entra"].contains(&stem) {
+        return Some("it runs another program");
+    }
+    // int128/kubelogin shares the name; its flags begin with --oidc.
+    let others = exec.args.iter().any(|arg| arg.starts_with("--oidc-") || arg == "oidc-login");
+    others.then_some("it belongs to int128/kubelogin, another program of the same name")
+}
+
+fn convert_exec(exec: &Exec, wish: &Wish) -> Result<Option<Edit>, Error> {
+    let entry = read_entry(&exec.args);
+    let args = arguments(wish, &Source::Entry(&entry))?;
+    Ok((args != exec.args).then_some(Edit::Args(args)))
+}
+
+fn convert_provider(config: &BTreeMap<String, String>, wish: &Wish) -> Result<Option<Edit>, Error> {
+    Ok(Some(Edit::ProviderToExec(NewExec {
+        api_version: "client.authentication.k8s.io/v1beta1".into(),
+        args: arguments(wish, &Source::Provider(config))?,
+        command: wish.command.into(),
+        install_hint: install_hint(wish.command),
+        interactive_mode: "IfAvailable".into(),
+    })))
+}
+
+/// What kubectl prints where the program is missing. For `kubelogin` it is the text that the
+/// entries of AKS carry, so that nothing differs.
+fn install_hint(command: &str) -> String {
+    if command == "kubelogin" {
+        return "\nkubelogin is not installed which is required to connect to AAD enabled cluster.\n\n\
+                To learn more, please go to https://azure.github.io/kubelogin/\n"
+            .into();
+    }
+    format!(
+        "\n{command} signs in to this cluster with Entra ID and was not found.\nInstall it and make sure that it is on PATH.\n"
+    )
+}
+
+/// Where values come from that were not typed.
+enum Source<'a> {
+    Entry(&'a Given),
+    Provider(&'a BTreeMap<String, String>),
+}
+
+impl Source<'_> {
+    fn text(&self, decl: &Decl) -> Option<Secret> {
+        match self {
+            Source::Entry(given) => given.last(decl).map(|typed| typed.text.clone()),
+            // An absent mode or "0" meant the v1 endpoint with the `spn:` audience.
+            Source::Provider(config) if std::ptr::eq(decl, &raw const LEGACY.decl) => {
+                let mode = config.get("config-mode").map_or("", String::as_str);
+                Some(Secret::new(if matches!(mode, "" | "0") { "true" } else { "false" }))
+            }
+            Source::Provider(config) => config.get(decl.legacy_key?).map(Secret::new),
+        }
+    }
+}
+
+/// The argument list of the new entry.
+fn arguments(wish: &Wish, source: &Source) -> Result<Vec<String>, Error> {
+    let mut list = vec!["get-token".to_owned(), "--login".into(), wish.method.name.into()];
+    for argument in wish.method.written() {
+        list.extend(written(argument, value(argument, wish.typed, source)?));
+    }
+    check(&list)?;
+    Ok(list)
+}
+
+fn value(argument: &Argument, typed: &Given, source: &Source) -> Result<Option<Secret>, Error> {
+    let decl = argument.decl;
+    let text = match (typed.last(decl), argument.rule) {
+        (Some(typed), _) => Some(typed.text.clone()),
+        (None, Rule::Typed) => None,
+        (None, Rule::Required | Rule::Carried) => source.text(decl),
+    };
+    let text = text.filter(|text| !text.is_empty());
+    if text.is_none() && argument.rule == Rule::Required {
+        return Err(Error::new(&situation::OPTION_MISSING, format!("{} is required", decl.flag()))
+            .remedy(format!("give {}", decl.flag())));
+    }
+    Ok(text)
+}
+
+fn written(argument: &Argument, value: Option<Secret>) -> Vec<String> {
+    let Some(text) = value else { return Vec::new() };
+    match argument.decl.takes {
+        Takes::Nothing if types::go_bool(text.expose()) == Ok(true) => vec![argument.decl.flag()],
+        Takes::Nothing => Vec::new(),
+        _ => vec![argument.decl.flag(), text.expose().to_owned()],
+    }
+}
+
+/// What is written must be what `get-token` would accept.
+fn check(list: &[String]) -> Result<(), Error> {
+    let given = args::read(list, Commands::GET_TOKEN)?;
+    login::check(&Values::resolve(&given, &Env::default()))
+}
+
+/// Whether the conversion of `user` leaves out a secret that its entry holds.
+pub fn drops_secret(user: &User, wish: &Wish) -> bool {
+    let Auth::Exec(exec) = &user.auth else { return false };
+    read_entry(&exec.args).last(&CLIENT_SECRET.decl).is_some() && wish.typed.last(&CLIENT_SECRET.decl).is_none()
+}

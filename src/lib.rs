@@ -1,0 +1,28 @@
+//! kubentra signs `kubectl` in to AKS and Arc clusters with Entra ID.
+//!
+//! The library exists so that tests and benches can reach inside; it promises no stable API.
+//! Where to look first:
+//!
+//! - [`options`]: every option, declared once; [`login`]: every login method, a file each
+//! - [`commands`]: a file per command, readable top to bottom; [`cli`] finds and starts them
+//! - [`obtain`]: how a token is had; [`cache`]: what is kept between runs
+//! - [`entra`]: authorities, requests, answers, refusals; [`http`]: the one client under them
+//! - [`kubeconfig`]: reading, planning and surgical editing
+//! - [`sys`]: everything outside the process; [`situation`]: what can go wrong and what to do
+
+pub mod cache;
+pub mod cli;
+pub mod commands;
+pub mod entra;
+pub mod error;
+pub mod exec_credential;
+pub mod files;
+pub mod http;
+pub mod kubeconfig;
+pub mod login;
+pub mod obtain;
+pub mod options;
+pub mod secret;
+pub mod situation;
+pub mod sys;
+pub mod terminal;

@@ -1,0 +1,46 @@
+//! A person signs in on any device with a browser, by a short code.
+
+use crate::cache::Identity;
+use crate::entra::{Grant, Session, TokenRequest, device};
+use crate::error::Error;
+use crate::options::types::ClientId;
+use crate::options::{CLIENT_ID, ENVIRONMENT, LEGACY, TENANT_ID};
+use crate::sys::Pending;
+
+use super::{Choices, Login, Method, Parsed, Rule};
+
+/// `--login devicecode`.
+pub(super) static METHOD: Method = Method {
+    name: "devicecode",
+    about: "a person signs in on any device, with a code",
+    arguments: &[
+        Rule::Required.of(&CLIENT_ID),
+        Rule::Required.of(&TENANT_ID),
+        Rule::Carried.of(&ENVIRONMENT),
+        Rule::Carried.of(&LEGACY),
+    ],
+    parse,
+};
+
+struct DeviceCode {
+    client: ClientId,
+}
+
+fn parse(choices: &Choices) -> Result<Parsed, Error> {
+    let client = choices.values.require(&CLIENT_ID, "client ID cannot be empty")?;
+    Ok((Box::new(DeviceCode { client }), TokenRequest::parse(choices)?))
+}
+
+impl Login for DeviceCode {
+    fn identify(&self, identity: &mut Identity) {
+        identity.field("client", self.client.as_str());
+    }
+
+    fn acquire<'a>(&'a self, session: &'a Session<'a>) -> Pending<'a, Grant> {
+        Box::pin(device::sign_in(session, &self.client))
+    }
+
+    fn client_of_person(&self) -> Option<&ClientId> {
+        Some(&self.client)
+    }
+}

@@ -1,0 +1,218 @@
+//! The login methods. A method is one file and one line in [`METHODS`].
+
+mod devicecode;
+mod spn;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::cache::Identity;
+use crate::entra::{Grant, Session, TokenRequest};
+use crate::error::Error;
+use crate::exec_credential::ExecInfo;
+use crate::options::types::{ClientId, GoDuration, Storage};
+use crate::options::{
+    AUTHORITY_HOST, CACHE_DIR, CACHE_STORAGE, CLIENT_ID, DISABLE_ENVIRONMENT_OVERRIDE, DISABLE_INSTANCE_DISCOVERY,
+    Decl, LOGIN, LOGIN_TIMEOUT, Opt, SERVER_ID, TENANT_ID, TIMEOUT, USE_AZURERM_ENV_VARS, Values,
+};
+use crate::situation;
+use crate::sys::{Env, Pending};
+
+/// Every login method, in the order of the messages that list them.
+pub static METHODS: &[&Method] = &[&devicecode::METHOD, &spn::METHOD];
+
+/// A login method as data.
+pub struct Method {
+    /// The value of `--login`.
+    pub name: &'static str,
+    /// One line for people.
+    pub about: &'static str,
+    /// The options it reads besides the common ones, and how `convert-kubeconfig` writes each, in
+    /// this order.
+    pub arguments: &'static [Argument],
+    /// Makes a complete login of `choices`, or says what is missing.
+    pub parse: fn(&Choices) -> Result<Parsed, Error>,
+}
+
+/// A login and what it shall bring.
+pub type Parsed = (Box<dyn Login>, TokenRequest);
+
+/// An option of a method in a kubeconfig entry.
+pub struct Argument {
+    /// The option.
+    pub decl: &'static Decl,
+    /// Where `convert-kubeconfig` takes its value from.
+    pub rule: Rule,
+}
+
+/// Where `convert-kubeconfig` takes a value from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rule {
+    /// The typed flag, else the source entry; without either the entry can't be converted.
+    Required,
+    /// The typed flag, else the source entry.
+    Carried,
+    /// The typed flag only: what a source entry says is dropped.
+    Typed,
+}
+
+impl Rule {
+    const fn of<T>(self, option: &'static Opt<T>) -> Argument {
+        Argument { decl: &option.decl, rule: self }
+    }
+}
+
+/// What every entry begins with, after `get-token --login METHOD`.
+pub static LEADING: &[Argument] = &[Rule::Required.of(&SERVER_ID), Rule::Carried.of(&CACHE_DIR)];
+
+/// What every entry may end with. Azure/kubelogin accepts these and forgets to write them.
+pub static TRAILING: &[Argument] = &[
+    Rule::Carried.of(&AUTHORITY_HOST),
+    Rule::Carried.of(&DISABLE_ENVIRONMENT_OVERRIDE),
+    Rule::Carried.of(&USE_AZURERM_ENV_VARS),
+    Rule::Carried.of(&DISABLE_INSTANCE_DISCOVERY),
+    Rule::Carried.of(&TIMEOUT),
+    Rule::Carried.of(&LOGIN_TIMEOUT),
+    Rule::Carried.of(&CACHE_STORAGE),
+];
+
+/// A parsed, complete way to sign in.
+pub trait Login {
+    /// Writes everything that tells this login from another, secrets included.
+    fn identify(&self, identity: &mut Identity);
+
+    /// Signs in.
+    fn acquire<'a>(&'a self, session: &'a Session<'a>) -> Pending<'a, Grant>;
+
+    /// The client whose refresh tokens stand for a person, for methods that need one to sign in.
+    fn client_of_person(&self) -> Option<&ClientId> {
+        None
+    }
+
+    /// Whether the secret stands on the same command line as the authority, and so may go there.
+    fn brings_own_secret(&self) -> bool {
+        false
+    }
+}
+
+/// What a login is parsed from.
+pub struct Choices<'a> {
+    /// The options.
+    pub values: &'a Values,
+    /// The environment, for what no option stands for.
+    pub env: &'a Env,
+    /// Who called.
+    pub exec: &'a ExecInfo,
+}
+
+/// Everything that one run of `get-token` needs to know.
+pub struct Spec {
+    method: &'static Method,
+    /// How to sign in.
+    pub login: Box<dyn Login>,
+    /// What is wanted.
+    pub request: TokenRequest,
+    /// The time for everything, if one was given.
+    pub timeout: Option<Duration>,
+    /// The time for a person.
+    pub login_timeout: Duration,
+    /// How tokens are kept.
+    pub storage: Storage,
+    /// Where, if there is a place.
+    pub cache_dir: Option<PathBuf>,
+}
+
+impl Spec {
+    /// Parses `choices`, in the order of Azure/kubelogin's validation.
+    ///
+    /// # Errors
+    /// The first thing that is missing or wrong.
+    pub fn parse(choices: &Choices) -> Result<Self, Error> {
+        let values = choices.values;
+        let method = Method::find(values)?;
+        check(values)?;
+        values.require(&SERVER_ID, "server-id is required")?;
+        let (login, request) = (method.parse)(choices)?;
+        Ok(Self {
+            method,
+            login,
+            request,
+            timeout: positive(values, &TIMEOUT)?,
+            login_timeout: positive(values, &LOGIN_TIMEOUT)?.unwrap_or(Duration::from_secs(300)),
+            storage: values.get(&CACHE_STORAGE)?.unwrap_or(Storage::File),
+            cache_dir: cache_dir(values, choices.env)?,
+        })
+    }
+
+    /// What names this request's place in the cache.
+    pub fn identity(&self) -> Identity {
+        let mut identity = Identity::new("token");
+        identity.field("method", self.method.name);
+        self.request.identify(&mut identity);
+        self.login.identify(&mut identity);
+        identity
+    }
+}
+
+impl Method {
+    /// The method that `--login` names.
+    ///
+    /// # Errors
+    /// The list of methods.
+    pub fn find(values: &Values) -> Result<&'static Self, Error> {
+        let name = values.get(&LOGIN)?.unwrap_or_default();
+        METHODS.iter().copied().find(|method| method.name == name).ok_or_else(|| {
+            let source = values.source(&LOGIN).map(ToString::to_string).unwrap_or_default();
+            Error::new(&situation::OPTION_INVALID, format!("'{name}' is not a supported login method"))
+                .from_source(source)
+                .remedy(format!("Supported method is one of {}", names()))
+        })
+    }
+
+    /// Every option that an entry of this method may hold, in the order in which they are written.
+    pub fn written(&self) -> impl Iterator<Item = &'static Argument> {
+        let own = self.arguments.iter();
+        let again = |trailing: &&Argument| !self.arguments.iter().any(|own| std::ptr::eq(own.decl, trailing.decl));
+        LEADING.iter().chain(own).chain(TRAILING.iter().filter(again))
+    }
+}
+
+/// Whether the texts of the common options are well-formed, in the order of Azure/kubelogin's
+/// validation; what is missing is not looked at.
+///
+/// # Errors
+/// The first text that is not.
+pub fn check(values: &Values) -> Result<(), Error> {
+    values.get(&AUTHORITY_HOST)?;
+    positive(values, &TIMEOUT)?;
+    positive(values, &LOGIN_TIMEOUT)?;
+    values.get(&CACHE_STORAGE)?;
+    values.get(&CLIENT_ID)?;
+    values.get(&TENANT_ID)?;
+    Ok(())
+}
+
+/// The methods' names, separated by commas.
+pub fn names() -> String {
+    METHODS.iter().map(|method| method.name).collect::<Vec<_>>().join(", ")
+}
+
+fn positive(values: &Values, option: &Opt<GoDuration>) -> Result<Option<Duration>, Error> {
+    let Some(duration) = values.get(option)? else { return Ok(None) };
+    let source = values.source(option).map(ToString::to_string).unwrap_or_default();
+    let too_short = || {
+        Error::new(&situation::OPTION_INVALID, format!("{} must be greater than 0", option.decl.name))
+            .from_source(&source)
+            .remedy(format!("correct {source}"))
+    };
+    duration.positive().map(Some).ok_or_else(too_short)
+}
+
+/// `--cache-dir`, its variables, else kubelogin's place below the home directory.
+///
+/// # Errors
+/// A path that can't be one.
+pub fn cache_dir(values: &Values, env: &Env) -> Result<Option<PathBuf>, Error> {
+    let given = values.get(&CACHE_DIR)?.map(|path| path.0);
+    Ok(given.or_else(|| Some(env.home()?.join(".kube").join("cache").join("kubelogin"))))
+}

@@ -1,0 +1,420 @@
+//! How a token is had: from the cache, by waiting for whoever is fetching it, by renewing an
+//! earlier sign-in, or by signing in.
+//!
+//! ```text
+//! read without lock ── fresh? ─────────────────────────────────→ done
+//!       │ not fresh
+//! lock, read again ─── fresh now? ─────────────────────────────→ done
+//!       ├─ a refresh token? → renew → write ───────────────────→ done
+//!       ├─ needs a person and none can answer → error with the fix
+//!       └─ sign in → write ────────────────────────────────────→ done
+//! ```
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cache::{Cache, Held, Identity, Kept, Lock, SavedGrant, SignInFailure, Slot};
+use crate::entra::token::{self, Failure};
+use crate::entra::{Account, Grant, Session};
+use crate::error::Error;
+use crate::login::Spec;
+use crate::options::types::ClientId;
+use crate::secret::Secret;
+use crate::situation;
+use crate::sys::{Deadline, Sys};
+use crate::terminal::nobody_sees;
+
+/// A token for kubectl. Times are in seconds since the Unix epoch, by this machine's clock.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Token {
+    /// The token itself.
+    pub access_token: Secret,
+    /// When it ends.
+    pub expires_on: u64,
+    /// When it should be renewed although it still works.
+    pub refresh_on: Option<u64>,
+}
+
+/// kubectl uses a token until its very last second, so one with less than this is not given out
+/// of the cache.
+const SPARE: u64 = 300;
+/// A token with this much left still serves when it can't be renewed.
+const LAST_RESORT: u64 = 60;
+/// An early renewal may take this long, and no longer: the token in hand still works (D5).
+const EARLY_RENEWAL: Duration = Duration::from_secs(3);
+/// After a failed early renewal the next one waits this long, in seconds (D5).
+const EARLY_RENEWAL_PAUSE: u64 = 60;
+/// After a failed sign-in nobody is asked again for this long, in seconds: one `kubectl get` may
+/// start a plugin seven times.
+const SIGN_IN_PAUSE: u64 = 30;
+/// How often a waiting process looks whether the token is there.
+const LOOK_AGAIN: Duration = Duration::from_millis(25);
+/// A wait beyond this is told.
+const SILENT_WAIT: Duration = Duration::from_secs(1);
+/// A machine's sign-in takes no longer, unless `--timeout` says so (D3).
+const MACHINE_LIMIT: Duration = Duration::from_secs(60);
+
+impl Token {
+    fn left(&self, now: u64) -> u64 {
+        self.expires_on.saturating_sub(now)
+    }
+}
+
+/// What a kept token is good for.
+#[derive(Debug, PartialEq, Eq)]
+enum State {
+    Fresh,
+    /// Good, and it is time to renew it.
+    Due,
+    Stale,
+}
+
+fn state(kept: &Kept, now: u64) -> State {
+    let Some(token) = &kept.token else { return State::Stale };
+    let clock_was_set_back = kept.acquired_on > now.saturating_add(SPARE);
+    if clock_was_set_back || token.left(now) <= SPARE {
+        return State::Stale;
+    }
+    if token.refresh_on.is_some_and(|due| due <= now) { State::Due } else { State::Fresh }
+}
+
+/// The token that `spec` asks for.
+///
+/// # Errors
+/// Whatever kept it from being had; the cache is whole in any case.
+pub fn token(sys: &Sys, spec: &Spec) -> Result<Token, Error> {
+    let mut cache = Cache::open(spec.storage, spec.cache_dir.clone());
+    let identity = spec.identity();
+    if let Some(token) = cache.slot(&identity).and_then(|slot| fresh(&slot, sys.clock.now())) {
+        sys.terminal.detail(1, || "the token comes from the cache".into());
+        return Ok(token);
+    }
+    // Before the cache's directory is made: a request that must not be sent leaves no trace.
+    spec.request.authority.admit(spec.login.brings_own_secret())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+        Error::new(&situation::FILE, format!("the process could not be set up: {error}")).remedy("try again")
+    })?;
+    let outcome = runtime.block_on(until_interrupted(async {
+        cache.create(sys);
+        Attempt { sys, spec, cache: &cache, slot: cache.slot(&identity) }.run().await
+    }));
+    // A name lookup may still hang in the resolver; nobody waits for it.
+    runtime.shutdown_background();
+    outcome
+}
+
+fn fresh(slot: &Slot, now: u64) -> Option<Token> {
+    let kept = slot.read();
+    if state(&kept, now) == State::Fresh { kept.token } else { None }
+}
+
+/// Ctrl-C ends the work without a failed sign-in being remembered: the person may start over.
+async fn until_interrupted<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    tokio::select! {
+        outcome = work => outcome,
+        Ok(()) = tokio::signal::ctrl_c() => Err(Error::new(&situation::INTERRUPTED, "interrupted")),
+    }
+}
+
+struct Attempt<'a> {
+    sys: &'a Sys,
+    spec: &'a Spec,
+    cache: &'a Cache,
+    slot: Option<Slot<'a>>,
+}
+
+impl Attempt<'_> {
+    async fn run(&self) -> Result<Token, Error> {
+        let kept = self.read();
+        match (state(&kept, self.now()), kept.token) {
+            (State::Fresh, Some(token)) => Ok(token),
+            (State::Due, Some(token)) => Ok(self.renew_early(token).await),
+            _ => self.renew_or_sign_in().await,
+        }
+    }
+
+    /// Nobody waits for this: whoever finds the lock taken or the network slow uses what there is.
+    async fn renew_early(&self, current: Token) -> Token {
+        let Some(Lock::Held(_held)) = self.slot.as_ref().map(Slot::try_lock) else { return current };
+        let kept = self.read();
+        let failed_lately =
+            kept.renewal_failed_on.is_some_and(|on| self.now() < on.saturating_add(EARLY_RENEWAL_PAUSE));
+        if state(&kept, self.now()) != State::Due || failed_lately {
+            return kept.token.unwrap_or(current);
+        }
+        let deadline = Deadline::after(&*self.sys.clock, EARLY_RENEWAL);
+        let outcome = tokio::select! {
+            outcome = self.renew(&kept, deadline) => outcome,
+            () = self.sys.clock.sleep(EARLY_RENEWAL) => Renewal::Failed(Error::new(&situation::DEADLINE, "no answer in 3 s")),
+        };
+        match outcome {
+            Renewal::Done(token) => token,
+            Renewal::Failed(error) => self.note_early_failure(kept, &error, current),
+            Renewal::NeedsSignIn(_) => {
+                let why = Error::new(&situation::GRANT_ENDED, situation::GRANT_ENDED.meaning);
+                self.note_early_failure(kept, &why, current)
+            }
+        }
+    }
+
+    fn note_early_failure(&self, kept: Kept, error: &Error, current: Token) -> Token {
+        self.sys.terminal.detail(1, || format!("the token was not renewed early: {error}"));
+        self.write(&Kept { renewal_failed_on: Some(self.now()), ..kept });
+        current
+    }
+
+    async fn renew_or_sign_in(&self) -> Result<Token, Error> {
+        let person_needed = self.spec.login.client_of_person();
+        let patience = if person_needed.is_some() { self.human_deadline() } else { self.machine_deadline() };
+        let _held = match self.wait_for_lock(patience).await? {
+            Turn::Ours(held) => held,
+            Turn::Served(token) => return Ok(token),
+        };
+        let kept = self.read();
+        let claims = match self.renew_stale(&kept).await {
+            Renewal::Done(token) => return Ok(token),
+            Renewal::Failed(error) => return self.last_resort(kept, error),
+            Renewal::NeedsSignIn(claims) => claims,
+        };
+        match person_needed {
+            Some(_) => self.person_signs_in(&kept, claims).await,
+            None => match self.acquire(self.machine_deadline(), claims).await {
+                Ok(token) => Ok(token),
+                Err(error) => self.last_resort(kept, error),
+            },
+        }
+    }
+
+    /// A network that fails makes nothing worse: what is still valid is still given out.
+    fn last_resort(&self, kept: Kept, error: Error) -> Result<Token, Error> {
+        let usable = kept.token.filter(|token| token.left(self.now()) > LAST_RESORT);
+        let kept_reason = matches!(error.situation().turn, situation::Turn::Network | situation::Turn::Time);
+        match usable.filter(|_| kept_reason && kept.acquired_on <= self.now()) {
+            Some(token) => {
+                self.sys
+                    .terminal
+                    .detail(1, || format!("the token could not be renewed, it is used to its end: {error}"));
+                Ok(token)
+            }
+            None => Err(error),
+        }
+    }
+
+    /// Takes the lock, or the token that its holder has fetched meanwhile.
+    async fn wait_for_lock(&self, deadline: Deadline) -> Result<Turn, Error> {
+        let Some(slot) = &self.slot else { return Ok(Turn::Ours(None)) };
+        let start = self.sys.clock.monotonic();
+        let mut told = false;
+        loop {
+            let lock = slot.try_lock();
+            if let Some(token) = fresh(slot, self.now()) {
+                return Ok(Turn::Served(token));
+            }
+            match lock {
+                Lock::Held(held) => return Ok(Turn::Ours(Some(held))),
+                Lock::Unavailable => return Ok(Turn::Ours(None)),
+                Lock::Busy if deadline.left(&*self.sys.clock).is_zero() => return Err(another_took_too_long(deadline)),
+                Lock::Busy => {}
+            }
+            if !told && self.sys.clock.monotonic().saturating_sub(start) > SILENT_WAIT {
+                self.sys.terminal.say("waiting for another process that is signing in to the same cluster");
+                told = true;
+            }
+            self.sys.clock.sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    async fn renew_stale(&self, kept: &Kept) -> Renewal {
+        if self.spec.login.client_of_person().is_none() {
+            return Renewal::NeedsSignIn(None);
+        }
+        self.renew(kept, self.machine_deadline()).await
+    }
+
+    /// Renews without a person: by refresh token, or by signing in again where that needs nobody.
+    async fn renew(&self, kept: &Kept, deadline: Deadline) -> Renewal {
+        let Some(client) = self.spec.login.client_of_person() else {
+            return match self.acquire(deadline, None).await {
+                Ok(token) => Renewal::Done(token),
+                Err(error) => Renewal::Failed(error),
+            };
+        };
+        let Some(account) = &kept.account else { return Renewal::NeedsSignIn(None) };
+        let identity = self.grant_identity(client, account);
+        let Some(grant) = self.cache.grant(&identity) else { return Renewal::NeedsSignIn(None) };
+        self.renew_by(&identity, &grant, client, deadline).await
+    }
+
+    async fn renew_by(
+        &self,
+        identity: &Identity,
+        grant: &SavedGrant,
+        client: &ClientId,
+        deadline: Deadline,
+    ) -> Renewal {
+        let session = self.session(deadline, None);
+        let refusal = match token::refresh(&session, client, &grant.refresh_token).await {
+            Ok(answer) => return Renewal::Done(self.keep(answer, Some(&grant.account))),
+            Err(Failure::Unreachable(error)) => return Renewal::Failed(error),
+            Err(Failure::Refused(refusal, ahead)) if !refusal.person_can_help() => {
+                return Renewal::Failed(refusal.explain(ahead));
+            }
+            Err(Failure::Refused(refusal, _)) => refusal,
+        };
+        // Another process may have rotated the token meanwhile, from another cluster's slot.
+        match self.cache.grant(identity) {
+            Some(newer) if newer.refresh_token != grant.refresh_token => {
+                if let Ok(answer) = token::refresh(&session, client, &newer.refresh_token).await {
+                    return Renewal::Done(self.keep(answer, Some(&newer.account)));
+                }
+            }
+            _ if refusal.grant_is_dead() => self.cache.forget_grant(identity),
+            _ => {}
+        }
+        self.sys.terminal.detail(1, || format!("the earlier sign-in cannot be renewed: {refusal}"));
+        Renewal::NeedsSignIn(refusal.claims.clone())
+    }
+
+    async fn person_signs_in(&self, kept: &Kept, claims: Option<String>) -> Result<Token, Error> {
+        if let Some(why) = nobody_sees(&self.sys.env) {
+            return Err(nobody_there(&why));
+        }
+        let now = self.now();
+        if let Some(failure) =
+            kept.sign_in_failure.as_ref().filter(|failure| now < failure.on.saturating_add(SIGN_IN_PAUSE))
+        {
+            return Err(just_failed(failure, now));
+        }
+        let outcome = self.acquire(self.human_deadline(), claims).await;
+        if let Err(error) = &outcome {
+            let failure = SignInFailure { on: self.now(), what: error.to_string() };
+            self.write(&Kept { sign_in_failure: Some(failure), ..self.read() });
+        }
+        outcome
+    }
+
+    async fn acquire(&self, deadline: Deadline, claims: Option<String>) -> Result<Token, Error> {
+        let session = self.session(deadline, claims);
+        let grant = self.spec.login.acquire(&session).await?;
+        if let Some(account) = &grant.account {
+            self.sys.terminal.say(format!("signed in as {}", crate::error::one_line(&account.username)));
+        }
+        Ok(self.keep(grant, None))
+    }
+
+    fn session(&self, deadline: Deadline, claims: Option<String>) -> Session<'_> {
+        Session { sys: self.sys, request: &self.spec.request, deadline, claims }
+    }
+
+    /// Keeps what was granted, the refresh token first: a process that dies in between has lost
+    /// nothing. An answer that names no account belongs to `known`.
+    fn keep(&self, grant: Grant, known: Option<&Account>) -> Token {
+        let account = grant.account.or_else(|| known.cloned());
+        let account = account.or_else(|| grant.refresh_token.as_ref().map(|_| self.nameless()));
+        if let (Some(client), Some(account), Some(refresh_token)) =
+            (self.spec.login.client_of_person(), &account, grant.refresh_token)
+        {
+            let saved = SavedGrant { refresh_token, account: account.clone() };
+            self.cache.save_grant(self.sys, &self.grant_identity(client, account), &saved);
+        }
+        self.write(&Kept {
+            token: Some(grant.token.clone()),
+            acquired_on: self.now(),
+            account,
+            renewal_failed_on: None,
+            sign_in_failure: None,
+        });
+        grant.token
+    }
+
+    /// Stands for an account that no answer names: it is shared with no other tenant.
+    fn nameless(&self) -> Account {
+        let tenant = self.spec.request.authority.tenant();
+        Account { id: format!("unknown account of {tenant}"), username: "unknown".into() }
+    }
+
+    fn grant_identity(&self, client: &ClientId, account: &Account) -> Identity {
+        let mut identity = Identity::new("grant");
+        identity.field("environment", &self.spec.request.authority.environment());
+        identity.field("client", client.as_str());
+        identity.field("account", &account.id);
+        identity
+    }
+
+    fn read(&self) -> Kept {
+        self.slot.as_ref().map(Slot::read).unwrap_or_default()
+    }
+
+    fn write(&self, kept: &Kept) {
+        if let Some(slot) = &self.slot {
+            slot.write(self.sys, kept);
+        }
+    }
+
+    fn now(&self) -> u64 {
+        self.sys.clock.now()
+    }
+
+    fn machine_deadline(&self) -> Deadline {
+        Deadline::after(&*self.sys.clock, self.spec.timeout.unwrap_or(MACHINE_LIMIT))
+    }
+
+    fn human_deadline(&self) -> Deadline {
+        Deadline::after(&*self.sys.clock, self.spec.timeout.unwrap_or(self.spec.login_timeout))
+    }
+}
+
+enum Turn {
+    /// The work is ours, under a lock where there can be one.
+    Ours(Option<Held>),
+    /// Somebody else did it.
+    Served(Token),
+}
+
+enum Renewal {
+    Done(Token),
+    /// It could not be tried or was refused for a reason that no sign-in mends.
+    Failed(Error),
+    /// Only signing in helps, with these claims.
+    NeedsSignIn(Option<String>),
+}
+
+fn another_took_too_long(deadline: Deadline) -> Error {
+    let what = format!("another process has been signing in to the same cluster for {} s", deadline.given().as_secs());
+    Error::new(&situation::DEADLINE, what).remedy("finish or end that sign-in, and run the command again")
+}
+
+fn nobody_there(why: &str) -> Error {
+    Error::new(&situation::NOBODY_THERE, "signing in needs a person, and nobody would see the prompt")
+        .from_source(why)
+        .remedy("sign in without a person (kubentra convert-kubeconfig -l spn), or run this once in a terminal")
+}
+
+fn just_failed(failure: &SignInFailure, now: u64) -> Error {
+    let ago = now.saturating_sub(failure.on);
+    let what = format!("a sign-in failed {ago} s ago: {}", failure.what);
+    let wait = SIGN_IN_PAUSE.saturating_sub(ago);
+    Error::new(&situation::SIGN_IN_JUST_FAILED, what).remedy(format!("the next one is possible in {wait} s"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(expires_on: u64, refresh_on: Option<u64>, acquired_on: u64) -> Kept {
+        let token = Token { access_token: Secret::new("t"), expires_on, refresh_on };
+        Kept { token: Some(token), acquired_on, ..Kept::default() }
+    }
+
+    #[test]
+    fn what_a_kept_token_is_good_for() {
+        let now = 10_000;
+        assert_eq!(state(&Kept::default(), now), State::Stale);
+        assert_eq!(state(&kept(now + 301, None, now), now), State::Fresh);
+        assert_eq!(state(&kept(now + 300, None, now), now), State::Stale);
+        assert_eq!(state(&kept(now + 3000, Some(now), now), now), State::Due);
+        assert_eq!(state(&kept(now + 3000, Some(now + 1), now), now), State::Fresh);
+        assert_eq!(state(&kept(now + 90_000, None, now + 80_000), now), State::Stale, "the clock was set back");
+    }
+}

@@ -1,0 +1,272 @@
+//! The reader of command lines, with the rules of Go's pflag: `--flag value`, `--flag=value`,
+//! `-l value`, `-lvalue`, `-l=value`; switches take a value only after `=`; flags and other
+//! arguments may interleave; `--` ends the flags; the last of a repeated flag wins.
+//!
+//! It reads the program's own arguments and those inside kubeconfig entries.
+
+use super::{Commands, Decl, Takes, long, short};
+use crate::error::Error;
+use crate::secret::Secret;
+use crate::situation;
+
+/// A flag that was given.
+#[derive(Debug, Clone)]
+pub struct Typed {
+    /// Its row.
+    pub decl: &'static Decl,
+    /// The text; `true` or `false` for a switch.
+    pub text: Secret,
+    /// The flag as it was typed: `--tenant-id` or `-t`.
+    pub flag: String,
+}
+
+/// What a command line says.
+#[derive(Debug, Default)]
+pub struct Given {
+    flags: Vec<Typed>,
+    /// Arguments that are no flags, in order.
+    pub positionals: Vec<String>,
+    /// Whether `-h` or `--help` is among them.
+    pub help: bool,
+    /// Flags that no option answers to; only a lenient reader gets past them.
+    pub unknown: Vec<String>,
+}
+
+impl Given {
+    /// The last of the flags that set `decl`.
+    pub fn last(&self, decl: &Decl) -> Option<&Typed> {
+        self.flags.iter().rev().find(|typed| std::ptr::eq(typed.decl, decl))
+    }
+
+    /// All flags, in order.
+    pub fn flags(&self) -> &[Typed] {
+        &self.flags
+    }
+
+    /// Adds a flag as if it had been typed last.
+    pub fn set(&mut self, decl: &'static Decl, text: &str, flag: impl Into<String>) {
+        self.flags.push(Typed { decl, text: Secret::new(text), flag: flag.into() });
+    }
+}
+
+/// Reads `args` for one of `commands`.
+///
+/// # Errors
+/// An unknown flag, a missing or malformed value; the texts are pflag's.
+pub fn read(args: &[String], commands: Commands) -> Result<Given, Error> {
+    Reader { commands, lenient: false, given: Given::default() }.read(args)
+}
+
+/// Reads the `args` of a kubeconfig entry for `get-token`: flags that are not known, or whose
+/// values are malformed, are noted and passed over.
+pub fn read_entry(args: &[String]) -> Given {
+    let reader = Reader { commands: Commands::GET_TOKEN, lenient: true, given: Given::default() };
+    reader.read(args).unwrap_or_default()
+}
+
+struct Reader {
+    commands: Commands,
+    lenient: bool,
+    given: Given,
+}
+
+impl Reader {
+    fn read(mut self, args: &[String]) -> Result<Given, Error> {
+        let mut rest = args.iter().map(String::as_str).peekable();
+        while let Some(arg) = rest.next() {
+            if arg == "--" {
+                self.given.positionals.extend(rest.map(String::from));
+                break;
+            }
+            if let Some(name) = arg.strip_prefix("--") {
+                self.long(arg, name, &mut rest)?;
+            } else if arg.len() > 1 && arg.starts_with('-') {
+                self.shorts(arg, &mut rest)?;
+            } else {
+                self.given.positionals.push(arg.to_owned());
+            }
+        }
+        Ok(self.given)
+    }
+
+    fn long<'a>(
+        &mut self,
+        arg: &str,
+        name: &str,
+        rest: &mut Rest<'a, impl Iterator<Item = &'a str>>,
+    ) -> Result<(), Error> {
+        let (name, value) = name.split_once('=').map_or((name, None), |(name, value)| (name, Some(value)));
+        if name.is_empty() || name.starts_with('-') {
+            return self.refuse(format!("bad flag syntax: {arg}"), arg);
+        }
+        if name == "help" {
+            self.given.help = true;
+            return Ok(());
+        }
+        let flag = format!("--{name}");
+        let Some(decl) = long(name, self.commands) else {
+            if self.lenient && value.is_none() {
+                rest.next_if(|next| !next.starts_with('-'));
+            }
+            return self.refuse(format!("unknown flag: {flag}"), &flag);
+        };
+        let value = match (value, decl.takes) {
+            (Some(value), _) => value,
+            (None, Takes::Nothing) => "true",
+            (None, _) => match rest.next() {
+                Some(value) => value,
+                None => return self.refuse(format!("flag needs an argument: {flag}"), &flag),
+            },
+        };
+        self.accept(decl, value, flag)
+    }
+
+    /// A group of short flags; a text takes the rest of the group or the next argument.
+    fn shorts<'a>(&mut self, arg: &str, rest: &mut Rest<'a, impl Iterator<Item = &'a str>>) -> Result<(), Error> {
+        let group = &arg[1..];
+        let mut letters = group.char_indices();
+        while let Some((at, letter)) = letters.next() {
+            let tail = letters.as_str();
+            let Some(decl) = short(letter, self.commands) else {
+                if letter == 'h' {
+                    self.given.help = true;
+                    continue;
+                }
+                let shown = &group[at..];
+                return self.refuse(format!("unknown shorthand flag: '{letter}' in -{shown}"), arg);
+            };
+            let flag = format!("-{letter}");
+            if let Some(value) = tail.strip_prefix('=') {
+                return self.accept(decl, value, flag);
+            }
+            if decl.takes == Takes::Nothing {
+                self.accept(decl, "true", flag)?;
+                continue;
+            }
+            let value = if tail.is_empty() { rest.next() } else { Some(tail) };
+            return match value {
+                Some(value) => self.accept(decl, value, flag),
+                None => self.refuse(format!("flag needs an argument: '{letter}' in -{}", &group[at..]), arg),
+            };
+        }
+        Ok(())
+    }
+
+    fn accept(&mut self, decl: &'static Decl, value: &str, flag: String) -> Result<(), Error> {
+        if let Err(why) = well_formed(decl, value) {
+            let both = decl.short.map_or_else(|| decl.flag(), |short| format!("-{short}, {}", decl.flag()));
+            return self.refuse(format!("invalid argument \"{value}\" for \"{both}\" flag: {why}"), &flag);
+        }
+        self.given.flags.push(Typed { decl, text: Secret::new(value), flag });
+        Ok(())
+    }
+
+    fn refuse(&mut self, what: String, flag: &str) -> Result<(), Error> {
+        if self.lenient {
+            self.given.unknown.push(flag.to_owned());
+            return Ok(());
+        }
+        Err(Error::new(&situation::USAGE, what))
+    }
+}
+
+type Rest<'a, I> = std::iter::Peekable<I>;
+
+/// pflag checks switches, numbers and durations while it reads; texts are checked when used.
+fn well_formed(decl: &Decl, value: &str) -> Result<(), String> {
+    match decl.takes {
+        Takes::Nothing => super::types::go_bool(value).map(drop),
+        Takes::Number => super::types::level(value).map(drop),
+        Takes::Duration => super::types::GoDuration::parse(value).map(drop),
+        Takes::Text(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{CLIENT_ID, LEGACY, LOGIN, TENANT_ID, TIMEOUT};
+    use super::*;
+
+    fn words(line: &str) -> Vec<String> {
+        line.split_whitespace().map(String::from).collect()
+    }
+
+    fn given(line: &str) -> Given {
+        read(&words(line), Commands::GET_TOKEN).unwrap()
+    }
+
+    fn value(line: &str, decl: &Decl) -> Option<String> {
+        given(line).last(decl).map(|typed| typed.text.expose().to_owned())
+    }
+
+    fn refusal(line: &str) -> String {
+        read(&words(line), Commands::GET_TOKEN).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn every_form_of_a_text_flag() {
+        for line in ["--login spn", "--login=spn", "-l spn", "-lspn", "-l=spn", "-l devicecode --login spn"] {
+            assert_eq!(value(line, &LOGIN.decl).as_deref(), Some("spn"), "{line}");
+        }
+        assert_eq!(value("--client-id=", &CLIENT_ID.decl).as_deref(), Some(""));
+        assert_eq!(value("--client-id -t", &CLIENT_ID.decl).as_deref(), Some("-t"));
+    }
+
+    #[test]
+    fn a_switch_takes_a_value_only_after_the_equals_sign() {
+        assert_eq!(value("--legacy", &LEGACY.decl).as_deref(), Some("true"));
+        assert_eq!(value("--legacy=f", &LEGACY.decl).as_deref(), Some("f"));
+        let both = given("--legacy true");
+        assert_eq!(both.positionals, ["true"]);
+    }
+
+    #[test]
+    fn flags_and_other_arguments_interleave_until_two_dashes() {
+        let given = given("one --tenant-id T two -- --legacy");
+        assert_eq!(given.positionals, ["one", "two", "--legacy"]);
+        assert_eq!(given.last(&TENANT_ID.decl).unwrap().text.expose(), "T");
+        assert!(given.last(&LEGACY.decl).is_none());
+    }
+
+    #[test]
+    fn refusals_have_the_words_of_pflag() {
+        for (line, words) in [
+            ("--bogus", "unknown flag: --bogus"),
+            ("--bogus=secret", "unknown flag: --bogus"),
+            ("-z", "unknown shorthand flag: 'z' in -z"),
+            ("--timeout abc", "invalid argument \"abc\" for \"--timeout\" flag: time: invalid duration \"abc\""),
+            (
+                "--legacy=maybe",
+                "invalid argument \"maybe\" for \"--legacy\" flag: strconv.ParseBool: parsing \"maybe\": invalid syntax",
+            ),
+            ("-v", "flag needs an argument: 'v' in -v"),
+            ("--client-id", "flag needs an argument: --client-id"),
+            ("-v=x", "invalid argument \"x\" for \"-v, --v\" flag: strconv.ParseInt: parsing \"x\": invalid syntax"),
+            ("--=x", "bad flag syntax: --=x"),
+        ] {
+            assert!(refusal(line).starts_with(words), "{line}: {}", refusal(line));
+        }
+        assert_eq!(value("--timeout 90s", &TIMEOUT.decl).as_deref(), Some("90s"));
+    }
+
+    #[test]
+    fn an_entry_is_read_past_what_is_not_known() {
+        let entry = read_entry(&words("get-token --subscription S --client-id=C --novel --legacy=maybe -t T"));
+        assert_eq!(entry.last(&CLIENT_ID.decl).unwrap().text.expose(), "C");
+        assert_eq!(entry.last(&TENANT_ID.decl).unwrap().text.expose(), "T");
+        assert_eq!(entry.unknown, ["--subscription", "--novel", "--legacy"]);
+    }
+
+    #[test]
+    fn no_abbreviations() {
+        assert!(refusal("--tenant T").starts_with("unknown flag: --tenant"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_command_line_makes_it_panic(args: Vec<String>) {
+            let _ = read(&args, Commands::GET_TOKEN);
+            let _ = read_entry(&args);
+        }
+    }
+}

@@ -1,0 +1,385 @@
+//! The options table: every option declared once. The command-line reader, clap's help and
+//! completions, the environment, and the reading and writing of kubeconfig entries come from it.
+//!
+//! Names, variables, defaults and help follow Azure/kubelogin where it has the option.
+
+pub mod args;
+pub mod types;
+pub mod values;
+
+pub use args::{Given, Typed};
+pub use values::{Source, Values};
+
+use types::{AuthorityHost, ClientId, GoDuration, Path, Storage, TenantId};
+
+/// An option whose text parses to `T`.
+pub struct Opt<T: 'static> {
+    /// The table row.
+    pub decl: Decl,
+    /// Text to value; the error reads on from "invalid argument …: ".
+    pub parse: fn(&str) -> Result<T, String>,
+}
+
+/// One row of the table.
+#[derive(Debug)]
+pub struct Decl {
+    /// The long flag, without dashes.
+    pub name: &'static str,
+    /// The short flag.
+    pub short: Option<char>,
+    /// Old long flags that still work, with a notice.
+    pub old_names: &'static [&'static str],
+    /// What follows the flag.
+    pub takes: Takes,
+    /// The value where nobody gives one; for help and resolution alike.
+    pub default: Option<&'static str>,
+    /// The variables, weakest first.
+    pub vars: &'static [Var],
+    /// The key in the retired `auth-provider: azure` block.
+    pub legacy_key: Option<&'static str>,
+    /// Which commands know the flag.
+    pub commands: Commands,
+    /// Whether its value must never be shown.
+    pub secret: bool,
+    /// One line for people.
+    pub help: &'static str,
+}
+
+/// What follows a flag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Takes {
+    /// Nothing, or `=true`/`=false`.
+    Nothing,
+    /// A text, named so in the help.
+    Text(&'static str),
+    /// A Go duration such as `1m30s`.
+    Duration,
+    /// A whole number.
+    Number,
+}
+
+/// A variable that can give an option its value.
+#[derive(Debug)]
+pub struct Var {
+    /// The variable's name.
+    pub name: &'static str,
+    /// Against what it wins.
+    pub rank: Rank,
+    /// When it is looked at.
+    pub when: When,
+}
+
+/// Against what a variable wins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rank {
+    /// Wins over the flag: the rule of Azure/kubelogin (design, D1). `--disable-environment-override` turns it off.
+    OverFlag,
+    /// As `OverFlag`, but a text that does not parse is passed over.
+    OverFlagIfValid,
+    /// Looked at only where flag and other variables left the value empty. `--disable-environment-override` turns it off.
+    Fallback,
+    /// Replaces the default: options of our own and `KUBECACHEDIR`.
+    Default,
+}
+
+/// When a variable is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// With every login.
+    Always,
+    /// Unless `--use-azurerm-env-vars` is given.
+    WithoutAzurerm,
+    /// With `--use-azurerm-env-vars` only.
+    WithAzurerm,
+    /// With this login method only.
+    Login(&'static str),
+}
+
+/// A set of commands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Commands(u8);
+
+impl Commands {
+    /// `get-token`.
+    pub const GET_TOKEN: Self = Self(1);
+    /// `convert-kubeconfig`.
+    pub const CONVERT: Self = Self(2);
+    /// `remove-cache-dir` and `remove-tokens`.
+    pub const REMOVE: Self = Self(4);
+    /// `completion`.
+    pub const COMPLETION: Self = Self(8);
+    const BOTH: Self = Self(3);
+    const ALL: Self = Self(15);
+
+    /// Whether a command of `other` is among these.
+    pub const fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+impl Decl {
+    const fn new(name: &'static str, takes: Takes, help: &'static str) -> Self {
+        Self {
+            name,
+            short: None,
+            old_names: &[],
+            takes,
+            default: None,
+            vars: &[],
+            legacy_key: None,
+            commands: Commands::BOTH,
+            secret: false,
+            help,
+        }
+    }
+
+    /// The flag as people type it: `--client-id`.
+    pub fn flag(&self) -> String {
+        format!("--{}", self.name)
+    }
+
+    /// Whether `name` is this option's long flag, today's or an old one.
+    pub fn answers_to(&self, name: &str) -> bool {
+        self.name == name || self.old_names.contains(&name)
+    }
+}
+
+impl<T> Opt<T> {
+    const fn new(decl: Decl, parse: fn(&str) -> Result<T, String>) -> Self {
+        Self { decl, parse }
+    }
+
+    const fn short(mut self, short: char) -> Self {
+        self.decl.short = Some(short);
+        self
+    }
+
+    const fn old_names(mut self, names: &'static [&'static str]) -> Self {
+        self.decl.old_names = names;
+        self
+    }
+
+    const fn default(mut self, text: &'static str) -> Self {
+        self.decl.default = Some(text);
+        self
+    }
+
+    const fn vars(mut self, vars: &'static [Var]) -> Self {
+        self.decl.vars = vars;
+        self
+    }
+
+    const fn legacy_key(mut self, key: &'static str) -> Self {
+        self.decl.legacy_key = Some(key);
+        self
+    }
+
+    const fn on(mut self, commands: Commands) -> Self {
+        self.decl.commands = commands;
+        self
+    }
+
+    const fn secret(mut self) -> Self {
+        self.decl.secret = true;
+        self
+    }
+}
+
+const fn text<T>(
+    name: &'static str,
+    placeholder: &'static str,
+    parse: fn(&str) -> Result<T, String>,
+    help: &'static str,
+) -> Opt<T> {
+    Opt::new(Decl::new(name, Takes::Text(placeholder), help), parse)
+}
+
+const fn switch(name: &'static str, help: &'static str) -> Opt<bool> {
+    Opt::new(Decl::new(name, Takes::Nothing, help), types::go_bool)
+}
+
+const fn duration(name: &'static str, help: &'static str) -> Opt<GoDuration> {
+    Opt::new(Decl::new(name, Takes::Duration, help), GoDuration::parse)
+}
+
+const fn var(name: &'static str, rank: Rank, when: When) -> Var {
+    Var { name, rank, when }
+}
+
+const fn over(name: &'static str, when: When) -> Var {
+    var(name, Rank::OverFlag, when)
+}
+
+const fn ours(name: &'static str) -> Var {
+    var(name, Rank::Default, When::Always)
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the signature of every parser in the table")]
+fn any(text: &str) -> Result<String, String> {
+    Ok(text.to_owned())
+}
+
+macro_rules! options {
+    ($($(#[$doc:meta])* $name:ident: $type:ty = $row:expr;)*) => {
+        $($(#[$doc])* pub static $name: Opt<$type> = $row;)*
+        /// The table, in the order in which help shows it.
+        pub static TABLE: &[&Decl] = &[$(&$name.decl),*];
+    };
+}
+
+options! {
+    /// The login method.
+    LOGIN: String = text("login", "METHOD", any, "Login method")
+        .short('l').default("devicecode").vars(&[over("AAD_LOGIN_METHOD", When::Always)]);
+
+    /// The AAD server application: the audience.
+    SERVER_ID: String = text("server-id", "ID", any, "AAD server application ID")
+        .legacy_key("apiserver-id");
+
+    /// The AAD client application.
+    CLIENT_ID: ClientId = text("client-id", "ID", ClientId::parse, "AAD client application ID")
+        .legacy_key("client-id")
+        .vars(&[
+            over("AAD_SERVICE_PRINCIPAL_CLIENT_ID", When::WithoutAzurerm),
+            over("AZURE_CLIENT_ID", When::WithoutAzurerm),
+            over("ARM_CLIENT_ID", When::WithAzurerm),
+            over("AZURE_CLIENT_ID", When::Login("workloadidentity")),
+            var("AZURESUBSCRIPTION_CLIENT_ID", Rank::Fallback, When::Login("azurepipelines")),
+        ]);
+
+    /// The AAD tenant.
+    TENANT_ID: TenantId = text("tenant-id", "ID", TenantId::parse, "AAD tenant ID")
+        .short('t').legacy_key("tenant-id")
+        .vars(&[
+            over("AZURE_TENANT_ID", When::WithoutAzurerm),
+            over("ARM_TENANT_ID", When::WithAzurerm),
+            var("AZURESUBSCRIPTION_TENANT_ID", Rank::Fallback, When::Login("azurepipelines")),
+        ]);
+
+    /// The secret of a confidential client.
+    CLIENT_SECRET: String = text("client-secret", "SECRET", any,
+        "AAD client application secret; prefer --client-secret-file or AZURE_CLIENT_SECRET")
+        .secret()
+        .vars(&[
+            over("AAD_SERVICE_PRINCIPAL_CLIENT_SECRET", When::WithoutAzurerm),
+            over("AZURE_CLIENT_SECRET", When::WithoutAzurerm),
+            over("ARM_CLIENT_SECRET", When::WithAzurerm),
+        ]);
+
+    /// A file with the secret of a confidential client.
+    CLIENT_SECRET_FILE: Path = text("client-secret-file", "FILE", Path::parse,
+        "File that holds the AAD client application secret; a trailing line break is not part of it")
+        .vars(&[ours("KUBENTRA_CLIENT_SECRET_FILE")]);
+
+    /// The cloud.
+    ENVIRONMENT: String = text("environment", "NAME", any, "Azure environment name")
+        .short('e').default("AzurePublicCloud").legacy_key("environment");
+
+    /// The v1 endpoint.
+    LEGACY: bool = switch("legacy", "Ask the v1 endpoint for a token with the `spn:` audience");
+
+    /// Another authority.
+    AUTHORITY_HOST: AuthorityHost = text("authority-host", "URL", AuthorityHost::parse,
+        "Entra authority to sign in at, with a trailing slash")
+        .vars(&[over("AZURE_AUTHORITY_HOST", When::Login("workloadidentity"))]);
+
+    /// Terraform's variable names.
+    USE_AZURERM_ENV_VARS: bool = switch("use-azurerm-env-vars",
+        "Use the environment variables of the Terraform azurerm provider (ARM_*)");
+
+    /// Flags over the environment.
+    DISABLE_ENVIRONMENT_OVERRIDE: bool = switch("disable-environment-override",
+        "Do not let environment variables override flags");
+
+    /// Accepted; instance discovery is never asked (design, D6).
+    DISABLE_INSTANCE_DISCOVERY: bool = switch("disable-instance-discovery",
+        "Accepted for compatibility: instance discovery is never asked");
+
+    /// The time for everything.
+    TIMEOUT: GoDuration = duration("timeout",
+        "Time for the whole command, a person's sign-in included; without it 1m0s, and --login-timeout for people")
+        .vars(&[var("AZURE_CLI_TIMEOUT", Rank::OverFlagIfValid, When::Always)]);
+
+    /// The time for a person.
+    LOGIN_TIMEOUT: GoDuration = duration("login-timeout", "Time for a person to sign in")
+        .default("5m0s").vars(&[ours("KUBENTRA_LOGIN_TIMEOUT")]);
+
+    /// Where tokens are kept.
+    CACHE_DIR: Path = text("cache-dir", "DIR", Path::parse,
+        "Directory of the token cache (default: ~/.kube/cache/kubelogin/)")
+        .old_names(&["token-cache-dir"]).on(Commands(7))
+        .vars(&[ours("KUBECACHEDIR"), ours("KUBENTRA_CACHE_DIR")]);
+
+    /// How tokens are kept.
+    CACHE_STORAGE: Storage = text("cache-storage", "KIND", Storage::parse,
+        "How tokens are kept between runs: file or none")
+        .default("file").vars(&[ours("KUBENTRA_CACHE_STORAGE")]);
+
+    /// The file to convert.
+    KUBECONFIG: Path = text("kubeconfig", "FILE", Path::parse,
+        "Kubeconfig to convert (default: the files of KUBECONFIG, else ~/.kube/config)")
+        .on(Commands::CONVERT);
+
+    /// The context to convert.
+    CONTEXT: String = text("context", "NAME", any, "Convert the user of this context only")
+        .on(Commands::CONVERT);
+
+    /// Show and write nothing.
+    DRY_RUN: bool = switch("dry-run", "Print the change as a diff and write nothing")
+        .on(Commands::CONVERT);
+
+    /// How much is said.
+    VERBOSITY: u8 = Opt::new(Decl::new("v", Takes::Number, "How much is said on stderr, 0 to 10"), types::level)
+        .short('v').default("0").on(Commands::ALL);
+
+    /// Accepted; everything that is said goes to stderr.
+    LOGTOSTDERR: bool = switch("logtostderr", "Accepted for compatibility: everything said goes to stderr")
+        .default("true").on(Commands::ALL);
+}
+
+/// The option that answers to the long flag `name` on one of `commands`.
+pub fn long(name: &str, commands: Commands) -> Option<&'static Decl> {
+    TABLE.iter().copied().find(|decl| decl.answers_to(name) && decl.commands.meets(commands))
+}
+
+/// The option with the short flag `short` on one of `commands`.
+pub fn short(short: char, commands: Commands) -> Option<&'static Decl> {
+    TABLE.iter().copied().find(|decl| decl.short == Some(short) && decl.commands.meets(commands))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn no_flag_is_declared_twice() {
+        let mut seen = BTreeSet::new();
+        for decl in TABLE {
+            let shorts = decl.short.map(String::from);
+            for name in std::iter::once(decl.name).chain(decl.old_names.iter().copied()).map(String::from).chain(shorts)
+            {
+                assert!(seen.insert(name.clone()) || name == "v", "{name} is declared twice");
+            }
+        }
+    }
+
+    #[test]
+    fn every_row_reads_well() {
+        for decl in TABLE {
+            assert!(!decl.help.is_empty() && !decl.help.ends_with('.'), "--{}", decl.name);
+            assert!(decl.name.chars().all(|c| c.is_ascii_lowercase() || c == '-'), "--{}", decl.name);
+            for var in decl.vars {
+                assert!(var.name.chars().all(|c| c.is_ascii_uppercase() || c == '_'), "{}", var.name);
+            }
+        }
+    }
+
+    #[test]
+    fn defaults_parse() {
+        assert!((LOGIN_TIMEOUT.parse)(LOGIN_TIMEOUT.decl.default.unwrap()).is_ok());
+        assert!((CACHE_STORAGE.parse)(CACHE_STORAGE.decl.default.unwrap()).is_ok());
+        assert!((VERBOSITY.parse)(VERBOSITY.decl.default.unwrap()).is_ok());
+    }
+}

@@ -1,0 +1,242 @@
+//! What option texts mean once they are parsed.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use url::Url;
+
+/// The id of a client application.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientId(String);
+
+impl ClientId {
+    /// Any text without blanks or control characters; Entra decides about the rest.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            return Err("a client ID holds no blanks".into());
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The id.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A tenant: GUID, verified domain, `organizations`, `common`, or `adfs`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TenantId(String);
+
+impl TenantId {
+    /// Letters, digits, `.` and `-` only: it becomes part of a URL's path.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text.chars().all(|c| c.is_ascii_alphanumeric() || c == '.' || c == '-') && !text.starts_with('.') {
+            return Ok(Self(text.to_owned()));
+        }
+        Err("invalid tenantID: a tenant is a GUID or a domain name".into())
+    }
+
+    /// The tenant as given.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A URL with a trailing slash under which tenants live.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthorityHost(Url);
+
+impl AuthorityHost {
+    /// An https URL without user, query or fragment, with a trailing slash.
+    ///
+    /// # Errors
+    /// The texts of Azure/kubelogin.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let url = Url::parse(text).ok().filter(Url::has_host);
+        let url = url.ok_or_else(|| format!("authority host \"{text}\" is not valid"))?;
+        if !text.ends_with('/') {
+            return Err(format!("authority host \"{text}\" should have a trailing slash"));
+        }
+        if url.scheme() != "https" {
+            return Err("cannot use an authority host without https".into());
+        }
+        if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+            return Err(format!("authority host \"{}\" is not valid", url.host_str().unwrap_or_default()));
+        }
+        Ok(Self(url))
+    }
+
+    /// The URL; its path ends with a slash.
+    pub fn url(&self) -> &Url {
+        &self.0
+    }
+}
+
+/// A path; empty texts never get here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Path(pub PathBuf);
+
+impl Path {
+    /// Any text.
+    ///
+    /// # Errors
+    /// A NUL, which no file system takes.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text.contains('\0') { Err("a path holds no NUL".into()) } else { Ok(Self(text.into())) }
+    }
+}
+
+/// How tokens are kept between runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Storage {
+    /// In sealed files.
+    File,
+    /// Not at all.
+    None,
+}
+
+impl Storage {
+    /// `file` or `none`.
+    ///
+    /// # Errors
+    /// The list of kinds.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "file" => Ok(Self::File),
+            "none" => Ok(Self::None),
+            _ => Err("the kinds are file and none".into()),
+        }
+    }
+}
+
+/// A duration in Go's notation: `90s`, `1m0s`, `1.5h`, `0`, `-1s`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct GoDuration {
+    seconds: f64,
+}
+
+impl GoDuration {
+    /// Reads Go's `time.ParseDuration` notation.
+    ///
+    /// # Errors
+    /// Go's text.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let invalid = || format!("time: invalid duration \"{text}\"");
+        let (sign, mut rest) = match text.strip_prefix('-') {
+            Some(rest) => (-1.0, rest),
+            None => (1.0, text.strip_prefix('+').unwrap_or(text)),
+        };
+        if rest == "0" {
+            return Ok(Self { seconds: 0.0 });
+        }
+        if rest.is_empty() {
+            return Err(invalid());
+        }
+        let mut seconds = 0.0;
+        while !rest.is_empty() {
+            let (part, after) = duration_part(rest).ok_or_else(invalid)?;
+            seconds += part;
+            rest = after;
+        }
+        // Go counts nanoseconds in 64 bits: 292 years.
+        if seconds > 9_223_372_036.0 {
+            return Err(invalid());
+        }
+        Ok(Self { seconds: sign * seconds })
+    }
+
+    /// The duration, if it is longer than nothing.
+    pub fn positive(self) -> Option<Duration> {
+        Duration::try_from_secs_f64(self.seconds).ok().filter(|duration| !duration.is_zero())
+    }
+}
+
+/// One number with its unit, in seconds, and what follows.
+fn duration_part(text: &str) -> Option<(f64, &str)> {
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+    let (number, rest) = text.split_at(end);
+    let number = if number == "." { return None } else { number.parse::<f64>().ok()? };
+    let units =
+        [("ns", 1e-9), ("us", 1e-6), ("µs", 1e-6), ("μs", 1e-6), ("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
+    let (unit, factor) = units.into_iter().find(|(unit, _)| rest.starts_with(unit))?;
+    Some((number * factor, &rest[unit.len()..]))
+}
+
+/// Go's `strconv.ParseBool`.
+///
+/// # Errors
+/// Go's text.
+pub fn go_bool(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
+        _ => Err(format!("strconv.ParseBool: parsing \"{text}\": invalid syntax")),
+    }
+}
+
+/// A verbosity. Numbers beyond 10 are 10, negative ones 0.
+///
+/// # Errors
+/// Go's text.
+pub fn level(text: &str) -> Result<u8, String> {
+    let number: i32 = text.parse().map_err(|_| format!("strconv.ParseInt: parsing \"{text}\": invalid syntax"))?;
+    Ok(u8::try_from(number.clamp(0, 10)).unwrap_or_default())
+}
+
+impl fmt::Display for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for TenantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_in_gos_notation() {
+        let seconds = |text| GoDuration::parse(text).map(|d| d.seconds);
+        assert_eq!(seconds("1m0s"), Ok(60.0));
+        assert_eq!(seconds("1.5h"), Ok(5400.0));
+        assert_eq!(seconds("300ms"), Ok(0.3));
+        assert_eq!(seconds("-1s"), Ok(-1.0));
+        assert_eq!(seconds("0"), Ok(0.0));
+        for bad in ["", "5", "s", "1x", ".s", "1m 2s", "999999999999h", "-"] {
+            assert_eq!(seconds(bad), Err(format!("time: invalid duration \"{bad}\"")), "{bad}");
+        }
+        assert_eq!(GoDuration::parse("-1s").unwrap().positive(), None);
+        assert_eq!(GoDuration::parse("0").unwrap().positive(), None);
+    }
+
+    #[test]
+    fn a_tenant_cannot_leave_its_place_in_the_path() {
+        for bad in ["../x", "a/b", "a?b", "a#b", "a b", "..", "t\u{e9}"] {
+            assert!(TenantId::parse(bad).is_err(), "{bad}");
+        }
+        assert!(TenantId::parse("contoso.onmicrosoft.com").is_ok());
+    }
+
+    #[test]
+    fn authority_hosts() {
+        let refusal = |text| AuthorityHost::parse(text).unwrap_err();
+        assert!(AuthorityHost::parse("https://adfs.contoso.com/adfs/").is_ok());
+        assert_eq!(refusal("foo"), "authority host \"foo\" is not valid");
+        assert_eq!(refusal("https://a"), "authority host \"https://a\" should have a trailing slash");
+        assert_eq!(refusal("http://a/"), "cannot use an authority host without https");
+        assert!(!refusal("https://user:canary@a/").contains("canary"));
+    }
+}

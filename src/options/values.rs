@@ -1,0 +1,264 @@
+//! Option texts with their sources: the only place that knows precedence.
+
+use std::fmt;
+
+use super::{DISABLE_ENVIRONMENT_OVERRIDE, Decl, Given, LOGIN, Opt, Rank, TABLE, USE_AZURERM_ENV_VARS, Var, When};
+use crate::error::Error;
+use crate::secret::Secret;
+use crate::situation;
+use crate::sys::Env;
+
+/// Where a text came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// This flag, as it was typed.
+    Flag(String),
+    /// This variable.
+    Variable(&'static str),
+    /// Nobody gave one.
+    Default,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Flag(flag) => f.write_str(flag),
+            Source::Variable(name) => f.write_str(name),
+            Source::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// The effective text of every option, for one run of `get-token`.
+#[derive(Debug)]
+pub struct Values(Vec<Value>);
+
+#[derive(Debug)]
+struct Value {
+    decl: &'static Decl,
+    text: Secret,
+    source: Source,
+}
+
+impl Values {
+    /// Resolves `given` and `env` by the rules of the table: variables that win over flags, flags,
+    /// fallbacks, variables that replace a default, defaults. An empty text is no value.
+    pub fn resolve(given: &Given, env: &Env) -> Self {
+        let azurerm = is_on(given, &USE_AZURERM_ENV_VARS.decl);
+        let contract_env = !is_on(given, &DISABLE_ENVIRONMENT_OVERRIDE.decl);
+        let mut lookup = Lookup { given, env, azurerm, contract_env, login: String::new() };
+        lookup.login = lookup.value(&LOGIN.decl).map(|value| value.text.expose().to_owned()).unwrap_or_default();
+        Self(TABLE.iter().filter_map(|decl| lookup.value(decl)).collect())
+    }
+
+    /// The parsed value of `option`, if it has one.
+    ///
+    /// # Errors
+    /// A text that does not parse; the error names its source.
+    pub fn get<T>(&self, option: &Opt<T>) -> Result<Option<T>, Error> {
+        let Some(value) = self.find(&option.decl) else { return Ok(None) };
+        (option.parse)(value.text.expose()).map(Some).map_err(|why| invalid(value, &why))
+    }
+
+    /// The parsed value of `option`; without one, `missing` begins the error.
+    ///
+    /// # Errors
+    /// A text that does not parse, or none.
+    pub fn require<T>(&self, option: &Opt<T>, missing: &str) -> Result<T, Error> {
+        self.get(option)?
+            .ok_or_else(|| Error::new(&situation::OPTION_MISSING, missing).remedy(ways_to_give(&option.decl)))
+    }
+
+    /// Whether a switch is on.
+    pub fn is_on(&self, option: &Opt<bool>) -> bool {
+        self.get(option).ok().flatten().unwrap_or_default()
+    }
+
+    /// Where the value of `option` came from, if it has one.
+    pub fn source<T>(&self, option: &Opt<T>) -> Option<&Source> {
+        self.find(&option.decl).map(|value| &value.source)
+    }
+
+    /// A line for each value with its source, for `-v 1`; secrets are not shown.
+    pub fn explain(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(|Value { decl, text, source }| {
+            let text = if decl.secret { "<secret>" } else { text.expose() };
+            format!("--{} is {} ({source})", decl.name, crate::error::one_line(text))
+        })
+    }
+
+    fn find(&self, decl: &Decl) -> Option<&Value> {
+        self.0.iter().find(|value| std::ptr::eq(value.decl, decl))
+    }
+}
+
+/// `give --client-id or set AZURE_CLIENT_ID`.
+pub(crate) fn ways_to_give(decl: &Decl) -> String {
+    let variable = decl.vars.iter().rfind(|var| matches!(var.when, When::Always | When::WithoutAzurerm));
+    let variable = variable.map(|var| format!(" or set {}", var.name)).unwrap_or_default();
+    format!("give {}{variable}", decl.flag())
+}
+
+fn invalid(value: &Value, why: &str) -> Error {
+    Error::new(&situation::OPTION_INVALID, why).from_source(&value.source).remedy(format!("correct {}", value.source))
+}
+
+fn is_on(given: &Given, decl: &Decl) -> bool {
+    given.last(decl).is_some_and(|typed| super::types::go_bool(typed.text.expose()).unwrap_or_default())
+}
+
+struct Lookup<'a> {
+    given: &'a Given,
+    env: &'a Env,
+    azurerm: bool,
+    contract_env: bool,
+    login: String,
+}
+
+impl Lookup<'_> {
+    fn value(&self, decl: &'static Decl) -> Option<Value> {
+        let over = |var: &&Var| match var.rank {
+            Rank::OverFlag => self.contract_env,
+            Rank::OverFlagIfValid => self.contract_env && self.is_duration(var),
+            Rank::Fallback | Rank::Default => false,
+        };
+        let fallback = |var: &&Var| var.rank == Rank::Fallback && self.contract_env;
+        let default = |var: &&Var| var.rank == Rank::Default;
+        self.variable(decl, over)
+            .or_else(|| self.flag(decl))
+            .or_else(|| self.variable(decl, fallback))
+            .or_else(|| self.variable(decl, default))
+            .or_else(|| Some(Value { decl, text: Secret::new(decl.default?), source: Source::Default }))
+    }
+
+    fn flag(&self, decl: &'static Decl) -> Option<Value> {
+        let typed = self.given.last(decl).filter(|typed| !typed.text.is_empty())?;
+        Some(Value { decl, text: typed.text.clone(), source: Source::Flag(typed.flag.clone()) })
+    }
+
+    /// The strongest variable of `decl` that `wanted` accepts and that is set.
+    fn variable(&self, decl: &'static Decl, wanted: impl Fn(&&Var) -> bool) -> Option<Value> {
+        let mut strongest_first = decl.vars.iter().rev().filter(wanted).filter(|var| self.applies(var.when));
+        strongest_first.find_map(|var| {
+            let text = Secret::new(self.env.get(var.name)?);
+            Some(Value { decl, text, source: Source::Variable(var.name) })
+        })
+    }
+
+    fn applies(&self, when: When) -> bool {
+        match when {
+            When::Always => true,
+            When::WithoutAzurerm => !self.azurerm,
+            When::WithAzurerm => self.azurerm,
+            When::Login(method) => self.login == method,
+        }
+    }
+
+    /// Azure/kubelogin passes over an `AZURE_CLI_TIMEOUT` that is no duration.
+    fn is_duration(&self, var: &Var) -> bool {
+        self.env.get(var.name).is_some_and(|text| super::types::GoDuration::parse(text).is_ok())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::args::read;
+    use super::super::{CACHE_DIR, CLIENT_ID, CLIENT_SECRET, Commands, LOGIN_TIMEOUT, TENANT_ID, TIMEOUT};
+    use super::*;
+
+    fn resolved<const N: usize>(line: &str, env: [(&str, &str); N]) -> Values {
+        let args: Vec<_> = line.split_whitespace().map(String::from).collect();
+        Values::resolve(&read(&args, Commands::GET_TOKEN).unwrap(), &Env::from(env))
+    }
+
+    fn client<const N: usize>(line: &str, env: [(&str, &str); N]) -> Option<(String, String)> {
+        let values = resolved(line, env);
+        let id = values.get(&CLIENT_ID).unwrap()?;
+        Some((id.to_string(), values.source(&CLIENT_ID).unwrap().to_string()))
+    }
+
+    fn pair(value: &str, source: &str) -> Option<(String, String)> {
+        Some((value.into(), source.into()))
+    }
+
+    #[test]
+    fn the_environment_wins_over_flags() {
+        let both = [("AZURE_CLIENT_ID", "az"), ("AAD_SERVICE_PRINCIPAL_CLIENT_ID", "aad")];
+        assert_eq!(client("--client-id flag", both), pair("az", "AZURE_CLIENT_ID"));
+        assert_eq!(client("--client-id flag", []), pair("flag", "--client-id"));
+        let aad = [("AAD_SERVICE_PRINCIPAL_CLIENT_ID", "aad")];
+        assert_eq!(client("--client-id flag", aad), pair("aad", "AAD_SERVICE_PRINCIPAL_CLIENT_ID"));
+    }
+
+    #[test]
+    fn the_override_can_be_turned_off() {
+        let line = "--client-id flag --disable-environment-override --timeout 2s";
+        assert_eq!(client(line, [("AZURE_CLIENT_ID", "az")]), pair("flag", "--client-id"));
+        assert_eq!(client("--disable-environment-override", [("AZURE_CLIENT_ID", "az")]), None);
+        let values = resolved(line, [("AZURE_CLI_TIMEOUT", "9s")]);
+        assert_eq!(values.source(&TIMEOUT), Some(&Source::Flag("--timeout".into())));
+        let values = resolved("--disable-environment-override", [("AAD_LOGIN_METHOD", "spn")]);
+        assert_eq!(values.get(&LOGIN).unwrap().as_deref(), Some("devicecode"));
+    }
+
+    #[test]
+    fn an_empty_variable_does_not_wipe_a_flag() {
+        assert_eq!(client("--client-id flag", [("AZURE_CLIENT_ID", "")]), pair("flag", "--client-id"));
+    }
+
+    #[test]
+    fn azurerm_names_replace_the_others() {
+        let both = [("AZURE_CLIENT_ID", "az"), ("ARM_CLIENT_ID", "arm"), ("AZURE_TENANT_ID", "t")];
+        assert_eq!(client("--use-azurerm-env-vars", both), pair("arm", "ARM_CLIENT_ID"));
+        assert_eq!(resolved("--use-azurerm-env-vars", both).source(&TENANT_ID), None);
+        let line = "--use-azurerm-env-vars --login workloadidentity";
+        assert_eq!(client(line, both), pair("az", "AZURE_CLIENT_ID"));
+    }
+
+    #[test]
+    fn fallbacks_count_only_where_nothing_else_was_given() {
+        let env = [("AZURESUBSCRIPTION_CLIENT_ID", "sub"), ("AAD_LOGIN_METHOD", "azurepipelines")];
+        assert_eq!(client("", env), pair("sub", "AZURESUBSCRIPTION_CLIENT_ID"));
+        assert_eq!(client("--client-id flag", env), pair("flag", "--client-id"));
+        assert_eq!(client("--client-id=", env), pair("sub", "AZURESUBSCRIPTION_CLIENT_ID"));
+        assert_eq!(client("-l spn", [("AZURESUBSCRIPTION_CLIENT_ID", "sub")]), None);
+    }
+
+    #[test]
+    fn our_own_options_follow_flag_environment_default() {
+        let own = |line, env| resolved::<1>(line, env).source(&LOGIN_TIMEOUT).cloned().unwrap().to_string();
+        assert_eq!(own("--login-timeout 9s", [("KUBENTRA_LOGIN_TIMEOUT", "1s")]), "--login-timeout");
+        assert_eq!(own("", [("KUBENTRA_LOGIN_TIMEOUT", "1s")]), "KUBENTRA_LOGIN_TIMEOUT");
+        assert_eq!(own("", [("OTHER", "1s")]), "default");
+        let dirs = [("KUBENTRA_CACHE_DIR", "/k"), ("KUBECACHEDIR", "/c")];
+        let dir = |line| resolved(line, dirs).source(&CACHE_DIR).cloned().unwrap().to_string();
+        assert_eq!(dir(""), "KUBENTRA_CACHE_DIR");
+        assert_eq!(dir("--token-cache-dir /x"), "--token-cache-dir");
+        assert_eq!(dir("--disable-environment-override"), "KUBENTRA_CACHE_DIR");
+    }
+
+    #[test]
+    fn a_timeout_that_is_no_duration_is_passed_over() {
+        assert_eq!(resolved("", [("AZURE_CLI_TIMEOUT", "soon")]).source(&TIMEOUT), None);
+        let values = resolved("--timeout 2s", [("AZURE_CLI_TIMEOUT", "9s")]);
+        assert_eq!(values.source(&TIMEOUT), Some(&Source::Variable("AZURE_CLI_TIMEOUT")));
+    }
+
+    #[test]
+    fn explain_names_sources_and_hides_secrets() {
+        let values = resolved("-t T", [("AZURE_CLIENT_SECRET", "canary")]);
+        let lines: Vec<_> = values.explain().collect();
+        assert!(lines.contains(&"--tenant-id is T (-t)".into()), "{lines:?}");
+        assert!(lines.contains(&"--client-secret is <secret> (AZURE_CLIENT_SECRET)".into()));
+        assert!(!format!("{lines:?}{values:?}").contains("canary"));
+        assert!(values.get(&CLIENT_SECRET).unwrap().is_some());
+    }
+
+    #[test]
+    fn errors_name_what_the_user_typed() {
+        let error = resolved("-t ../x", []).get(&TENANT_ID).unwrap_err().to_string();
+        assert_eq!(error, "invalid tenantID: a tenant is a GUID or a domain name (-t); correct -t");
+        let error = resolved("", []).require(&CLIENT_ID, "client ID cannot be empty").unwrap_err().to_string();
+        assert_eq!(error, "client ID cannot be empty; give --client-id or set AZURE_CLIENT_ID");
+    }
+}

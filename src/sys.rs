@@ -1,0 +1,212 @@
+//! Everything outside the process comes in through [`Sys`]: arguments, environment, clock, HTTP
+//! and the terminal. Clippy forbids the ambient ways, so what a function can reach is what it is
+//! given.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::http::{Http, ReqwestHttp};
+use crate::situation;
+use crate::terminal::Terminal;
+
+/// A future of this crate: single-threaded, boxed, ending in our error.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + 'a>>;
+
+/// The world as one process sees it.
+pub struct Sys {
+    /// The arguments, the program's name first.
+    pub args: Vec<String>,
+    /// The environment as it was at the start.
+    pub env: Env,
+    /// Time.
+    pub clock: Box<dyn Clock>,
+    /// The network; nothing is set up before the first request.
+    pub http: Box<dyn Http>,
+    /// What people read.
+    pub terminal: Terminal,
+}
+
+impl Sys {
+    /// The world of this process.
+    ///
+    /// # Errors
+    /// An argument that is not UTF-8.
+    #[expect(clippy::disallowed_methods, reason = "the one place that takes the snapshot")]
+    pub fn of_this_process() -> Result<Self, Error> {
+        let args = std::env::args_os().enumerate().map(readable_argument).collect::<Result<_, _>>()?;
+        let env = Env(std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect());
+        Ok(Self {
+            args,
+            http: Box::new(ReqwestHttp::new(&env)),
+            env,
+            clock: Box::new(SystemClock(std::time::Instant::now())),
+            terminal: Terminal::stderr(),
+        })
+    }
+}
+
+impl Sys {
+    /// Waits, in code that is not asynchronous.
+    pub fn pause(&self, time: Duration) {
+        if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_time().build() {
+            runtime.block_on(async { self.clock.sleep(time).await });
+        }
+    }
+}
+
+fn readable_argument((index, argument): (usize, std::ffi::OsString)) -> Result<String, Error> {
+    argument.into_string().map_err(|_| {
+        Error::new(&situation::USAGE, format!("argument {index} is not valid UTF-8"))
+            .remedy("write paths and values in UTF-8")
+    })
+}
+
+/// A snapshot of the environment. A variable that is set to the empty string counts as unset:
+/// pipelines export empty secrets all the time.
+#[derive(Debug, Default, Clone)]
+pub struct Env(HashMap<String, String>);
+
+impl Env {
+    /// The value of `name`, if it is set and not empty.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// The first of `names` that is set, with its value.
+    pub fn first<'n>(&self, names: &[&'n str]) -> Option<(&'n str, &str)> {
+        names.iter().find_map(|name| Some((*name, self.get(name)?)))
+    }
+
+    /// The user's home directory, found the way client-go finds it: `HOME`, and on Windows
+    /// `HOMEDRIVE` with `HOMEPATH`, then `USERPROFILE`.
+    pub fn home(&self) -> Option<std::path::PathBuf> {
+        if let Some(home) = self.get("HOME") {
+            return Some(home.into());
+        }
+        if !cfg!(windows) {
+            return None;
+        }
+        let joined = self.get("HOMEDRIVE").zip(self.get("HOMEPATH")).map(|(drive, path)| format!("{drive}{path}"));
+        joined.or_else(|| self.get("USERPROFILE").map(String::from)).map(Into::into)
+    }
+}
+
+impl<const N: usize> From<[(&str, &str); N]> for Env {
+    fn from(pairs: [(&str, &str); N]) -> Self {
+        Self(pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect())
+    }
+}
+
+/// Time, so that tests can let it pass.
+pub trait Clock {
+    /// Seconds since the Unix epoch.
+    fn now(&self) -> u64;
+    /// Time since some fixed moment; never goes back.
+    fn monotonic(&self) -> Duration;
+    /// Completes when `time` has passed.
+    fn sleep(&self, time: Duration) -> Pin<Box<dyn Future<Output = ()>>>;
+}
+
+struct SystemClock(std::time::Instant);
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "the clock itself")]
+    fn now(&self) -> u64 {
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.0.elapsed()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the clock itself")]
+    fn sleep(&self, time: Duration) -> Pin<Box<dyn Future<Output = ()>>> {
+        Box::pin(tokio::time::sleep(time))
+    }
+}
+
+/// A moment after which a piece of work is given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadline {
+    end: Duration,
+    given: Duration,
+}
+
+impl Deadline {
+    /// The moment that lies `time` from now.
+    pub fn after(clock: &dyn Clock, time: Duration) -> Self {
+        Self { end: clock.monotonic().saturating_add(time), given: time }
+    }
+
+    /// The time that is left; zero once it is over.
+    pub fn left(&self, clock: &dyn Clock) -> Duration {
+        self.end.saturating_sub(clock.monotonic())
+    }
+
+    /// The time that was given at the start, for messages.
+    pub fn given(&self) -> Duration {
+        self.given
+    }
+
+    /// The earlier of the two.
+    #[must_use]
+    pub fn or_earlier(self, other: Self) -> Self {
+        if other.end < self.end { other } else { self }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod fake {
+    //! A clock that passes at once, for tests of waiting.
+
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    use super::{Clock, Duration, Future, Pin};
+
+    /// Time that passes only by sleeping.
+    #[derive(Default, Clone)]
+    pub(crate) struct FakeClock(pub(crate) Rc<Cell<Duration>>);
+
+    impl Clock for FakeClock {
+        fn now(&self) -> u64 {
+            1_800_000_000 + self.0.get().as_secs()
+        }
+
+        fn monotonic(&self) -> Duration {
+            self.0.get()
+        }
+
+        fn sleep(&self, time: Duration) -> Pin<Box<dyn Future<Output = ()>>> {
+            self.0.set(self.0.get() + time);
+            Box::pin(std::future::ready(()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_variable_is_unset() {
+        let env = Env::from([("A", ""), ("B", "b")]);
+        assert_eq!(env.get("A"), None);
+        assert_eq!(env.first(&["A", "B"]), Some(("B", "b")));
+    }
+
+    #[test]
+    fn a_deadline_ends() {
+        let clock = fake::FakeClock::default();
+        let deadline = Deadline::after(&clock, Duration::from_secs(5));
+        drop(clock.sleep(Duration::from_secs(3)));
+        assert_eq!(deadline.left(&clock), Duration::from_secs(2));
+        drop(clock.sleep(Duration::from_secs(3)));
+        assert_eq!(deadline.left(&clock), Duration::ZERO);
+    }
+}

@@ -1,0 +1,90 @@
+//! What people read: stderr, its verbosity, and whether anybody can see it.
+
+use std::cell::{Cell, RefCell};
+use std::io::{IsTerminal, Write};
+
+use crate::error::{Error, one_line};
+use crate::sys::Env;
+
+/// Stderr. stdout belongs to kubectl and is written by `main` alone.
+pub struct Terminal {
+    out: RefCell<Box<dyn Write>>,
+    verbosity: Cell<u8>,
+}
+
+impl Terminal {
+    /// The stderr of this process.
+    pub fn stderr() -> Self {
+        Self::to(std::io::stderr())
+    }
+
+    /// A terminal that writes to `out`.
+    pub fn to(out: impl Write + 'static) -> Self {
+        Self { out: RefCell::new(Box::new(out)), verbosity: Cell::new(0) }
+    }
+
+    /// Sets what `-v` asks for.
+    pub fn set_verbosity(&self, level: u8) {
+        self.verbosity.set(level);
+    }
+
+    /// Prints one line, or several.
+    pub fn say(&self, line: impl AsRef<str>) {
+        // A closed stderr is no reason to fail: the token still goes to stdout.
+        let _ = writeln!(self.out.borrow_mut(), "{}", line.as_ref());
+    }
+
+    /// Prints how a command failed: one line, and the details where they were asked for.
+    pub fn report(&self, error: &Error) {
+        self.say(format!("Error: {error}"));
+        for line in error.details() {
+            self.detail(1, || format!("  {}", one_line(line)));
+        }
+    }
+
+    /// Prints a line at verbosity `level` and above. Nothing secret may be in it, at any level.
+    pub fn detail(&self, level: u8, line: impl FnOnce() -> String) {
+        if self.verbosity.get() >= level {
+            self.say(line());
+        }
+    }
+}
+
+/// Variables by which build systems make themselves known.
+const CI_VARIABLES: [&str; 6] = ["CI", "TF_BUILD", "GITHUB_ACTIONS", "GITLAB_CI", "JENKINS_URL", "BUILDKITE"];
+
+/// Why nobody would see a prompt, or `None` where somebody may (design, D2).
+///
+/// A stderr that is merely no terminal is no reason: k9s and Lens have none and show what we say.
+pub fn nobody_sees(env: &Env) -> Option<String> {
+    if stderr_is_discarded() {
+        return Some("stderr is closed or /dev/null".into());
+    }
+    let (variable, _) = env.first(&CI_VARIABLES).filter(|(_, value)| !value.eq_ignore_ascii_case("false"))?;
+    let terminal = std::io::stderr().is_terminal() || controlling_terminal();
+    (!terminal).then(|| format!("{variable} is set and there is no terminal"))
+}
+
+/// A process without a controlling terminal gets ENXIO here (tty(4)).
+#[cfg(unix)]
+fn controlling_terminal() -> bool {
+    std::fs::File::open("/dev/tty").is_ok_and(|tty| tty.is_terminal())
+}
+
+#[cfg(not(unix))]
+fn controlling_terminal() -> bool {
+    false
+}
+
+/// A closed stderr looks like `/dev/null`: Rust's runtime opens that in its place.
+#[cfg(unix)]
+fn stderr_is_discarded() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(stderr) = rustix::fs::fstat(rustix::stdio::stderr()) else { return true };
+    std::fs::metadata("/dev/null").is_ok_and(|null| u64::from(stderr.st_rdev) == null.rdev() && null.rdev() != 0)
+}
+
+#[cfg(not(unix))]
+fn stderr_is_discarded() -> bool {
+    false
+}

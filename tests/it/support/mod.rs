@@ -1,0 +1,64 @@
+//! The fake world: everything Azure and Kubernetes that a test or the demo talks to, on loopback.
+//!
+//! | Part | Stands for |
+//! |---|---|
+//! | [`tls::Authority`] | the CA that the machine trusts |
+//! | [`entra::FakeEntra`] | Entra ID in every cloud, and an AD FS |
+//! | [`apiserver::FakeApiServer`] | the API server of an AKS cluster |
+//! | [`proxy::FakeProxy`] | the network: leads the real host names to the fakes |
+
+#![allow(dead_code, unreachable_pub, reason = "every test binary and the demo take only a part of this world")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    reason = "servers for tests live in real time and may give up loudly"
+)]
+
+pub mod apiserver;
+mod clock;
+pub mod entra;
+pub mod http;
+mod listener;
+pub mod proxy;
+pub mod tls;
+
+use apiserver::FakeApiServer;
+use entra::{ENTRA_HOSTS, FakeEntra};
+use proxy::FakeProxy;
+use std::fs;
+use std::path::{Path, PathBuf};
+use tls::Authority;
+
+/// All fakes, wired together.
+pub struct World {
+    /// Signs the certificates of the others.
+    pub authority: Authority,
+    /// Entra ID with its default directory (see [`entra::directory`]).
+    pub entra: FakeEntra,
+    /// Leads port 443 of every cloud's login host to [`entra`](Self::entra).
+    pub proxy: FakeProxy,
+    /// A cluster that trusts the default tenant and the AKS server app.
+    pub api: FakeApiServer,
+    ca_file: PathBuf,
+}
+
+impl World {
+    /// Starts everything and writes `ca.pem` into `directory`.
+    pub fn start(directory: &Path) -> Self {
+        let authority = Authority::new();
+        let entra = FakeEntra::start(&authority);
+        let api = FakeApiServer::start(&authority, &entra);
+        let proxy = FakeProxy::start();
+        for host in ENTRA_HOSTS {
+            proxy.route(&format!("{host}:443"), entra.addr());
+        }
+        let ca_file = directory.join("ca.pem");
+        fs::write(&ca_file, authority.ca_pem()).expect("the directory can be written to");
+        Self { authority, entra, proxy, api, ca_file }
+    }
+
+    /// The PEM file with the CA, for `SSL_CERT_FILE` and the like.
+    pub fn ca_file(&self) -> &Path {
+        &self.ca_file
+    }
+}

@@ -1,0 +1,122 @@
+//! A certificate authority made for one run, and the server certificates it signs.
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose, date_time_ymd,
+};
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use std::sync::Arc;
+
+/// A private CA. Nothing outside the run trusts it; a program under test gets it as a PEM file.
+#[derive(Clone)]
+pub struct Authority {
+    issuer: Arc<CertifiedIssuer<'static, KeyPair>>,
+}
+
+/// Which certificate a server shows: a good one, or one with exactly one fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leaf {
+    /// Valid, for the names asked for.
+    Good,
+    /// Valid until 2002.
+    Expired,
+    /// Valid from 2100.
+    NotYetValid,
+    /// Valid, but for `wrong.example.test` only.
+    WrongName,
+    /// Right names and dates, signed by a CA that nobody was told of.
+    OtherAuthority,
+}
+
+impl Authority {
+    /// A CA with a fresh key.
+    pub fn new() -> Self {
+        let key = KeyPair::generate().expect("a P-256 key can be made");
+        let issuer = CertifiedIssuer::self_signed(ca_params(), key).expect("the CA signs itself");
+        Self { issuer: Arc::new(issuer) }
+    }
+
+    /// The CA certificate, as the text of a PEM file.
+    pub fn ca_pem(&self) -> String {
+        self.issuer.pem()
+    }
+
+    /// What a server needs to be trusted for `names` (DNS names or IP addresses).
+    pub fn server_config(&self, names: &[&str]) -> Arc<ServerConfig> {
+        self.server_config_with(Leaf::Good, names)
+    }
+
+    /// Like [`server_config`](Self::server_config), with a fault of choice in the certificate.
+    pub fn server_config_with(&self, leaf: Leaf, names: &[&str]) -> Arc<ServerConfig> {
+        match leaf {
+            Leaf::Good => self.sign(leaf_params(names)),
+            Leaf::WrongName => self.sign(leaf_params(&["wrong.example.test"])),
+            Leaf::OtherAuthority => Self::new().sign(leaf_params(names)),
+            Leaf::Expired => self.sign(valid_between(names, 2001, 2002)),
+            Leaf::NotYetValid => self.sign(valid_between(names, 2100, 2101)),
+        }
+    }
+
+    /// A client that trusts this CA and nothing else, for tests that speak to a fake directly.
+    pub fn client_config(&self) -> Arc<ClientConfig> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.issuer.der().clone()).expect("the CA certificate is well formed");
+        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("the provider has the default versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Arc::new(config)
+    }
+
+    fn sign(&self, params: CertificateParams) -> Arc<ServerConfig> {
+        let key = KeyPair::generate().expect("a P-256 key can be made");
+        let leaf = params.signed_by(&key, &self.issuer).expect("the CA signs a leaf");
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("the provider has the default versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![leaf.der().clone()], key)
+            .expect("the key belongs to the leaf");
+        // Go and curl offer h2 too; saying http/1.1 keeps them from guessing.
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Arc::new(config)
+    }
+}
+
+impl Default for Authority {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn ca_params() -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, "fake world CA");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.not_before = date_time_ymd(2000, 1, 1);
+    params.not_after = date_time_ymd(2200, 1, 1);
+    params
+}
+
+/// A server certificate valid for one fixed span of years around any plausible test run.
+///
+/// Go, OpenSSL and rustls set no limit on the lifetime of a leaf below a private CA.
+fn leaf_params(names: &[&str]) -> CertificateParams {
+    valid_between(names, 2020, 2090)
+}
+
+fn valid_between(names: &[&str], from: i32, to: i32) -> CertificateParams {
+    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    let mut params = CertificateParams::new(names).expect("names are DNS names or addresses");
+    params.distinguished_name.push(DnType::CommonName, "fake world server");
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.use_authority_key_identifier_extension = true;
+    params.not_before = date_time_ymd(from, 1, 1);
+    params.not_after = date_time_ymd(to, 1, 1);
+    params
+}
