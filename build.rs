@@ -1,6 +1,8 @@
 //! What `--version` says: the commit, its time (or `SOURCE_DATE_EPOCH`) and the compiler. Never the
 //! clock of the build, so the same source gives the same binary.
 
+#![allow(clippy::disallowed_methods, reason = "a build script has no Sys")]
+
 use std::process::Command;
 
 fn main() {

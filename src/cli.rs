@@ -21,12 +21,12 @@ pub fn run(sys: &Sys) -> Result<Secret, Error> {
     let Some(name) = name else { return without_command(sys, &rest) };
     if name == "help" {
         let (topic, _) = split_off_command(&rest);
-        return help(sys, topic.and_then(|topic| Command::find(&topic)));
+        return Ok(help(sys, topic.and_then(|topic| Command::find(&topic))));
     }
     let command = Command::find(&name).ok_or_else(|| unknown_command(sys, &name))?;
     let given = args::read(&rest, command.set).map_err(|error| suggest(error, sys, command))?;
     if given.help {
-        return help(sys, Some(command));
+        return Ok(help(sys, Some(command)));
     }
     set_verbosity(sys, &given);
     notice_old_names(sys, &given, command);
@@ -54,7 +54,7 @@ fn without_command(sys: &Sys, rest: &[String]) -> Result<Secret, Error> {
         return Ok(version());
     }
     args::read(rest, Commands::COMPLETION)?;
-    help(sys, None)
+    Ok(help(sys, None))
 }
 
 fn set_verbosity(sys: &Sys, given: &Given) {
@@ -110,7 +110,7 @@ fn suggestion(error: &clap::Error, kind: ContextKind) -> Option<String> {
     }
 }
 
-fn help(sys: &Sys, command: Option<&Command>) -> Result<Secret, Error> {
+fn help(sys: &Sys, command: Option<&Command>) -> Secret {
     let mut root = clap_command(sys, Purpose::Reading);
     root.build();
     let shown = match command {
@@ -118,7 +118,7 @@ fn help(sys: &Sys, command: Option<&Command>) -> Result<Secret, Error> {
         None => Some(&mut root),
     };
     let text = shown.map(|command| command.render_long_help().to_string()).unwrap_or_default();
-    Ok(Secret::new(text))
+    Secret::new(text)
 }
 
 /// What clap's commands are built for.
@@ -176,7 +176,7 @@ fn clap_arg(decl: &'static Decl, purpose: Purpose) -> Arg {
 }
 
 fn values_of(arg: Arg, decl: &'static Decl, purpose: Purpose) -> Arg {
-    if purpose == Purpose::Completing && std::ptr::eq(decl, &raw const LOGIN.decl) {
+    if purpose == Purpose::Completing && std::ptr::eq(decl, &LOGIN.decl) {
         return arg.value_parser(PossibleValuesParser::new(login::METHODS.iter().map(|method| method.name)));
     }
     arg
@@ -194,8 +194,7 @@ fn hint(placeholder: &str) -> ValueHint {
 fn help_of(decl: &Decl) -> StyledStr {
     let default = decl.default.filter(|_| decl.takes != Takes::Nothing);
     let default = default.map(|text| format!(" [default: {text}]")).unwrap_or_default();
-    let methods =
-        if std::ptr::eq(decl, &raw const LOGIN.decl) { format!(": {}", login::names()) } else { String::new() };
+    let methods = if std::ptr::eq(decl, &LOGIN.decl) { format!(": {}", login::names()) } else { String::new() };
     let mut names: Vec<_> = decl.vars.iter().map(|var| var.name).collect();
     names.dedup();
     let vars = if names.is_empty() { String::new() } else { format!(" [env: {}]", names.join(", ")) };
@@ -205,4 +204,107 @@ fn help_of(decl: &Decl) -> StyledStr {
 /// The line that tells how to have flags win; shown by `get-token -v 1`.
 pub fn override_hint() -> String {
     format!("variables win over flags; {} turns that around", DISABLE_ENVIRONMENT_OVERRIDE.decl.flag())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::sys::Env;
+    use crate::sys::fake::FakeClock;
+    use crate::terminal::Terminal;
+
+    fn sys(args: &[&str]) -> Sys {
+        Sys {
+            args: args.iter().map(ToString::to_string).collect(),
+            env: Env::default(),
+            clock: Box::new(FakeClock::default()),
+            http: Box::new(crate::http::fake::FakeHttp::default()),
+            terminal: Terminal::to(std::io::sink()),
+        }
+    }
+
+    fn refusal(args: &[&str]) -> String {
+        run(&sys(args)).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_was_probably_meant() {
+        assert_eq!(
+            refusal(&["kubelogin", "get-tokn"]),
+            "unknown command \"get-tokn\" for \"kubelogin\"; did you mean `get-token`?"
+        );
+        assert_eq!(
+            refusal(&["kubentra", "get-token", "--tenant-di", "x"]),
+            "unknown flag: --tenant-di; did you mean --tenant-id? see kubentra get-token --help"
+        );
+        assert_eq!(
+            refusal(&["kubentra", "version"]),
+            "unknown command \"version\" for \"kubentra\"; run 'kubentra --help' for usage"
+        );
+    }
+
+    #[test]
+    fn the_command_is_found_between_global_flags() {
+        for args in [
+            &["k", "-v", "5", "--help", "get-token"][..],
+            &["k", "-v5", "get-token", "-h"],
+            &["k", "help", "get-token"],
+        ] {
+            let help = run(&sys(args)).unwrap();
+            assert!(help.expose().contains("--client-secret-file"), "{args:?}");
+        }
+        for args in [&["k"][..], &["k", "--help"], &["k", "help"]] {
+            assert!(run(&sys(args)).unwrap().expose().contains("convert-kubeconfig"), "{args:?}");
+        }
+    }
+
+    #[test]
+    fn clap_accepts_its_own_definition() {
+        for purpose in [Purpose::Reading, Purpose::Completing] {
+            clap_command(&sys(&["kubentra"]), purpose).debug_assert();
+        }
+    }
+
+    /// A flag of `get-token` in one of its spellings, with a value that the reader accepts.
+    fn typed() -> impl Strategy<Value = Vec<String>> {
+        let rows: Vec<_> = TABLE.iter().copied().filter(|decl| decl.commands.meets(Commands::GET_TOKEN)).collect();
+        (proptest::sample::select(rows), 0..6u8, "[a-zA-Z0-9./:=@-]{0,8}").prop_map(|(decl, spelling, text)| {
+            let value = match decl.takes {
+                Takes::Nothing => ["true", "false", "1", "f"][text.len() % 4].to_owned(),
+                Takes::Number => text.len().to_string(),
+                Takes::Duration => format!("{}s", text.len() + 1),
+                Takes::Text(_) => text,
+            };
+            let name = decl.old_names.first().filter(|_| spelling == 5).unwrap_or(&decl.name);
+            match (spelling, decl.short) {
+                (0, Some(short)) if decl.takes != Takes::Nothing => vec![format!("-{short}"), value],
+                (1, Some(short)) if !value.is_empty() && !value.starts_with('=') => vec![format!("-{short}{value}")],
+                (2, Some(short)) => vec![format!("-{short}={value}")],
+                (3, _) if decl.takes != Takes::Nothing => vec![format!("--{name}"), value],
+                (4, _) if decl.takes == Takes::Nothing => vec![format!("--{name}")],
+                _ => vec![format!("--{name}={value}")],
+            }
+        })
+    }
+
+    proptest! {
+        /// The reader and clap read every accepted command line alike.
+        #[test]
+        fn the_reader_and_clap_agree(parts in proptest::collection::vec(prop_oneof![typed(), "[a-z]{1,6}".prop_map(|word| vec![word])], 0..8)) {
+            let line: Vec<String> = parts.concat();
+            let Ok(given) = args::read(&line, Commands::GET_TOKEN) else { return Ok(()) };
+            let words = ["kubentra", "get-token"].map(String::from).into_iter().chain(line.clone());
+            let matches = clap_command(&sys(&["kubentra"]), Purpose::Reading).try_get_matches_from(words);
+            let matches = matches.unwrap_or_else(|error| panic!("{line:?}: {error}"));
+            let (_, matches) = matches.subcommand().unwrap();
+            for decl in TABLE.iter().filter(|decl| decl.commands.meets(Commands::GET_TOKEN)) {
+                let read = given.last(decl).map(|typed| typed.text.expose().to_owned());
+                prop_assert_eq!(read, matches.get_one::<String>(decl.name).cloned(), "--{}", decl.name);
+            }
+            let rest: Vec<String> = matches.get_many::<String>("rest").into_iter().flatten().cloned().collect();
+            prop_assert_eq!(&given.positionals, &rest);
+        }
+    }
 }

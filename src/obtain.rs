@@ -97,7 +97,8 @@ pub fn token(sys: &Sys, spec: &Spec) -> Result<Token, Error> {
     })?;
     let outcome = runtime.block_on(until_interrupted(async {
         cache.create(sys);
-        Attempt { sys, spec, cache: &cache, slot: cache.slot(&identity) }.run().await
+        let overall = spec.timeout.map(|timeout| Deadline::after(&*sys.clock, timeout));
+        Attempt { sys, spec, cache: &cache, slot: cache.slot(&identity), overall }.run().await
     }));
     // A name lookup may still hang in the resolver; nobody waits for it.
     runtime.shutdown_background();
@@ -122,6 +123,8 @@ struct Attempt<'a> {
     spec: &'a Spec,
     cache: &'a Cache,
     slot: Option<Slot<'a>>,
+    /// An explicit `--timeout` bounds everything that follows, together (D3).
+    overall: Option<Deadline>,
 }
 
 impl Attempt<'_> {
@@ -189,8 +192,7 @@ impl Attempt<'_> {
     /// A network that fails makes nothing worse: what is still valid is still given out.
     fn last_resort(&self, kept: Kept, error: Error) -> Result<Token, Error> {
         let usable = kept.token.filter(|token| token.left(self.now()) > LAST_RESORT);
-        let kept_reason = matches!(error.situation().turn, situation::Turn::Network | situation::Turn::Time);
-        match usable.filter(|_| kept_reason && kept.acquired_on <= self.now()) {
+        match usable.filter(|_| passes_by_itself(&error) && kept.acquired_on <= self.now()) {
             Some(token) => {
                 self.sys
                     .terminal
@@ -287,7 +289,7 @@ impl Attempt<'_> {
             return Err(just_failed(failure, now));
         }
         let outcome = self.acquire(self.human_deadline(), claims).await;
-        if let Err(error) = &outcome {
+        if let Some(error) = outcome.as_ref().err().filter(|error| !passes_by_itself(error)) {
             let failure = SignInFailure { on: self.now(), what: error.to_string() };
             self.write(&Kept { sign_in_failure: Some(failure), ..self.read() });
         }
@@ -357,12 +359,17 @@ impl Attempt<'_> {
     }
 
     fn machine_deadline(&self) -> Deadline {
-        Deadline::after(&*self.sys.clock, self.spec.timeout.unwrap_or(MACHINE_LIMIT))
+        self.overall.unwrap_or_else(|| Deadline::after(&*self.sys.clock, MACHINE_LIMIT))
     }
 
     fn human_deadline(&self) -> Deadline {
-        Deadline::after(&*self.sys.clock, self.spec.timeout.unwrap_or(self.spec.login_timeout))
+        self.overall.unwrap_or_else(|| Deadline::after(&*self.sys.clock, self.spec.login_timeout))
     }
+}
+
+/// The network's failures say nothing about the sign-in: it may be tried again at once.
+fn passes_by_itself(error: &Error) -> bool {
+    matches!(error.situation().turn, situation::Turn::Network | situation::Turn::Time)
 }
 
 enum Turn {

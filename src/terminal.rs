@@ -81,7 +81,7 @@ fn controlling_terminal() -> bool {
 fn stderr_is_discarded() -> bool {
     use std::os::unix::fs::MetadataExt;
     let Ok(stderr) = rustix::fs::fstat(rustix::stdio::stderr()) else { return true };
-    std::fs::metadata("/dev/null").is_ok_and(|null| u64::from(stderr.st_rdev) == null.rdev() && null.rdev() != 0)
+    std::fs::metadata("/dev/null").is_ok_and(|null| stderr.st_rdev == null.rdev() && null.rdev() != 0)
 }
 
 #[cfg(not(unix))]

@@ -80,7 +80,7 @@ impl Vault {
     /// What the file `name` holds, or nothing.
     pub(super) fn read<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
         let file = read_private(&self.directory.join(name), LIMIT).ok()?;
-        serde_json::from_slice(&self.seal.open(name, file)?).ok()
+        serde_json::from_slice(&self.seal.open(name, &file)?).ok()
     }
 
     /// Replaces the file `name`. A symlink in its place is replaced, not followed.

@@ -51,7 +51,7 @@ pub struct Cache {
 
 enum State {
     /// Reachable, with its key.
-    Open(Vault),
+    Open(Box<Vault>),
     /// Not there yet.
     Absent(PathBuf),
     /// Not to be used, and why, if that is worth saying.
@@ -65,7 +65,7 @@ impl Cache {
             (Storage::None, _) => State::Off(None),
             (Storage::File, None) => State::Off(Some("there is no home directory".into())),
             (Storage::File, Some(directory)) => match Vault::open(&directory) {
-                Ok(Some(vault)) => State::Open(vault),
+                Ok(Some(vault)) => State::Open(Box::new(vault)),
                 Ok(None) => State::Absent(directory),
                 Err(why) => State::Off(Some(why)),
             },
@@ -78,7 +78,7 @@ impl Cache {
     pub fn create(&mut self, sys: &Sys) {
         if let State::Absent(directory) = &self.state {
             self.state = match Vault::create(directory) {
-                Ok(vault) => State::Open(vault),
+                Ok(vault) => State::Open(Box::new(vault)),
                 Err(why) => State::Off(Some(why)),
             };
         }
@@ -297,6 +297,24 @@ mod tests {
         std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
         assert_eq!(read(&cache(directory.path()), &[]), None, "a key that others could read is given up");
         assert_eq!(key.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_directory_of_another_user_is_refused() {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("skipped: only root can give a directory away");
+            return;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        cache(directory.path()).slot(&identity(&[])).unwrap().write(&sys(), &kept("at"));
+        let own = own_directory(directory.path());
+        for path in [own.clone(), own.join("key")] {
+            std::os::unix::fs::chown(&path, Some(4242), None).unwrap();
+            assert!(cache(directory.path()).slot(&identity(&[])).is_none(), "{path:?}");
+            std::os::unix::fs::chown(&path, Some(0), None).unwrap();
+        }
+        assert_eq!(read(&cache(directory.path()), &[]).as_deref(), Some("at"));
     }
 
     #[test]

@@ -90,7 +90,7 @@ impl Seal {
     }
 
     /// The content of the file `name`, or `None` if it is not what `seal` wrote for that name.
-    pub(super) fn open(&self, name: &str, file: Vec<u8>) -> Option<Zeroizing<Vec<u8>>> {
+    pub(super) fn open(&self, name: &str, file: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         let rest = file.strip_prefix(MAGIC)?;
         let (nonce, sealed) = rest.split_at_checked(NONCE_LEN)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;

@@ -86,33 +86,32 @@ impl Conversion<'_> {
             let file = files[line.file].path.display();
             match &line.verdict {
                 Verdict::Convert(_) => {
-                    self.say(format!("{would} {name} to {} ({file})", self.wish.method.name));
+                    self.say(&format!("{would} {name} to {} ({file})", self.wish.method.name));
                     self.note_secrets(files, line);
                 }
-                Verdict::AlreadyRight => self.say(format!("already right: {name} ({file})")),
-                Verdict::Skipped(why) => self.say(format!("skipped {name}: {why} ({file})")),
+                Verdict::AlreadyRight => self.say(&format!("already right: {name} ({file})")),
+                Verdict::Skipped(why) => self.say(&format!("skipped {name}: {why} ({file})")),
                 Verdict::Impossible(_) => {}
             }
         }
         let ours = lines.iter().any(|line| matches!(line.verdict, Verdict::Convert(_) | Verdict::AlreadyRight));
         if !ours {
-            self.say("nothing to convert".into());
+            self.say("nothing to convert");
         }
     }
 
     fn note_secrets(&self, files: &[Loaded], line: &Line) {
         let user = &files[line.file].document.users()[line.user];
-        let writes =
-            self.wish.method.written().any(|argument| std::ptr::eq(argument.decl, &raw const CLIENT_SECRET.decl));
+        let writes = self.wish.method.written().any(|argument| std::ptr::eq(argument.decl, &CLIENT_SECRET.decl));
         if writes && self.wish.typed.last(&CLIENT_SECRET.decl).is_some() {
-            self.say(format!(
+            self.say(&format!(
                 "warning: the client secret of {} stands in the kubeconfig now; \
                  --client-secret-file or AZURE_CLIENT_SECRET keep it out",
                 line.name
             ));
         }
         if plan::drops_secret(user, self.wish) {
-            self.say(format!(
+            self.say(&format!(
                 "note: the client secret was not taken over for {}; \
                  give --client-secret-file, or set AZURE_CLIENT_SECRET where kubectl runs",
                 line.name
@@ -139,8 +138,8 @@ impl Conversion<'_> {
         secrets
     }
 
-    fn say(&self, line: String) {
-        self.sys.terminal.say(crate::error::one_line(&line));
+    fn say(&self, line: &str) {
+        self.sys.terminal.say(crate::error::one_line(line));
     }
 }
 

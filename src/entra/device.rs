@@ -135,7 +135,7 @@ impl Poll<'_> {
                 endpoint.post(&fields).await?
             }
         };
-        endpoint.accept(answer)
+        endpoint.accept(&answer)
     }
 
     fn note_lost_poll(&self, error: &Error) {

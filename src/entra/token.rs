@@ -68,7 +68,7 @@ pub async fn refresh(session: &Session<'_>, client: &ClientId, refresh_token: &S
     let mut request = oauth.exchange_refresh_token(&refresh_token);
     match &session.request.audience {
         Audience::Scope(scope) => {
-            request = request.add_scopes(person_scopes(scope)).add_extra_param("client_info", "1")
+            request = request.add_scopes(person_scopes(scope)).add_extra_param("client_info", "1");
         }
         Audience::Resource(resource) => request = request.add_extra_param("resource", resource),
     }
@@ -151,7 +151,7 @@ impl<'a> Endpoint<'a> {
 
     fn grant(&self, answer: Result<Answer, RequestTokenError<Error, Refusal>>) -> Result<Grant, Failure> {
         match answer {
-            Ok(answer) => self.accept(answer),
+            Ok(answer) => self.accept(&answer),
             Err(RequestTokenError::ServerResponse(refusal)) => Err(self.refused(refusal)),
             Err(RequestTokenError::Request(error)) => Err(Failure::Unreachable(error)),
             Err(RequestTokenError::Parse(error, _)) => Err(self.unusable(Some(error.path()), error.inner())),
@@ -160,7 +160,7 @@ impl<'a> Endpoint<'a> {
     }
 
     /// The grant in an answer, with times by our own clock: kubectl reads the expiry with it too.
-    pub(super) fn accept(&self, answer: Answer) -> Result<Grant, Failure> {
+    pub(super) fn accept(&self, answer: &Answer) -> Result<Grant, Failure> {
         let now = self.session.sys.clock.now();
         let Some(lifetime) = answer.expires_in.filter(|seconds| *seconds > 0) else {
             return Err(self.not_entra("does not say how long the token lasts"));
@@ -226,7 +226,7 @@ impl Answer {
 
     /// The account: `client_info` names its home; where it is missing (v1, AD FS) the id token's
     /// `oid` and `tid`, or `sub`, do. The id token came straight from the issuer over TLS, so its
-    /// signature adds nothing (OpenID Connect Core, 3.1.3.7, point 6).
+    /// signature adds nothing (`OpenID` Connect Core, 3.1.3.7, point 6).
     fn account(&self) -> Option<Account> {
         let claims: IdClaims =
             self.id_token.as_ref().and_then(|token| decode(token.expose().split('.').nth(1)?)).unwrap_or_default();

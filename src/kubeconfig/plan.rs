@@ -190,7 +190,7 @@ impl Source<'_> {
         match self {
             Source::Entry(given) => given.last(decl).map(|typed| typed.text.clone()),
             // An absent mode or "0" meant the v1 endpoint with the `spn:` audience.
-            Source::Provider(config) if std::ptr::eq(decl, &raw const LEGACY.decl) => {
+            Source::Provider(config) if std::ptr::eq(decl, &LEGACY.decl) => {
                 let mode = config.get("config-mode").map_or("", String::as_str);
                 Some(Secret::new(if matches!(mode, "" | "0") { "true" } else { "false" }))
             }

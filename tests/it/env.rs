@@ -98,26 +98,26 @@ impl TestEnv {
 
     /// `get-token` for the AKS server app with a device code.
     pub fn device_code(&self, more: &[&str]) -> Vec<String> {
-        self.get_token("devicecode", AKS_CLIENT, more)
+        get_token("devicecode", AKS_CLIENT, more)
     }
 
     /// `get-token` for the AKS server app with the confidential app's secret typed in.
     pub fn spn(&self, more: &[&str]) -> Vec<String> {
-        let mut args = self.get_token("spn", APP, &["--client-secret", APP_SECRET]);
+        let mut args = get_token("spn", APP, &["--client-secret", APP_SECRET]);
         args.extend(more.iter().map(ToString::to_string));
         args
-    }
-
-    fn get_token(&self, login: &str, client: &str, more: &[&str]) -> Vec<String> {
-        let fixed =
-            ["get-token", "--login", login, "--server-id", AKS_SERVER, "--client-id", client, "--tenant-id", TENANT];
-        fixed.iter().chain(more).map(ToString::to_string).collect()
     }
 
     /// Runs `kubentra` with owned arguments, as the builders above give them.
     pub fn run_all(&self, args: &[String]) -> Run {
         self.run(&args.iter().map(String::as_str).collect::<Vec<_>>())
     }
+}
+
+fn get_token(login: &str, client: &str, more: &[&str]) -> Vec<String> {
+    let fixed =
+        ["get-token", "--login", login, "--server-id", AKS_SERVER, "--client-id", client, "--tenant-id", TENANT];
+    fixed.iter().chain(more).map(ToString::to_string).collect()
 }
 
 impl Run {

@@ -2,8 +2,10 @@
 //! program in it; the other files are tests by theme. `cases.rs` runs the directories under
 //! `tests/cases/`, which are the first place for a new test.
 
-#![expect(missing_docs, reason = "tests speak for themselves")]
-#![expect(clippy::disallowed_methods, reason = "tests start programs, write files and wait for them")]
+#![allow(unreachable_pub, reason = "one crate; the demo and the benchmark include a part of it")]
+#![allow(clippy::pedantic, reason = "the product's strictness would make tests longer, not better")]
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test may give up loudly anywhere")]
+#![allow(clippy::disallowed_methods, reason = "tests start programs, write files and wait for them")]
 
 mod env;
 mod get_token;

@@ -219,13 +219,6 @@ impl Document {
         self.confirm(text, edits, changed)
     }
 
-    /// Whether the user's `exec` or its `args` stand somewhere else in the
-    /// file and come by an alias or a merge key. An edit of them is refused, or
-    /// adds `args` that hide those of a merge key.
-    pub fn exec_is_borrowed(&self, user: usize) -> bool {
-        self.tree.exec_is_borrowed(user)
-    }
-
     /// Slices of the text that hold secrets, for masking a printed diff:
     /// tokens, passwords and keys, without their quotes; a scalar that runs
     /// over several lines gives a slice for each. Slices of fewer than four

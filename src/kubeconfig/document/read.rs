@@ -60,25 +60,6 @@ impl Tree {
         })
     }
 
-    pub(super) fn exec_is_borrowed(&self, user: usize) -> bool {
-        let users = self.list_at(TOP, "users").unwrap_or_default();
-        let Some(&entry) = users.get(user) else {
-            return false;
-        };
-        let path = ["user", "exec", "args"];
-        self.is_borrowed(TOP, &["users"]) || self.resolve(entry) != entry || self.is_borrowed(entry, &path)
-    }
-
-    /// Whether a value on the path of keys comes by an alias or a merge key.
-    fn is_borrowed(&self, mut mapping: usize, path: &[&str]) -> bool {
-        path.iter().any(|key| {
-            let own = self.own(mapping, key).map(|member| member.1);
-            let value = self.get_or_null(mapping, key);
-            mapping = value.unwrap_or(mapping);
-            own != value
-        })
-    }
-
     fn auth(&self, fields: usize) -> Result<Auth> {
         let exec = self.mapping_at(fields, "exec")?;
         let provider = self.mapping_at(fields, "auth-provider")?;
@@ -254,14 +235,6 @@ mod tests {
         });
         let arguments: Vec<_> = arguments.collect();
         assert_eq!(arguments, ["x z", "x z", "x z", "x z", "z", "o", "none", "none", "none"]);
-        let borrowed: Vec<_> = (0..10).map(|user| document.exec_is_borrowed(user)).collect();
-        assert_eq!(borrowed, [true, true, true, true, false, true, false, false, false, false]);
-        let list = "list: &list [{name: a, user: {exec: {args: [x]}}}]\nusers: *list\n";
-        assert!(parse(list).exec_is_borrowed(0));
-        let entry = "x: &x {name: a, user: {exec: {args: [x]}}}\nusers: [*x]\n";
-        assert!(parse(entry).exec_is_borrowed(0));
-        let null = "x: &x null\nusers: [{name: a, user: {exec: {args: *x}}}]\n";
-        assert!(parse(null).exec_is_borrowed(0));
         assert_eq!(document.secrets(), ["secret"]);
         let edit = document.edit(&[(3, Edit::Args(vec![]))]).unwrap_err();
         assert_eq!(
