@@ -1,2 +1,220 @@
-//! x
-fn main() {}
+//! What a call of `get-token` costs, beside an empty process: `cargo bench`.
+//!
+//! Everything is measured in one run with interleaved calls, because machines drift; read the
+//! ratios, not the microseconds. Further builds of the program are measured beside the one under
+//! test when `KUBENTRA_BENCH_ALSO` names them (`label=path`, separated by commas); `benches/run.sh`
+//! does that for the static build.
+
+#![allow(clippy::print_stdout, clippy::expect_used, reason = "a benchmark prints, and gives up loudly")]
+#![allow(clippy::disallowed_methods, reason = "it starts programs and keeps time")]
+
+#[path = "../tests/it/support/mod.rs"]
+#[allow(clippy::pedantic, reason = "the fakes of the test suite")]
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use support::World;
+use support::entra::directory::{AKS_SERVER, APP, APP_SECRET, TENANT};
+
+const ROUNDS: usize = 1000;
+const PARALLEL: usize = 30;
+
+fn main() {
+    if let Some(command) = rss_probe() {
+        print_peak_rss(&command);
+        return;
+    }
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let bench = Bench { world: World::start(directory.path()), directory: directory.path() };
+    let programs = bench.programs();
+    bench.print_warm(&programs);
+    for program in programs.iter().filter(|program| program.is_kubentra) {
+        bench.print_requests(program);
+    }
+}
+
+/// A program to measure, with its arguments.
+struct Program {
+    label: String,
+    path: PathBuf,
+    is_kubentra: bool,
+}
+
+struct Bench<'a> {
+    world: World,
+    directory: &'a Path,
+}
+
+impl Bench<'_> {
+    fn programs(&self) -> Vec<Program> {
+        let other = |label: &str, path: PathBuf| Program { label: label.into(), path, is_kubentra: false };
+        let mut programs = vec![other("/bin/true", "/bin/true".into())];
+        programs.extend(self.empty_program().map(|path| other("empty Rust program", path)));
+        programs.push(Program {
+            label: "kubentra".into(),
+            path: env!("CARGO_BIN_EXE_kubentra").into(),
+            is_kubentra: true,
+        });
+        let also = std::env::var("KUBENTRA_BENCH_ALSO").unwrap_or_default();
+        programs.extend(also.split(',').filter_map(|entry| entry.split_once('=')).map(|(label, path)| Program {
+            label: format!("kubentra, {label}"),
+            path: path.into(),
+            is_kubentra: true,
+        }));
+        programs
+    }
+
+    /// `fn main() {}`, built as the program under test is: dynamically linked, optimised.
+    fn empty_program(&self) -> Option<PathBuf> {
+        let (source, program) = (self.directory.join("empty.rs"), self.directory.join("empty"));
+        std::fs::write(&source, "fn main() {}\n").ok()?;
+        let built = Command::new("rustc").arg("-O").arg(&source).arg("-o").arg(&program).status().ok()?;
+        built.success().then_some(program)
+    }
+
+    fn print_warm(&self, programs: &[Program]) {
+        for program in programs.iter().filter(|program| program.is_kubentra) {
+            assert!(self.command(program, "warm").status().expect("it starts").success(), "the first call signs in");
+        }
+        self.world.entra.clear_log();
+        let times = self.interleaved(programs);
+        assert!(self.world.entra.requests().is_empty(), "a warm call makes no request");
+        println!("\nwarm get-token, {ROUNDS} interleaved calls each\n");
+        println!(
+            "{:<24} {:>9} {:>9} {:>9} {:>12} {:>10} {:>14}",
+            "", "p50 µs", "min µs", "p95 µs", "× /bin/true", "RSS KiB", "instructions"
+        );
+        let base = median(&times[0]);
+        for (program, times) in programs.iter().zip(&times) {
+            self.print_row(program, times, base);
+        }
+    }
+
+    fn print_row(&self, program: &Program, times: &[Duration], base: Duration) {
+        println!(
+            "{:<24} {:>9} {:>9} {:>9} {:>12.2} {:>10} {:>14}",
+            program.label,
+            median(times).as_micros(),
+            times[0].as_micros(),
+            times[times.len() * 95 / 100].as_micros(),
+            median(times).as_secs_f64() / base.as_secs_f64(),
+            self.peak_rss(program),
+            self.instructions(program).unwrap_or_else(|| "no valgrind".into()),
+        );
+    }
+
+    /// Sorted times of each program, taken in turn.
+    fn interleaved(&self, programs: &[Program]) -> Vec<Vec<Duration>> {
+        let mut times = vec![Vec::with_capacity(ROUNDS); programs.len()];
+        for _ in 0..ROUNDS {
+            for (program, times) in programs.iter().zip(&mut times) {
+                let mut command = self.command(program, "warm");
+                let start = Instant::now();
+                let status = command.status().expect("it starts");
+                times.push(start.elapsed());
+                assert!(status.success(), "{} fails", program.label);
+            }
+        }
+        for times in &mut times {
+            times.sort();
+        }
+        times
+    }
+
+    /// A fresh process of ours runs the program, so that its children's peak is that program's.
+    fn peak_rss(&self, program: &Program) -> String {
+        let target = self.command(program, "warm");
+        let mut probe = Command::new(std::env::current_exe().expect("our own path"));
+        probe.arg("--peak-rss-of").arg(target.get_program()).args(target.get_args()).env_clear();
+        probe.envs(target.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let output = probe.output().expect("the probe starts");
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    fn instructions(&self, program: &Program) -> Option<String> {
+        let target = self.command(program, "warm");
+        let mut valgrind = Command::new("valgrind");
+        valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
+        valgrind.arg(target.get_program()).args(target.get_args()).env_clear();
+        valgrind.envs(target.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let output = valgrind.output().ok()?;
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        Some(text.lines().find_map(|line| line.split_once("Collected : "))?.1.trim().to_owned())
+    }
+
+    fn print_requests(&self, program: &Program) {
+        self.world.entra.clear_log();
+        assert!(self.command(program, "cold").status().expect("it starts").success());
+        let entra = &self.world.entra;
+        println!(
+            "\n{}: a cold spn login makes {} request(s) on {} connection(s)",
+            program.label,
+            entra.requests().len(),
+            entra.connections()
+        );
+        entra.clear_log();
+        let start = Instant::now();
+        let cold = format!("cold-parallel-{}", program.path.display().to_string().replace('/', "_"));
+        let children: Vec<_> =
+            (0..PARALLEL).map(|_| self.command(program, &cold).spawn().expect("it starts")).collect();
+        for mut child in children {
+            assert!(child.wait().expect("it ends").success());
+        }
+        println!(
+            "{}: {PARALLEL} parallel cold calls make {} request(s), {} ms in all",
+            program.label,
+            entra.requests().len(),
+            start.elapsed().as_millis()
+        );
+        std::fs::remove_dir_all(self.directory.join("cold")).expect("the cold cache");
+    }
+
+    /// The program in the fake world, with a cache of its own.
+    fn command(&self, program: &Program, cache: &str) -> Command {
+        let mut command = Command::new(&program.path);
+        command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit());
+        if program.is_kubentra {
+            command.args([
+                "get-token",
+                "--login",
+                "spn",
+                "--server-id",
+                AKS_SERVER,
+                "--client-id",
+                APP,
+                "--tenant-id",
+                TENANT,
+            ]);
+            command.arg("--cache-dir").arg(self.directory.join(cache));
+            command.env("AZURE_CLIENT_SECRET", APP_SECRET).env("HTTPS_PROXY", self.world.proxy.url());
+            command.env("SSL_CERT_FILE", self.world.ca_file());
+        }
+        command
+    }
+}
+
+fn median(sorted: &[Duration]) -> Duration {
+    sorted[sorted.len() / 2]
+}
+
+fn rss_probe() -> Option<Vec<std::ffi::OsString>> {
+    let mut args = std::env::args_os().skip(1);
+    (args.next()? == "--peak-rss-of").then(|| args.collect())
+}
+
+/// Runs `command` and prints the peak resident memory of this process's children, in KiB.
+#[cfg(unix)]
+fn print_peak_rss(command: &[std::ffi::OsString]) {
+    use nix::sys::resource::{UsageWho, getrusage};
+    let status = Command::new(&command[0]).args(&command[1..]).stdout(Stdio::null()).status().expect("it starts");
+    assert!(status.success());
+    println!("{}", getrusage(UsageWho::RUSAGE_CHILDREN).expect("usage").max_rss());
+}
+
+#[cfg(not(unix))]
+fn print_peak_rss(_: &[std::ffi::OsString]) {
+    println!("-");
+}
