@@ -117,7 +117,7 @@ fn help(sys: &Sys, command: Option<&Command>) -> Secret {
         Some(command) => root.find_subcommand_mut(command.name),
         None => Some(&mut root),
     };
-    let text = shown.map(|command| command.render_long_help().to_string()).unwrap_or_default();
+    let text = shown.map(|command| command.render_help().to_string()).unwrap_or_default();
     Secret::new(text)
 }
 
@@ -149,7 +149,7 @@ fn clap_subcommand(command: &Command, purpose: Purpose) -> clap::Command {
         .args_override_self(true)
         .arg(rest.value_parser(positional_values(command, purpose)));
     let options = TABLE.iter().filter(|decl| decl.commands.meets(command.set));
-    options.fold(base, |base, decl| base.arg(clap_arg(decl, purpose)))
+    options.fold(base, |base, decl| base.arg(clap_arg(decl, command, purpose)))
 }
 
 /// The values of a positional that has a fixed list, for completions.
@@ -160,13 +160,17 @@ fn positional_values(command: &Command, purpose: Purpose) -> ValueParser {
     ValueParser::string()
 }
 
-fn clap_arg(decl: &'static Decl, purpose: Purpose) -> Arg {
-    let arg = Arg::new(decl.name).long(decl.name).help(help_of(decl)).aliases(decl.old_names).action(ArgAction::Set);
+fn clap_arg(decl: &'static Decl, command: &Command, purpose: Purpose) -> Arg {
+    let arg =
+        Arg::new(decl.name).long(decl.name).help(help_of(decl, command)).aliases(decl.old_names).action(ArgAction::Set);
     let arg = decl.short.into_iter().fold(arg, Arg::short);
     match decl.takes {
-        Takes::Nothing => {
-            arg.num_args(0..=1).require_equals(true).default_missing_value("true").hide_possible_values(true)
-        }
+        Takes::Nothing => arg
+            .value_name("true|false")
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("true")
+            .hide_possible_values(true),
         Takes::Duration => arg.value_name("DURATION").allow_hyphen_values(true),
         Takes::Number => arg.value_name("LEVEL").allow_hyphen_values(true),
         Takes::Text(name) => {
@@ -190,13 +194,19 @@ fn hint(placeholder: &str) -> ValueHint {
     }
 }
 
-/// The row's line with its default and its variables.
-fn help_of(decl: &Decl) -> StyledStr {
+/// The row's line with its default and its variables; what convert writes no variable decides but
+/// the login method (design, D1).
+fn help_of(decl: &Decl, command: &Command) -> StyledStr {
     let default = decl.default.filter(|_| decl.takes != Takes::Nothing);
     let default = default.map(|text| format!(" [default: {text}]")).unwrap_or_default();
     let methods = if std::ptr::eq(decl, &LOGIN.decl) { format!(": {}", login::names()) } else { String::new() };
-    let mut names: Vec<_> = decl.vars.iter().map(|var| var.name).collect();
-    names.dedup();
+    let counts = command.set != Commands::CONVERT || std::ptr::eq(decl, &LOGIN.decl);
+    let mut names: Vec<&str> = Vec::new();
+    for var in decl.vars.iter().filter(|_| counts) {
+        if !names.contains(&var.name) {
+            names.push(var.name);
+        }
+    }
     let vars = if names.is_empty() { String::new() } else { format!(" [env: {}]", names.join(", ")) };
     StyledStr::from(format!("{}{methods}{default}{vars}", decl.help))
 }

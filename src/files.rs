@@ -4,6 +4,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::Path;
+use std::time::Duration;
 
 /// Reads a text of at most `limit` bytes.
 ///
@@ -92,9 +93,32 @@ pub fn create_exclusively(path: &Path, content: &str) -> io::Result<()> {
 
 /// tempfile makes them 0600.
 fn temporary_beside(path: &Path) -> io::Result<tempfile::NamedTempFile> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempfile_in(directory)
+    let directory = directory_of(path);
+    let file = tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempfile_in(directory)?;
+    sweep(directory, file.as_file());
+    Ok(file)
 }
+
+fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Removes what killed processes have left: temporary files that are much older than `fresh`.
+fn sweep(directory: &Path, fresh: &File) {
+    let (Ok(entries), Ok(now)) = (fs::read_dir(directory), fresh.metadata().and_then(|found| found.modified())) else {
+        return;
+    };
+    for entry in entries.filter_map(Result::ok) {
+        let ours = entry.file_name().to_string_lossy().starts_with(TEMPORARY_PREFIX);
+        let age = || now.duration_since(entry.metadata().ok()?.modified().ok()?).ok();
+        if ours && age().is_some_and(|age| age > ABANDONED) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// No writing takes as long.
+const ABANDONED: Duration = Duration::from_secs(600);
 
 /// How temporary files begin, so that those of a killed process can be told and removed.
 pub const TEMPORARY_PREFIX: &str = ".kubentra-";
@@ -120,8 +144,7 @@ fn keep_mode_and_owner(_: &Path, _: &File) -> io::Result<()> {
 /// Makes the rename itself durable. Some file systems do not allow it; the content is safe anyway.
 #[cfg(unix)]
 fn sync_directory(path: &Path) -> io::Result<()> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let _ = File::open(directory)?.sync_all();
+    let _ = File::open(directory_of(path))?.sync_all();
     Ok(())
 }
 
@@ -147,6 +170,19 @@ mod tests {
         replace(&path, b"two").unwrap();
         assert_eq!((mode(), fs::read(&path).unwrap().as_slice()), (0o640, &b"two"[..]));
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_removed_after_a_while() {
+        let directory = tempfile::tempdir().unwrap();
+        let (old, young) = (directory.path().join(".kubentra-old"), directory.path().join(".kubentra-young"));
+        for path in [&old, &young] {
+            create_exclusively(path, "secret").unwrap();
+        }
+        let file = File::options().write(true).open(&old).unwrap();
+        file.set_modified(file.metadata().unwrap().modified().unwrap() - 2 * ABANDONED).unwrap();
+        replace(&directory.path().join("f"), b"one").unwrap();
+        assert!(!old.exists() && young.exists());
     }
 
     #[test]

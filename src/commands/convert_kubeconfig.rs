@@ -45,8 +45,7 @@ impl Conversion<'_> {
     fn run(&self, given: Option<&Path>) -> Result<Secret, Error> {
         for _ in 0..ATTEMPTS {
             let files = kubeconfig::load(given, &self.sys.env)?;
-            let lines = plan::plan(&files, self.wish)?;
-            refuse_halves(self.sys, &files, &lines)?;
+            let lines = refuse_halves(self.sys, &files, plan::plan(&files, self.wish)?)?;
             let changes = changes(&files, &lines)?;
             if self.dry_run {
                 self.report(&files, &lines);
@@ -170,17 +169,24 @@ fn changes<'a>(files: &'a [Loaded], lines: &[Line]) -> Result<Vec<Change<'a>>, E
 }
 
 /// One of our entries that can't be converted: nothing is written, and every reason is told (D7).
-fn refuse_halves(sys: &Sys, files: &[Loaded], lines: &[Line]) -> Result<(), Error> {
-    let mut reasons = lines.iter().filter_map(|line| match &line.verdict {
-        Verdict::Impossible(error) => Some((line, error)),
+fn refuse_halves(sys: &Sys, files: &[Loaded], lines: Vec<Line>) -> Result<Vec<Line>, Error> {
+    let (impossible, lines): (Vec<_>, Vec<_>) =
+        lines.into_iter().partition(|line| matches!(line.verdict, Verdict::Impossible(_)));
+    let mut reasons = impossible.into_iter().filter_map(|line| match line.verdict {
+        Verdict::Impossible(error) => {
+            let user = format!("user \"{}\" in {}", line.name, files[line.file].path.display());
+            Some(error.from_source(user))
+        }
         _ => None,
     });
-    let Some((first, reason)) = reasons.next() else { return Ok(()) };
-    for (line, reason) in std::iter::once((first, reason)).chain(reasons) {
-        let file = files[line.file].path.display();
-        sys.terminal.say(crate::error::one_line(&format!("cannot convert {} ({file}): {reason}", line.name)));
+    let Some(first) = reasons.next() else { return Ok(lines) };
+    let Some(second) = reasons.next() else { return Err(first) };
+    let all: Vec<_> = [first, second].into_iter().chain(reasons).collect();
+    for reason in &all {
+        sys.terminal.say(reason.to_string());
     }
-    Err(Error::new(reason.situation(), reason.to_string()).remedy("nothing was written"))
+    Err(Error::new(&situation::KUBECONFIG, format!("{} users cannot be converted", all.len()))
+        .remedy("give what is missing; nothing was written"))
 }
 
 fn cannot_edit(path: &Path, why: &str) -> Error {

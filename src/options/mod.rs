@@ -233,11 +233,11 @@ options! {
         .short('l').default("devicecode").vars(&[over("AAD_LOGIN_METHOD", When::Always)]);
 
     /// The AAD server application: the audience.
-    SERVER_ID: String = text("server-id", "ID", any, "AAD server application ID")
+    SERVER_ID: String = text("server-id", "ID", any, "Entra server application ID: the audience of the token")
         .legacy_key("apiserver-id");
 
     /// The AAD client application.
-    CLIENT_ID: ClientId = text("client-id", "ID", ClientId::parse, "AAD client application ID")
+    CLIENT_ID: ClientId = text("client-id", "ID", ClientId::parse, "Entra client application ID")
         .legacy_key("client-id")
         .vars(&[
             over("AAD_SERVICE_PRINCIPAL_CLIENT_ID", When::WithoutAzurerm),
@@ -248,7 +248,7 @@ options! {
         ]);
 
     /// The AAD tenant.
-    TENANT_ID: TenantId = text("tenant-id", "ID", TenantId::parse, "AAD tenant ID")
+    TENANT_ID: TenantId = text("tenant-id", "ID", TenantId::parse, "Entra tenant ID")
         .short('t').legacy_key("tenant-id")
         .vars(&[
             over("AZURE_TENANT_ID", When::WithoutAzurerm),
@@ -258,7 +258,7 @@ options! {
 
     /// The secret of a confidential client.
     CLIENT_SECRET: String = text("client-secret", "SECRET", any,
-        "AAD client application secret; prefer --client-secret-file or AZURE_CLIENT_SECRET")
+        "Client application secret; prefer --client-secret-file or AZURE_CLIENT_SECRET")
         .secret()
         .vars(&[
             over("AAD_SERVICE_PRINCIPAL_CLIENT_SECRET", When::WithoutAzurerm),
@@ -268,11 +268,11 @@ options! {
 
     /// A file with the secret of a confidential client.
     CLIENT_SECRET_FILE: Path = text("client-secret-file", "FILE", Path::parse,
-        "File that holds the AAD client application secret; a trailing line break is not part of it")
+        "File that holds the client application secret; a trailing line break is not part of it")
         .vars(&[ours("KUBENTRA_CLIENT_SECRET_FILE")]);
 
     /// The cloud.
-    ENVIRONMENT: String = text("environment", "NAME", any, "Azure environment name")
+    ENVIRONMENT: String = text("environment", "NAME", any, "Azure environment: AzurePublicCloud, AzureUSGovernmentCloud, AzureChinaCloud or AzureStackCloud")
         .short('e').default("AzurePublicCloud").legacy_key("environment");
 
     /// The v1 endpoint.
