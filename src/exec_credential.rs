@@ -1,14 +1,12 @@
 //! The wire contract with kubectl: `KUBERNETES_EXEC_INFO` in, one `ExecCredential` line out.
 
 use serde::Deserialize;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
+use crate::entra::Token;
 use crate::error::Error;
-use crate::obtain::Token;
 use crate::secret::Secret;
 use crate::situation;
-use crate::sys::Env;
+use crate::sys::{Env, rfc3339};
 
 /// The versions that client-go still speaks; both have the same fields.
 const VERSIONS: [&str; 2] = ["client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"];
@@ -87,14 +85,6 @@ fn json_string(text: &str) -> String {
         .replace('\u{2029}', "\\u2029")
 }
 
-/// `seconds` since the Unix epoch as RFC 3339 in UTC. A moment beyond the year 9999 is reported as
-/// that year's end.
-pub fn rfc3339(seconds: u64) -> String {
-    const LAST: &str = "9999-12-31T23:59:59Z";
-    let moment = i64::try_from(seconds).ok().and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
-    moment.and_then(|moment| moment.format(&Rfc3339).ok()).unwrap_or_else(|| LAST.into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,11 +126,6 @@ mod tests {
             "{\"kind\":\"ExecCredential\",\"apiVersion\":\"client.authentication.k8s.io/v1beta1\",\"spec\":{\"interactive\":false},\
              \"status\":{\"expirationTimestamp\":\"2026-11-21T21:20:00Z\",\"token\":\"ey.\\u003c\\u0026\\u003e\"}}\n"
         );
-    }
-
-    #[test]
-    fn moments_beyond_the_calendar_are_bounded() {
-        assert_eq!(rfc3339(u64::MAX), "9999-12-31T23:59:59Z");
     }
 
     proptest::proptest! {

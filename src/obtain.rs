@@ -12,29 +12,15 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::cache::{Cache, Held, Identity, Kept, Lock, SavedGrant, SignInFailure, Slot};
 use crate::entra::token::{self, Failure};
-use crate::entra::{Account, Grant, Session};
+use crate::entra::{Account, Grant, Session, Token};
 use crate::error::Error;
 use crate::login::Spec;
 use crate::options::types::ClientId;
-use crate::secret::Secret;
 use crate::situation;
 use crate::sys::{Deadline, Sys};
 use crate::terminal::nobody_sees;
-
-/// A token for kubectl. Times are in seconds since the Unix epoch, by this machine's clock.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Token {
-    /// The token itself.
-    pub access_token: Secret,
-    /// When it ends.
-    pub expires_on: u64,
-    /// When it should be renewed although it still works.
-    pub refresh_on: Option<u64>,
-}
 
 /// kubectl uses a token until its very last second, so one with less than this is not given out
 /// of the cache.
@@ -54,12 +40,6 @@ const LOOK_AGAIN: Duration = Duration::from_millis(25);
 const SILENT_WAIT: Duration = Duration::from_secs(1);
 /// A machine's sign-in takes no longer, unless `--timeout` says so (D3).
 const MACHINE_LIMIT: Duration = Duration::from_secs(60);
-
-impl Token {
-    fn left(&self, now: u64) -> u64 {
-        self.expires_on.saturating_sub(now)
-    }
-}
 
 /// What a kept token is good for.
 #[derive(Debug, PartialEq, Eq)]
@@ -408,6 +388,7 @@ fn just_failed(failure: &SignInFailure, now: u64) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::Secret;
 
     fn kept(expires_on: u64, refresh_on: Option<u64>, acquired_on: u64) -> Kept {
         let token = Token { access_token: Secret::new("t"), expires_on, refresh_on };

@@ -7,6 +7,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
 use crate::error::Error;
 use crate::http::{Http, ReqwestHttp};
 use crate::situation;
@@ -51,6 +54,14 @@ impl Sys {
 }
 
 impl Sys {
+    /// The name that we were called by, for messages, help and the entries that convert writes.
+    pub fn called_as(&self) -> &'static str {
+        let path = std::path::Path::new(self.args.first().map_or("", String::as_str));
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let name = name.strip_suffix(".exe").unwrap_or(name);
+        ["kubelogin", "kubectl-entra"].into_iter().find(|known| *known == name).unwrap_or("kubentra")
+    }
+
     /// Waits, in code that is not asynchronous.
     pub fn pause(&self, time: Duration) {
         if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_time().build() {
@@ -130,6 +141,14 @@ impl Clock for SystemClock {
     }
 }
 
+/// `seconds` since the Unix epoch as RFC 3339 in UTC. A moment beyond the year 9999 is reported as
+/// that year's end.
+pub fn rfc3339(seconds: u64) -> String {
+    const LAST: &str = "9999-12-31T23:59:59Z";
+    let moment = i64::try_from(seconds).ok().and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
+    moment.and_then(|moment| moment.format(&Rfc3339).ok()).unwrap_or_else(|| LAST.into())
+}
+
 /// A moment after which a piece of work is given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadline {
@@ -198,6 +217,11 @@ mod tests {
         let env = Env::from([("A", ""), ("B", "b")]);
         assert_eq!(env.get("A"), None);
         assert_eq!(env.first(&["A", "B"]), Some(("B", "b")));
+    }
+
+    #[test]
+    fn moments_beyond_the_calendar_are_bounded() {
+        assert_eq!(rfc3339(u64::MAX), "9999-12-31T23:59:59Z");
     }
 
     #[test]

@@ -2,8 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::entra::Account;
-use crate::obtain::Token;
+use crate::entra::{Account, Token};
 use crate::secret::Secret;
 
 /// What is kept for one request. Every time is in seconds since the Unix epoch.

@@ -5,10 +5,12 @@
 //! Whatever cannot be read is a miss; wherever nothing can be kept, work goes on without.
 
 mod entry;
-mod file;
+mod key;
 mod lock;
+mod private;
 mod remove;
 mod seal;
+mod vault;
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +23,7 @@ pub use entry::{Kept, SavedGrant, SignInFailure};
 pub use lock::Held;
 pub use remove::{Removed, remove};
 
-use file::Vault;
+use vault::Vault;
 
 /// A canonical, versioned serialisation of everything that tells one request from another. Fields
 /// are length-prefixed, so that no two requests write the same bytes.
@@ -114,7 +116,7 @@ impl Cache {
 }
 
 fn grant_file(vault: &Vault, identity: &Identity) -> String {
-    format!("{}.{}", vault.name(&identity.0), file::GRANT)
+    format!("{}.{}", vault.name(&identity.0), vault::GRANT)
 }
 
 /// One place of the cache, with its lock.
@@ -136,7 +138,7 @@ impl Slot<'_> {
 
     /// Takes the lock of this place, if nobody holds it.
     pub fn try_lock(&self) -> Lock {
-        match lock::try_hold(&self.vault.directory().join(format!("{}.{}", self.name, file::LOCK))) {
+        match lock::try_hold(&self.vault.directory().join(format!("{}.{}", self.name, vault::LOCK))) {
             Ok(Some(held)) => Lock::Held(held),
             Ok(None) => Lock::Busy,
             // Without a lock the worst is a second sign-in; without a token nothing works.
@@ -145,7 +147,7 @@ impl Slot<'_> {
     }
 
     fn file(&self) -> String {
-        format!("{}.{}", self.name, file::TOKEN)
+        format!("{}.{}", self.name, vault::TOKEN)
     }
 }
 
@@ -168,13 +170,13 @@ fn report(sys: &Sys, written: std::io::Result<()>) {
 
 /// The part of a cache directory that is ours.
 pub fn own_directory(cache_dir: &Path) -> PathBuf {
-    cache_dir.join(file::OWN)
+    cache_dir.join(vault::OWN)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::obtain::Token;
+    use crate::entra::Token;
     use crate::secret::Secret;
     use crate::sys::fake::FakeClock;
     use crate::terminal::Terminal;

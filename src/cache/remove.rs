@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use crate::error::Error;
 use crate::situation;
 
-use super::file::{GRANT, KEY, LOCK, OWN, TOKEN, own_and_tighten};
 use super::lock;
+use super::private::own_and_tighten;
+use super::vault::{GRANT, KEY, LOCK, OWN, TOKEN};
 
 /// What was removed, and what was left.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -2,12 +2,13 @@
 
 use clap_complete::Shell;
 
-use crate::cli::{Purpose, called_as, clap_command};
 use crate::error::Error;
 use crate::options::Given;
 use crate::secret::Secret;
 use crate::situation;
 use crate::sys::Sys;
+
+use super::definition::{Purpose, clap_command};
 
 /// The shells that Azure/kubelogin knows.
 pub(super) const SHELLS: &[&str] = &["bash", "zsh", "fish", "powershell"];
@@ -21,6 +22,6 @@ pub(super) fn run(sys: &Sys, given: &Given) -> Result<Secret, Error> {
             .remedy(format!("use one of {}", SHELLS.join(", ")))
     })?;
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut clap_command(sys, Purpose::Completing), called_as(sys), &mut script);
+    clap_complete::generate(shell, &mut clap_command(sys, Purpose::Completing), sys.called_as(), &mut script);
     Ok(Secret::new(String::from_utf8_lossy(&script)))
 }

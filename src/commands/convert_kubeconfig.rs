@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use similar::TextDiff;
 
-use crate::cli;
 use crate::error::Error;
 use crate::kubeconfig::document::Edit;
 use crate::kubeconfig::lock::FileLock;
@@ -24,7 +23,7 @@ pub(super) fn run(sys: &Sys, given: &Given) -> Result<Secret, Error> {
         method: Method::find(&values)?,
         typed: given,
         context: context.as_deref(),
-        command: if cli::called_as(sys) == "kubelogin" { "kubelogin" } else { "kubentra" },
+        command: if sys.called_as() == "kubelogin" { "kubelogin" } else { "kubentra" },
     };
     crate::login::check(&Values::resolve(given, &crate::sys::Env::default()))?;
     let path = values.get(&KUBECONFIG)?.map(|path| path.0);

@@ -1,11 +1,10 @@
 //! `get-token`: kubectl's exec plugin.
 
-use crate::cli;
 use crate::error::Error;
 use crate::exec_credential::ExecInfo;
-use crate::login::{Choices, Spec};
+use crate::login::Spec;
 use crate::obtain;
-use crate::options::{Given, Values};
+use crate::options::{Choices, DISABLE_ENVIRONMENT_OVERRIDE, Given, Values};
 use crate::secret::Secret;
 use crate::sys::Sys;
 
@@ -14,14 +13,15 @@ pub(super) fn run(sys: &Sys, given: &Given) -> Result<Secret, Error> {
     let exec = ExecInfo::from_env(&sys.env)?;
     let values = Values::resolve(given, &sys.env);
     explain(sys, &values);
-    let spec = Spec::parse(&Choices { values: &values, env: &sys.env, exec: &exec })?;
+    let spec = Spec::parse(&Choices { values: &values, env: &sys.env, called_by_client: exec.called_by_client })?;
     let token = obtain::token(sys, &spec)?;
     Ok(exec.respond(&token))
 }
 
 fn explain(sys: &Sys, values: &Values) {
     sys.terminal.detail(1, || {
-        let lines = values.explain().chain(std::iter::once(cli::override_hint()));
+        let hint = format!("variables win over flags; {} turns that around", DISABLE_ENVIRONMENT_OVERRIDE.decl.flag());
+        let lines = values.explain().chain(std::iter::once(hint));
         lines.collect::<Vec<_>>().join("\n")
     });
 }

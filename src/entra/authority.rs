@@ -8,9 +8,8 @@ use url::Url;
 use crate::cache::Identity;
 use crate::error::Error;
 use crate::http::host;
-use crate::login::Choices;
 use crate::options::types::{AuthorityHost, TenantId};
-use crate::options::{AUTHORITY_HOST, ENVIRONMENT, Source, TENANT_ID};
+use crate::options::{AUTHORITY_HOST, Choices, ENVIRONMENT, Source, TENANT_ID};
 use crate::situation;
 use crate::sys::Env;
 
@@ -185,7 +184,7 @@ fn trust(authority: &AuthorityHost, choices: &Choices) -> Trust {
         return Trust::Known;
     }
     let source = choices.values.source(&AUTHORITY_HOST).cloned().unwrap_or(Source::Default);
-    let typed_by_hand = !choices.exec.called_by_client;
+    let typed_by_hand = !choices.called_by_client;
     if typed_by_hand || matches!(source, Source::Variable(_)) || named_in(choices.env, authority.url()) {
         return Trust::Named;
     }
@@ -252,8 +251,8 @@ mod tests {
         let env = Env::from(env);
         let args: Vec<_> = line.split_whitespace().map(String::from).collect();
         let values = Values::resolve(&read(&args, Commands::GET_TOKEN).unwrap(), &env);
-        let exec = ExecInfo::from_env(&env).unwrap();
-        Authority::resolve(&Choices { values: &values, env: &env, exec: &exec }).map_err(|error| error.to_string())
+        let called_by_client = ExecInfo::from_env(&env).unwrap().called_by_client;
+        Authority::resolve(&Choices { values: &values, env: &env, called_by_client }).map_err(|error| error.to_string())
     }
 
     fn endpoint(line: &str, audience: &Audience) -> String {

@@ -187,12 +187,10 @@ mod tests {
 
     use super::*;
     use crate::entra::TokenRequest;
-    use crate::exec_credential::ExecInfo;
     use crate::http::Response;
     use crate::http::fake::FakeHttp;
-    use crate::login::Choices;
     use crate::options::args::read;
-    use crate::options::{Commands, Values};
+    use crate::options::{Choices, Commands, Values};
     use crate::sys::fake::FakeClock;
     use crate::sys::{Clock, Env, Sys};
     use crate::terminal::Terminal;
@@ -222,8 +220,8 @@ mod tests {
         };
         let args: Vec<_> = format!("-t T --server-id S {line}").split_whitespace().map(String::from).collect();
         let values = Values::resolve(&read(&args, Commands::GET_TOKEN).unwrap(), &sys.env);
-        let exec = ExecInfo::from_env(&sys.env).unwrap();
-        let request = TokenRequest::parse(&Choices { values: &values, env: &sys.env, exec: &exec }).unwrap();
+        let request =
+            TokenRequest::parse(&Choices { values: &values, env: &sys.env, called_by_client: false }).unwrap();
         let deadline = Deadline::after(&clock, Duration::from_secs(300));
         let session = Session { sys: &sys, request: &request, deadline, claims: None };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

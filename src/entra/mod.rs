@@ -9,9 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cache::Identity;
 use crate::error::Error;
-use crate::login::Choices;
-use crate::obtain::Token;
-use crate::options::{LEGACY, SERVER_ID};
+use crate::options::{Choices, LEGACY, SERVER_ID};
 use crate::secret::Secret;
 use crate::sys::{Deadline, Sys};
 
@@ -87,6 +85,24 @@ pub struct Grant {
     pub refresh_token: Option<Secret>,
     /// Who signed in, for flows with a person.
     pub account: Option<Account>,
+}
+
+/// A token for kubectl. Times are in seconds since the Unix epoch, by this machine's clock.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Token {
+    /// The token itself.
+    pub access_token: Secret,
+    /// When it ends.
+    pub expires_on: u64,
+    /// When it should be renewed although it still works.
+    pub refresh_on: Option<u64>,
+}
+
+impl Token {
+    /// The seconds that are left at `now`.
+    pub fn left(&self, now: u64) -> u64 {
+        self.expires_on.saturating_sub(now)
+    }
 }
 
 /// Who signed in.

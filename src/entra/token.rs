@@ -15,13 +15,12 @@ use zeroize::Zeroizing;
 
 use crate::error::Error;
 use crate::http::{self, FormPost, host};
-use crate::obtain::Token;
 use crate::options::types::ClientId;
 use crate::secret::Secret;
 use crate::situation;
 
 use super::error::Refusal;
-use super::{Account, Audience, Grant, Session};
+use super::{Account, Audience, Grant, Session, Token};
 
 /// What a token request may end in besides a grant.
 #[derive(Debug)]

@@ -229,9 +229,8 @@ impl Refused {
     }
 
     fn outside(&self, what: &str, now: u64) -> Error {
-        let moment = |seconds: i64| crate::exec_credential::rfc3339(u64::try_from(seconds).unwrap_or_default());
-        let (from, until, now) =
-            (moment(self.not_before), moment(self.not_after), crate::exec_credential::rfc3339(now));
+        let moment = |seconds: i64| crate::sys::rfc3339(u64::try_from(seconds).unwrap_or_default());
+        let (from, until, now) = (moment(self.not_before), moment(self.not_after), crate::sys::rfc3339(now));
         Error::new(&situation::CLOCK_SKEW, what)
             .from_source(format!("valid from {from} until {until}, this machine's clock says {now}"))
             .remedy("set the clock if it is wrong, else have the certificate renewed")

@@ -4,10 +4,10 @@ use crate::cache::Identity;
 use crate::entra::{Grant, Session, TokenRequest, device};
 use crate::error::Error;
 use crate::options::types::ClientId;
-use crate::options::{CLIENT_ID, ENVIRONMENT, LEGACY, TENANT_ID};
+use crate::options::{CLIENT_ID, Choices, ENVIRONMENT, LEGACY, TENANT_ID};
 use crate::sys::Pending;
 
-use super::{Choices, Login, Method, Parsed, Rule};
+use super::{Login, Method, Parsed, Rule};
 
 /// `--login devicecode`.
 pub(super) static METHOD: Method = Method {

@@ -9,11 +9,11 @@ use std::time::Duration;
 use crate::cache::Identity;
 use crate::entra::{Grant, Session, TokenRequest};
 use crate::error::Error;
-use crate::exec_credential::ExecInfo;
 use crate::options::types::{ClientId, GoDuration, Storage};
 use crate::options::{
-    AUTHORITY_HOST, CACHE_DIR, CACHE_STORAGE, CLIENT_ID, DISABLE_ENVIRONMENT_OVERRIDE, DISABLE_INSTANCE_DISCOVERY,
-    Decl, LOGIN, LOGIN_TIMEOUT, Opt, SERVER_ID, TENANT_ID, TIMEOUT, USE_AZURERM_ENV_VARS, Values,
+    AUTHORITY_HOST, CACHE_DIR, CACHE_STORAGE, CLIENT_ID, Choices, DISABLE_ENVIRONMENT_OVERRIDE,
+    DISABLE_INSTANCE_DISCOVERY, Decl, LOGIN, LOGIN_TIMEOUT, Opt, SERVER_ID, TENANT_ID, TIMEOUT, USE_AZURERM_ENV_VARS,
+    Values,
 };
 use crate::situation;
 use crate::sys::{Env, Pending};
@@ -93,16 +93,6 @@ pub trait Login {
     fn brings_own_secret(&self) -> bool {
         false
     }
-}
-
-/// What a login is parsed from.
-pub struct Choices<'a> {
-    /// The options.
-    pub values: &'a Values,
-    /// The environment, for what no option stands for.
-    pub env: &'a Env,
-    /// Who called.
-    pub exec: &'a ExecInfo,
 }
 
 /// Everything that one run of `get-token` needs to know.

@@ -8,14 +8,14 @@ use crate::entra::{Grant, Session, TokenRequest};
 use crate::error::Error;
 use crate::options::types::ClientId;
 use crate::options::{
-    CLIENT_ID, CLIENT_SECRET, CLIENT_SECRET_FILE, DISABLE_ENVIRONMENT_OVERRIDE, ENVIRONMENT, LEGACY, Source, TENANT_ID,
-    Values,
+    CLIENT_ID, CLIENT_SECRET, CLIENT_SECRET_FILE, Choices, DISABLE_ENVIRONMENT_OVERRIDE, ENVIRONMENT, LEGACY, Source,
+    TENANT_ID, Values,
 };
 use crate::secret::Secret;
 use crate::situation;
 use crate::sys::Pending;
 
-use super::{Choices, Login, Method, Parsed, Rule};
+use super::{Login, Method, Parsed, Rule};
 
 /// `--login spn`.
 pub(super) static METHOD: Method = Method {

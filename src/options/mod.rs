@@ -8,7 +8,7 @@ pub mod types;
 pub mod values;
 
 pub use args::{Given, Typed};
-pub use values::{Source, Values};
+pub use values::{Choices, Source, Values};
 
 use types::{AuthorityHost, ClientId, GoDuration, Path, Storage, TenantId};
 

@@ -33,6 +33,16 @@ impl fmt::Display for Source {
 #[derive(Debug)]
 pub struct Values(Vec<Value>);
 
+/// What a login is parsed from.
+pub struct Choices<'a> {
+    /// The options.
+    pub values: &'a Values,
+    /// The environment, for what no option stands for.
+    pub env: &'a Env,
+    /// Whether a client such as kubectl made the call, and not a person.
+    pub called_by_client: bool,
+}
+
 #[derive(Debug)]
 struct Value {
     decl: &'static Decl,
