@@ -46,6 +46,11 @@ impl Error {
         self
     }
 
+    /// What happened, without source and remedy.
+    pub fn what(&self) -> &str {
+        &self.0.what
+    }
+
     /// The situation that this error belongs to.
     pub fn situation(&self) -> &'static Situation {
         self.0.situation
@@ -83,6 +88,17 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+/// What the file system says, without the number that the standard library adds.
+pub fn io_words(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let words = text.split(" (os error").next().unwrap_or_default();
+    words
+        .chars()
+        .next()
+        .map(|first| first.to_lowercase().collect::<String>() + &words[first.len_utf8()..])
+        .unwrap_or_default()
+}
+
 /// Text from servers and files goes onto a terminal: one line, and no control characters that
 /// could move the cursor or change colours.
 pub fn one_line(text: &str) -> String {
@@ -101,6 +117,13 @@ mod tests {
             .from_source("AZURE_CLIENT_ID")
             .remedy("give --client-id");
         assert_eq!(error.to_string(), "client ID cannot be empty (AZURE_CLIENT_ID); give --client-id");
+    }
+
+    #[test]
+    fn the_file_system_speaks_in_words() {
+        let error = std::io::Error::from_raw_os_error(2);
+        assert_eq!(io_words(&error), "no such file or directory");
+        assert_eq!(io_words(&std::io::Error::other("it is odd")), "it is odd");
     }
 
     #[test]

@@ -85,14 +85,6 @@ pub fn open_lock_file(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// Creates `path` with `content` and fails if it exists, as client-go does with its lock files.
-///
-/// # Errors
-/// `AlreadyExists`, or the file system's.
-pub fn create_exclusively(path: &Path, content: &str) -> io::Result<()> {
-    File::create_new(path)?.write_all(content.as_bytes())
-}
-
 /// tempfile makes them 0600.
 fn temporary_beside(path: &Path) -> io::Result<tempfile::NamedTempFile> {
     let directory = directory_of(path);
@@ -179,7 +171,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (old, young) = (directory.path().join(".kubentra-old"), directory.path().join(".kubentra-young"));
         for path in [&old, &young] {
-            create_exclusively(path, "secret").unwrap();
+            create(path, b"secret").unwrap();
         }
         let file = File::options().write(true).open(&old).unwrap();
         file.set_modified(file.metadata().unwrap().modified().unwrap() - 2 * ABANDONED).unwrap();

@@ -15,7 +15,7 @@ use std::time::Duration;
 use crate::cache::{Cache, Held, Identity, Kept, Lock, SavedGrant, SignInFailure, Slot};
 use crate::entra::token::{self, Failure};
 use crate::entra::{Account, Grant, Session, Token};
-use crate::error::Error;
+use crate::error::{Error, io_words};
 use crate::login::Spec;
 use crate::options::types::ClientId;
 use crate::situation;
@@ -73,7 +73,8 @@ pub fn token(sys: &Sys, spec: &Spec) -> Result<Token, Error> {
     // Before the cache's directory is made: a request that must not be sent leaves no trace.
     spec.request.authority.admit(spec.login.brings_own_secret())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
-        Error::new(&situation::FILE, format!("the process could not be set up: {error}")).remedy("try again")
+        Error::new(&situation::FILE, format!("the process could not be set up: {}", io_words(&error)))
+            .remedy("try again")
     })?;
     let outcome = runtime.block_on(until_interrupted(async {
         cache.create(sys);
@@ -270,7 +271,7 @@ impl Attempt<'_> {
         }
         let outcome = self.acquire(self.human_deadline(), claims).await;
         if let Some(error) = outcome.as_ref().err().filter(|error| !passes_by_itself(error)) {
-            let failure = SignInFailure { on: self.now(), what: error.to_string() };
+            let failure = SignInFailure { on: self.now(), what: error.what().to_owned() };
             self.write(&Kept { sign_in_failure: Some(failure), ..self.read() });
         }
         outcome
@@ -286,17 +287,23 @@ impl Attempt<'_> {
     }
 
     fn session(&self, deadline: Deadline, claims: Option<String>) -> Session<'_> {
-        Session { sys: self.sys, request: &self.spec.request, deadline, claims }
+        let longer_by = if self.overall.is_some() { "--timeout" } else { "--login-timeout" };
+        Session { sys: self.sys, request: &self.spec.request, deadline, longer_by, claims }
     }
 
-    /// Keeps what was granted, the refresh token first: a process that dies in between has lost
-    /// nothing. An answer that names no account belongs to `known`.
+    /// Keeps what was granted. The refresh token comes before the token, and the account that leads
+    /// to it before both: a process that dies in between has lost at most the token. An answer that
+    /// names no account belongs to `known`.
     fn keep(&self, grant: Grant, known: Option<&Account>) -> Token {
         let account = grant.account.or_else(|| known.cloned());
         let account = account.or_else(|| grant.refresh_token.as_ref().map(|_| self.nameless()));
         if let (Some(client), Some(account), Some(refresh_token)) =
             (self.spec.login.client_of_person(), &account, grant.refresh_token)
         {
+            let kept = self.read();
+            if kept.account.as_ref() != Some(account) {
+                self.write(&Kept { account: Some(account.clone()), token: None, ..kept });
+            }
             let saved = SavedGrant { refresh_token, account: account.clone() };
             self.cache.save_grant(self.sys, &self.grant_identity(client, account), &saved);
         }
@@ -349,7 +356,9 @@ impl Attempt<'_> {
 
 /// The network's failures say nothing about the sign-in: it may be tried again at once.
 fn passes_by_itself(error: &Error) -> bool {
-    matches!(error.situation().turn, situation::Turn::Network | situation::Turn::Time)
+    let of_the_way =
+        [&situation::TLS, &situation::PROXY, &situation::CLOCK_SKEW].into_iter().any(|situation| error.is(situation));
+    of_the_way || matches!(error.situation().turn, situation::Turn::Network | situation::Turn::Time)
 }
 
 enum Turn {

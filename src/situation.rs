@@ -94,9 +94,9 @@ situations! {
     CONNECTION_BROKEN = [], Network, "the connection broke",
         "let this machine reach the host, or set HTTPS_PROXY if the network needs a proxy";
     /// The server's certificate was not accepted.
-    TLS = [], Network, "the server's certificate is not trusted", "";
+    TLS = [], You, "the server's certificate is not trusted", "";
     /// The proxy did not let us through.
-    PROXY = [], Network, "the proxy did not connect us", "check HTTPS_PROXY and NO_PROXY";
+    PROXY = [], You, "the proxy did not connect us", "check HTTPS_PROXY and NO_PROXY";
     /// The time that the command had is over.
     DEADLINE = [], Time, "no answer in time", "try again, or give a longer --timeout";
     /// The answer was not one of Entra's.
@@ -117,7 +117,7 @@ situations! {
     /// The person did not finish in time.
     SIGN_IN_EXPIRED = [70020, 70019], You, "nobody finished the sign-in in time", "run the command again";
     /// The person said no.
-    SIGN_IN_DECLINED = [65004], You, "the sign-in was declined", "run the command again and approve it";
+    SIGN_IN_DECLINED = [65004], You, "the sign-in was declined", "run the command again in half a minute, and approve it";
     /// A sign-in just failed; the next processes do not ask again for a short time.
     SIGN_IN_JUST_FAILED = [], You, "a sign-in for the same cluster has just failed", "";
     /// Ctrl-C.

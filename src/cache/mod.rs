@@ -12,10 +12,12 @@ mod remove;
 mod seal;
 mod vault;
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use crate::error::io_words;
 use crate::options::types::Storage;
 use crate::sys::Sys;
 
@@ -49,6 +51,8 @@ impl Identity {
 /// The cache of this run.
 pub struct Cache {
     state: State,
+    /// Whether it has been said that something could not be kept.
+    told: Cell<bool>,
 }
 
 enum State {
@@ -72,7 +76,7 @@ impl Cache {
                 Err(why) => State::Off(Some(why)),
             },
         };
-        Self { state }
+        Self { state, told: Cell::new(false) }
     }
 
     /// Creates directory and key where they are missing. Where that fails, work goes on without a
@@ -92,7 +96,7 @@ impl Cache {
     /// The place of the token that `identity` names, if there is a cache.
     pub fn slot(&self, identity: &Identity) -> Option<Slot<'_>> {
         let State::Open(vault) = &self.state else { return None };
-        Some(Slot { vault, name: vault.name(&identity.0) })
+        Some(Slot { cache: self, vault, name: vault.name(&identity.0) })
     }
 
     /// The refresh token that `identity` names, if there is one.
@@ -104,13 +108,22 @@ impl Cache {
     /// Keeps a refresh token.
     pub fn save_grant(&self, sys: &Sys, identity: &Identity, grant: &SavedGrant) {
         let State::Open(vault) = &self.state else { return };
-        report(sys, vault.write(&grant_file(vault, identity), grant));
+        self.report(sys, vault.write(&grant_file(vault, identity), grant));
     }
 
     /// Forgets a refresh token that is dead.
     pub fn forget_grant(&self, identity: &Identity) {
         if let State::Open(vault) = &self.state {
             vault.remove(&grant_file(vault, identity));
+        }
+    }
+
+    /// A full disk or a read-only home costs the cache, not the token. It is said once.
+    fn report(&self, sys: &Sys, written: std::io::Result<()>) {
+        if let Err(error) = written
+            && !self.told.replace(true)
+        {
+            sys.terminal.say(format!("note: the token is not kept between runs: {}", io_words(&error)));
         }
     }
 }
@@ -121,6 +134,7 @@ fn grant_file(vault: &Vault, identity: &Identity) -> String {
 
 /// One place of the cache, with its lock.
 pub struct Slot<'c> {
+    cache: &'c Cache,
     vault: &'c Vault,
     name: String,
 }
@@ -133,7 +147,7 @@ impl Slot<'_> {
 
     /// Keeps `kept` here.
     pub fn write(&self, sys: &Sys, kept: &Kept) {
-        report(sys, self.vault.write(&self.file(), kept));
+        self.cache.report(sys, self.vault.write(&self.file(), kept));
     }
 
     /// Takes the lock of this place, if nobody holds it.
@@ -159,13 +173,6 @@ pub enum Lock {
     Busy,
     /// There can be no lock here (no write access, a file system without locks).
     Unavailable,
-}
-
-/// A full disk or a read-only home costs the cache, not the token.
-fn report(sys: &Sys, written: std::io::Result<()>) {
-    if let Err(error) = written {
-        sys.terminal.say(format!("note: the token is not kept between runs: {error}"));
-    }
 }
 
 /// The part of a cache directory that is ours.

@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
+use crate::error::io_words;
+
 /// Why a private file was not read.
 pub(super) enum FileCheck {
     /// It isn't there, or the file system fails.
@@ -61,7 +63,7 @@ pub(super) fn own_and_tighten(path: &Path) -> Result<(), String> {
         Err(FileCheck::Refused(why)) => return Err(why),
         Err(_) => return Err(format!("{} cannot be looked at", path.display())),
     }
-    tighten(path).map_err(|error| format!("{}: {error}", path.display()))
+    tighten(path).map_err(|error| format!("{}: {}", path.display(), io_words(&error)))
 }
 
 #[cfg(unix)]

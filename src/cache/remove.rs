@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::error::Error;
+use crate::error::{Error, io_words};
 use crate::situation;
 
 use super::lock;
@@ -56,7 +56,8 @@ fn refused(what: String) -> Error {
 }
 
 fn failed(own: &Path, error: &io::Error) -> Error {
-    Error::new(&situation::FILE, format!("the cache could not be removed: {error}")).from_source(own.display())
+    Error::new(&situation::FILE, format!("the cache could not be removed: {}", io_words(error)))
+        .from_source(own.display())
 }
 
 fn leftovers(cache_dir: &Path) -> Vec<PathBuf> {

@@ -8,6 +8,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
+use crate::error::io_words;
+
 use super::key::{KeyBytes, KeyFile, KeyStore, new_key};
 use super::lock;
 use super::private::{FileCheck, check_directory, is_private, own_and_tighten, read_private};
@@ -57,7 +59,7 @@ impl Vault {
     /// The vault below `cache_dir`, with directory and key made or mended. The error says why not.
     pub(super) fn create(cache_dir: &Path) -> Result<Self, String> {
         let directory = cache_dir.join(OWN);
-        let failed = |error: io::Error| format!("{}: {error}", directory.display());
+        let failed = |error: io::Error| format!("{}: {}", directory.display(), io_words(&error));
         crate::files::create_private_directory(&directory).map_err(failed)?;
         own_and_tighten(&directory)?;
         // Two processes that mend a broken key at once must not remove each other's new one.
@@ -89,8 +91,9 @@ impl Vault {
     pub(super) fn write<T: Serialize>(&self, name: &str, content: &T) -> io::Result<()> {
         let json = Zeroizing::new(serde_json::to_vec(content)?);
         let path = self.directory.join(name);
-        let described =
-            |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", self.directory.display()));
+        let described = |error: io::Error| {
+            io::Error::new(error.kind(), format!("{}: {}", self.directory.display(), io_words(&error)))
+        };
         if fs::symlink_metadata(&path).is_ok_and(|found| !is_private(&found)) {
             let _ = fs::remove_file(&path);
         }

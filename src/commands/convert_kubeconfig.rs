@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use similar::TextDiff;
 
-use crate::error::Error;
+use crate::error::{Error, io_words};
 use crate::kubeconfig::document::Edit;
-use crate::kubeconfig::lock::FileLock;
+use crate::kubeconfig::lock::{self, FileLock};
 use crate::kubeconfig::plan::{self, Line, Verdict, Wish};
 use crate::kubeconfig::{self, Loaded};
 use crate::login::Method;
@@ -44,6 +44,9 @@ impl Conversion<'_> {
     fn run(&self, given: Option<&Path>) -> Result<Secret, Error> {
         for _ in 0..ATTEMPTS {
             let files = kubeconfig::load(given, &self.sys.env)?;
+            for file in files.iter().filter(|_| !self.dry_run) {
+                lock::clear_dead(&file.path);
+            }
             let lines = refuse_halves(self.sys, &files, plan::plan(&files, self.wish)?)?;
             let changes = changes(&files, &lines)?;
             if self.dry_run {
@@ -195,7 +198,7 @@ fn cannot_edit(path: &Path, why: &str) -> Error {
 }
 
 fn cannot_write(path: &Path, error: &std::io::Error) -> Error {
-    Error::new(&situation::FILE, format!("the kubeconfig cannot be written: {error}"))
+    Error::new(&situation::FILE, format!("the kubeconfig cannot be written: {}", io_words(error)))
         .from_source(path.display())
         .remedy("check the owner and mode of the file and its directory; the file is as it was")
 }

@@ -225,7 +225,8 @@ fn azure_stack(env: &Env) -> Result<Url, Error> {
             .from_source(format!("{path}, named by {VARIABLE}"))
             .remedy("write its activeDirectoryEndpoint as an https URL")
     };
-    let text = crate::files::read_text(Path::new(path), 1024 * 1024).map_err(|error| wrong(error.to_string()))?;
+    let text =
+        crate::files::read_text(Path::new(path), 1024 * 1024).map_err(|error| wrong(crate::error::io_words(&error)))?;
     let file: StackFile =
         serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| wrong(error.to_string()))?;
     let mut endpoint = file.active_directory_endpoint;

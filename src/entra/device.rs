@@ -118,6 +118,7 @@ impl Poll<'_> {
             sys: self.session.sys,
             request: self.session.request,
             deadline: limit.or_earlier(self.session.deadline),
+            longer_by: self.session.longer_by,
             claims: None,
         };
         let endpoint = Endpoint::named(&session, "token");
@@ -145,11 +146,8 @@ impl Poll<'_> {
     fn nobody_finished(&self, end: Deadline) -> Error {
         let what = format!("nobody finished the sign-in in {} s", end.given().as_secs());
         let code_ended = self.code.lifetime() <= end.given();
-        let remedy = if code_ended {
-            "run the command again"
-        } else {
-            "run the command again, or give a longer --login-timeout"
-        };
+        let longer = format!("run the command again, or give a longer {}", self.session.longer_by);
+        let remedy = if code_ended { "run the command again".into() } else { longer };
         Error::new(&situation::SIGN_IN_EXPIRED, what).remedy(remedy)
     }
 }
@@ -198,6 +196,7 @@ mod tests {
     const CODE: &str = r#"{"device_code":"canary","user_code":"ABC","verification_uri":"https://v","expires_in":900,"interval":5,"message":"open https://v and enter ABC"}"#;
     const TOKEN: &str = r#"{"access_token":"at","token_type":"Bearer","expires_in":3600,"refresh_token":"rt"}"#;
 
+    #[expect(clippy::unnecessary_wraps, reason = "scripted answers are results")]
     fn json(status: u16, body: &str) -> Result<Response, Error> {
         Ok(Response { status, body: body.into(), ..Response::default() })
     }
@@ -223,7 +222,7 @@ mod tests {
         let request =
             TokenRequest::parse(&Choices { values: &values, env: &sys.env, called_by_client: false }).unwrap();
         let deadline = Deadline::after(&clock, Duration::from_secs(300));
-        let session = Session { sys: &sys, request: &request, deadline, claims: None };
+        let session = Session { sys: &sys, request: &request, deadline, longer_by: "--login-timeout", claims: None };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let client = ClientId::parse("C").unwrap();
         let result = runtime.block_on(sign_in(&session, &client));
@@ -277,8 +276,11 @@ mod tests {
     #[test]
     fn declined_expired_and_refused() {
         for (error, text) in [
-            ("authorization_declined", "the sign-in was declined; run the command again and approve it"),
-            ("access_denied", "the sign-in was declined; run the command again and approve it"),
+            (
+                "authorization_declined",
+                "the sign-in was declined; run the command again in half a minute, and approve it",
+            ),
+            ("access_denied", "the sign-in was declined; run the command again in half a minute, and approve it"),
             (
                 "expired_token",
                 "nobody finished the sign-in in 300 s; run the command again, or give a longer --login-timeout",

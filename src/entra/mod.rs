@@ -72,6 +72,8 @@ pub struct Session<'a> {
     pub request: &'a TokenRequest,
     /// When to give up.
     pub deadline: Deadline,
+    /// The option that would have given more time, for messages.
+    pub longer_by: &'static str,
     /// A claims challenge that an earlier refusal asked to pass on, unchanged.
     pub claims: Option<String>,
 }

@@ -53,7 +53,10 @@ fn too_large(route: &Route) -> Error {
 
 fn name_not_found(name: &str, route: &Route) -> Error {
     let what = format!("the host name {name} was not found");
-    match route.proxy.filter(|(_, address)| proxy_host(address).is_some_and(|proxy| proxy == name)) {
+    match route
+        .proxy
+        .filter(|(_, address)| proxy_host(address).is_some_and(|proxy| proxy.split(':').next() == Some(name)))
+    {
         Some((variable, _)) => Error::new(&situation::PROXY, what).from_source(format!("proxy of {variable}")),
         None => Error::new(&situation::NAME_NOT_FOUND, what),
     }
@@ -74,11 +77,11 @@ fn through_proxy(route: &Route, why: &str) -> Error {
     let (variable, address) = route.proxy.unwrap_or(("HTTPS_PROXY", ""));
     let proxy = proxy_host(address).unwrap_or_default();
     let (said, remedy) = if why.contains("authorization") {
-        ("wants a user name and password", format!("write {variable}=http://USER:PASSWORD@{proxy}"))
+        ("wants a user name and password to reach", format!("write {variable}=http://USER:PASSWORD@{proxy}"))
     } else {
-        ("did not connect us", situation::PROXY.remedy.to_owned())
+        ("did not connect us to", situation::PROXY.remedy.to_owned())
     };
-    Error::new(&situation::PROXY, format!("the proxy {proxy} {said} to {}", host(route.url)))
+    Error::new(&situation::PROXY, format!("the proxy {proxy} {said} {}", host(route.url)))
         .from_source(variable)
         .remedy(remedy)
 }

@@ -210,7 +210,7 @@ impl Refused {
                     "the certificate of {server} ({subject}) comes from a CA that is not trusted here: {missing_ca}"
                 ),
             )
-            .remedy("put that CA's certificate into a file and set SSL_CERT_FILE to it"),
+            .remedy("if that CA is your company's, get its certificate and set SSL_CERT_FILE to the file"),
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
                 self.outside(&format!("the certificate of {server} ({subject}) has expired"), now)
             }
@@ -233,6 +233,6 @@ impl Refused {
         let (from, until, now) = (moment(self.not_before), moment(self.not_after), crate::sys::rfc3339(now));
         Error::new(&situation::CLOCK_SKEW, what)
             .from_source(format!("valid from {from} until {until}, this machine's clock says {now}"))
-            .remedy("set the clock if it is wrong, else have the certificate renewed")
+            .remedy("set the clock if it is wrong, else ask whoever runs that host to renew its certificate")
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::error::Error;
+use crate::error::{Error, io_words};
 use crate::situation;
 use crate::sys::Sys;
 
@@ -23,9 +23,14 @@ impl FileLock {
     pub fn hold(sys: &Sys, kubeconfig: &Path) -> Result<Self, Error> {
         let path = lock_path(kubeconfig);
         for _ in 0..ATTEMPTS {
-            match crate::files::create_exclusively(&path, &format!("kubentra {}\n", std::process::id())) {
+            match crate::files::create(&path, format!("kubentra {}\n", std::process::id()).as_bytes()) {
                 Ok(()) => return Ok(Self(path)),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => clear_or_wait(sys, &path),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    clear_dead(kubeconfig);
+                    if path.exists() {
+                        sys.pause(PAUSE);
+                    }
+                }
                 Err(error) => return Err(cannot(&path, &error)),
             }
         }
@@ -35,15 +40,19 @@ impl FileLock {
     }
 }
 
-/// A lock of ours whose process is dead is removed; any other is somebody's.
-fn clear_or_wait(sys: &Sys, path: &Path) {
+/// Removes the lock that a killed kubentra has left on `kubeconfig`; kubectl would fail on it for
+/// ever. Any other lock is somebody's.
+pub fn clear_dead(kubeconfig: &Path) {
+    let path = lock_path(kubeconfig);
+    if is_dead(&path) {
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+fn is_dead(path: &Path) -> bool {
     let holder = crate::files::read_text(path, 64).ok();
     let ours = holder.as_deref().and_then(|text| text.strip_prefix("kubentra ")?.trim().parse().ok());
-    if ours.is_some_and(|pid| !is_alive(pid)) {
-        let _ = std::fs::remove_file(path);
-    } else {
-        sys.pause(PAUSE);
-    }
+    ours.is_some_and(|pid| !is_alive(pid))
 }
 
 #[cfg(unix)]
@@ -64,7 +73,7 @@ fn lock_path(kubeconfig: &Path) -> PathBuf {
 }
 
 fn cannot(path: &Path, error: &io::Error) -> Error {
-    Error::new(&situation::FILE, format!("the kubeconfig cannot be locked: {error}"))
+    Error::new(&situation::FILE, format!("the kubeconfig cannot be locked: {}", io_words(error)))
         .from_source(path.display())
         .remedy("make its directory writable, or name another file with --kubeconfig")
 }

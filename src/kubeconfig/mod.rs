@@ -7,7 +7,7 @@ pub mod plan;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::error::Error;
+use crate::error::{Error, io_words};
 use crate::situation;
 use crate::sys::Env;
 
@@ -60,7 +60,7 @@ fn default_files(env: &Env) -> Vec<PathBuf> {
 fn load_file(path: &Path) -> Result<Loaded, Failure> {
     let text = crate::files::read_text(path, LIMIT).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Failure::Missing,
-        _ => Failure::Unreadable(error.to_string()),
+        _ => Failure::Unreadable(io_words(&error)),
     })?;
     let document = Document::parse(text).map_err(|error| Failure::Unreadable(error.to_string()))?;
     Ok(Loaded { path: path.to_owned(), document })

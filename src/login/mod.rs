@@ -153,9 +153,8 @@ impl Method {
         let name = values.get(&LOGIN)?.unwrap_or_default();
         METHODS.iter().copied().find(|method| method.name == name).ok_or_else(|| {
             let source = values.source(&LOGIN).map(ToString::to_string).unwrap_or_default();
-            Error::new(&situation::OPTION_INVALID, format!("'{name}' is not a supported login method"))
-                .from_source(source)
-                .remedy(format!("Supported method is one of {}", names()))
+            let what = format!("'{name}' is not a supported login method. Supported method is one of {}", names());
+            Error::new(&situation::OPTION_INVALID, what).remedy(format!("correct {source}")).from_source(source)
         })
     }
 

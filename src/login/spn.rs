@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::cache::Identity;
 use crate::entra::token::client_credentials;
 use crate::entra::{Grant, Session, TokenRequest};
-use crate::error::Error;
+use crate::error::{Error, io_words};
 use crate::options::types::ClientId;
 use crate::options::{
     CLIENT_ID, CLIENT_SECRET, CLIENT_SECRET_FILE, Choices, DISABLE_ENVIRONMENT_OVERRIDE, ENVIRONMENT, LEGACY, Source,
@@ -80,7 +80,7 @@ fn from_text(client: ClientId, values: &Values) -> Result<Application, Error> {
 fn from_file(client: ClientId, path: &Path, source: &Source) -> Result<Application, Error> {
     let shown = format!("{}, named by {source}", path.display());
     let text = crate::files::read_text(path, 64 * 1024).map(Secret::new).map_err(|error| {
-        Error::new(&situation::FILE, format!("the client secret file cannot be read: {error}"))
+        Error::new(&situation::FILE, format!("the client secret file cannot be read: {}", io_words(&error)))
             .from_source(&shown)
             .remedy(format!("correct {source}"))
     })?;

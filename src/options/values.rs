@@ -187,6 +187,7 @@ mod tests {
         Some((id.to_string(), values.source(&CLIENT_ID).unwrap().to_string()))
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "compared with what may be nothing")]
     fn pair(value: &str, source: &str) -> Option<(String, String)> {
         Some((value.into(), source.into()))
     }
