@@ -7,6 +7,12 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test may give up loudly anywhere")]
 #![allow(clippy::disallowed_methods, reason = "tests start programs, write files and wait for them")]
 
+mod cases;
 mod env;
 mod get_token;
+mod kills;
+mod kubectl;
+mod network;
+mod parallel;
+mod prompts;
 mod support;

@@ -1,0 +1,88 @@
+//! The directives after `> entra`: a small language over the knobs of [`FakeEntra`].
+//!
+//! ```text
+//! approve alice | bob        person decline | expire | wait     pending POLLS
+//! interval SECONDS           code-expires SECONDS               lifetime SECONDS
+//! refresh-in SECONDS | none  refresh-tokens on | off            rotate on | off | single-use
+//! clock-skew SECONDS         revoke CODE [SUBERROR]             restore
+//! resource ID                inject token | devicecode | any FAULT
+//! ```
+//!
+//! A FAULT is one of `reset`, `status N`, `throttle SECONDS`, `slow SECONDS`, `html503`,
+//! `truncated`, `huge BYTES`, `not-json`, `missing FIELD`, `clock-skew SECONDS`,
+//! `redirect STATUS URL` and `aad CODE ERROR [SUBERROR]`.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::support::entra::directory::{ALICE, BOB};
+use crate::support::entra::{FakeEntra, Fault, Person, Rotation};
+
+pub fn direct(entra: &FakeEntra, words: &[&str]) -> Result<(), String> {
+    match words {
+        ["approve", name] => entra.approve(user(name)?),
+        ["person", "decline"] => entra.person(Person::Decline),
+        ["person", "expire"] => entra.person(Person::Expire),
+        ["person", "wait"] => entra.person(Person::Wait),
+        ["pending", polls] => entra.pending_polls(number(polls)?),
+        ["interval", seconds] => entra.interval(number(seconds)?),
+        ["code-expires", seconds] => entra.code_expires_in(number(seconds)?),
+        ["lifetime", seconds] => entra.token_lifetime(number(seconds)?),
+        ["refresh-in", "none"] => entra.refresh_in(None),
+        ["refresh-in", seconds] => entra.refresh_in(Some(number(seconds)?)),
+        ["refresh-tokens", on] => entra.refresh_tokens(*on == "on"),
+        ["rotate", "on"] => entra.rotate(Rotation::On),
+        ["rotate", "off"] => entra.rotate(Rotation::Off),
+        ["rotate", "single-use"] => entra.rotate(Rotation::SingleUse),
+        ["clock-skew", seconds] => entra.clock_skew(number(seconds)?),
+        ["revoke", code] => entra.revoke_with(number(code)?, None, None),
+        ["revoke", code, suberror] => entra.revoke_with(number(code)?, Some(suberror), None),
+        ["restore"] => entra.restore_grants(),
+        ["resource", id] => entra.resource(id),
+        ["inject", "any", rest @ ..] => entra.inject(fault(rest)?),
+        ["inject", endpoint, rest @ ..] => entra.inject_on(endpoint, fault(rest)?),
+        _ => return Err(format!("not a directive for Entra: {}", words.join(" "))),
+    };
+    Ok(())
+}
+
+fn fault(words: &[&str]) -> Result<Fault, String> {
+    Ok(match words {
+        ["reset"] => Fault::Reset,
+        ["status", status] => Fault::status(number(status)?),
+        ["throttle", seconds] => Fault::ThrottleThen(number(seconds)?),
+        ["slow", seconds] => Fault::Slow(Duration::from_secs_f32(number(seconds)?)),
+        ["html503"] => Fault::Html503,
+        ["truncated"] => Fault::Truncated,
+        ["huge", bytes] => Fault::Huge(number(bytes)?),
+        ["not-json"] => Fault::NotJson,
+        ["missing", field] => Fault::Missing((*field).to_owned()),
+        ["clock-skew", seconds] => Fault::ClockSkew(number(seconds)?),
+        ["redirect", status, url] => Fault::Redirect { location: (*url).to_owned(), status: number(status)? },
+        ["aad", code, error] => aad(code, error, None)?,
+        ["aad", code, error, suberror] => aad(code, error, Some(suberror))?,
+        _ => return Err(format!("not a fault: {}", words.join(" "))),
+    })
+}
+
+fn aad(code: &str, error: &str, suberror: Option<&str>) -> Result<Fault, String> {
+    Ok(Fault::AadError {
+        code: number(code)?,
+        error: error.to_owned(),
+        suberror: suberror.map(String::from),
+        claims: None,
+        description: "This was planted by the test.".to_owned(),
+    })
+}
+
+fn user(name: &str) -> Result<&'static str, String> {
+    match name {
+        "alice" => Ok(ALICE),
+        "bob" => Ok(BOB),
+        _ => Err(format!("nobody is called {name}")),
+    }
+}
+
+fn number<T: FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| format!("not a number that fits: {text}"))
+}

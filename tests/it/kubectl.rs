@@ -1,0 +1,317 @@
+//! Real kubectl, every version on this machine, through the program to a fake cluster, with a
+//! kubeconfig as AKS hands it out.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
+use std::thread;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::env::{Run, TestEnv};
+use crate::parallel::{Running, grants, prompts, until};
+use crate::support::apiserver::FakeApiServer;
+use crate::support::entra::directory::{
+    AKS_CLIENT, AKS_SERVER, ALICE, APP, APP_OID, APP_SECRET, OTHER_TENANT, TENANT, User,
+};
+use crate::support::entra::{Fault, Person};
+
+const NAMESPACES: &str = "\
+NAME          STATUS   AGE
+default       Active   1d
+kube-public   Active   1d
+kube-system   Active   1d
+";
+
+#[test]
+fn a_sign_in_lives_from_the_prompt_over_renewals_to_its_end() {
+    with_every_kubectl(|kubectl| {
+        let env = signed_out();
+        env.world.entra.token_lifetime(200);
+        let cold = kubectl.get_namespaces(&env);
+        assert!(cold.stderr.starts_with("To sign in, use a web browser to open the page "), "{cold:#?}");
+        assert!(cold.stderr.ends_with(&format!(" to authenticate.\nsigned in as {ALICE}\n")), "{cold:#?}");
+        assert_eq!(take_grants(&env), ["devicecode", "device_code"]);
+
+        let renewed = kubectl.get_namespaces(&env);
+        assert_eq!((renewed.stderr.as_str(), take_grants(&env)), ("", vec!["refresh_token".to_owned()]));
+
+        env.world.entra.revoke_all_grants().token_lifetime(3600);
+        let prompted = kubectl.get_namespaces(&env);
+        assert_eq!(prompts(&prompted.stderr), 1, "{prompted:#?}");
+        assert_eq!(take_grants(&env), ["refresh_token", "devicecode", "device_code"]);
+
+        let warm = kubectl.get_namespaces(&env);
+        assert_eq!((warm.stderr.as_str(), take_grants(&env)), ("", Vec::new()));
+        if kubectl.minor >= 28 {
+            let who = ["auth", "whoami", "-o", "jsonpath={.status.userInfo.username}"];
+            let who = kubectl.run(&env, &who);
+            assert_eq!((who.stdout.as_str(), who.stderr.as_str()), (ALICE, ""));
+        }
+        assert_eq!(take_grants(&env), Vec::<String>::new());
+        assert_eq!(users(&env.world.api), [ALICE]);
+    });
+}
+
+#[test]
+fn both_versions_of_the_exec_api_are_answered_in_kind() {
+    with_every_kubectl(|kubectl| {
+        let env = converted_to_spn();
+        let v1beta1 = std::fs::read_to_string(kubeconfig(&env)).expect("a kubeconfig");
+        assert!(v1beta1.contains("apiVersion: client.authentication.k8s.io/v1beta1\n"), "{v1beta1}");
+        kubectl.get_namespaces(&env);
+        let v1 = v1beta1.replace(
+            "apiVersion: client.authentication.k8s.io/v1beta1\n",
+            "apiVersion: client.authentication.k8s.io/v1\n      interactiveMode: Never\n",
+        );
+        env.write(".kube/config", &v1);
+        assert_eq!(kubectl.get_namespaces(&env).stderr, "");
+        assert_eq!((users(&env.world.api), take_grants(&env).len()), (vec![APP_OID.to_owned()], 1));
+    });
+}
+
+#[test]
+fn thirty_at_once_sign_an_application_in_once() {
+    let env = converted_to_spn();
+    // Slow enough that all of them are there before the one answer.
+    env.world.entra.inject_on("token", Fault::Slow(Duration::from_secs(3)));
+    let Some(running) = thirty(&env) else { return };
+    for run in running.into_iter().map(Running::finish) {
+        assert_eq!((run.code, run.stdout.as_str()), (0, NAMESPACES), "{run:#?}");
+    }
+    assert_eq!(grants(&env), ["client_credentials"]);
+}
+
+#[test]
+fn thirty_at_once_show_one_prompt() {
+    let env = signed_out();
+    env.world.entra.person(Person::Wait);
+    let Some(running) = thirty(&env) else { return };
+    let waiting = |run: &Running| run.says("waiting for another process");
+    until("29 that wait", || running.iter().filter(|run| waiting(run)).count() == 29);
+    env.world.entra.approve(ALICE);
+    let runs: Vec<Run> = running.into_iter().map(Running::finish).collect();
+    for run in &runs {
+        assert_eq!((run.code, run.stdout.as_str()), (0, NAMESPACES), "{run:#?}");
+    }
+    assert_eq!(runs.iter().map(|run| prompts(&run.stderr)).sum::<usize>(), 1);
+    assert_eq!(grants(&env).iter().filter(|grant| *grant == "devicecode").count(), 1);
+    assert_eq!(users(&env.world.api), [ALICE]);
+}
+
+#[test]
+fn two_users_of_two_tenants_are_never_mixed() {
+    const CAROL: &str = "carol@fabrikam.onmicrosoft.com";
+    let Some(kubectl) = kubectls().last() else { return };
+    let env = TestEnv::new();
+    let other = FakeApiServer::start(&env.world.authority, &env.world.entra);
+    other.tenant(OTHER_TENANT);
+    env.world.entra.user_with(person_of(OTHER_TENANT, CAROL)).token_lifetime(200);
+    let home = Aks { name: "home", server: &env.world.api, tenant: TENANT };
+    let away = Aks { name: "away", server: &other, tenant: OTHER_TENANT };
+    env.write(".kube/config", &aks_kubeconfig(&[home, away]));
+    for (context, person) in [("home", ALICE), ("away", CAROL)] {
+        env.world.entra.approve(person);
+        let run = kubectl.run(&env, &["--context", context, "get", "namespaces"]);
+        assert!(run.stderr.ends_with(&format!("signed in as {person}\n")), "{run:#?}");
+    }
+    for context in ["home", "away", "home", "away"] {
+        let run = kubectl.run(&env, &["--context", context, "get", "namespaces"]);
+        assert_eq!((run.stdout.as_str(), run.stderr.as_str()), (NAMESPACES, ""));
+    }
+    assert_eq!((users(&env.world.api), users(&other)), (vec![ALICE.to_owned()], vec![CAROL.to_owned()]));
+}
+
+#[test]
+fn a_declined_sign_in_is_prompted_for_once_however_often_kubectl_tries() {
+    with_every_kubectl(|kubectl| {
+        let env = signed_out();
+        env.world.entra.person(Person::Decline);
+        let run = kubectl.run(&env, &["get", "namespaces"]);
+        assert_eq!((run.code, run.stdout.as_str(), prompts(&run.stderr)), (1, "", 1), "{run:#?}");
+        assert!(run.stderr.contains("Error: the sign-in was declined; "), "{run:#?}");
+        assert_eq!(take_grants(&env), ["devicecode", "device_code"]);
+    });
+}
+
+/// A kubectl and its minor version.
+struct Kubectl {
+    path: PathBuf,
+    minor: u32,
+}
+
+impl Kubectl {
+    fn run(&self, env: &TestEnv, args: &[&str]) -> Run {
+        Run::of(&mut env.other(&self.path, args))
+    }
+
+    fn get_namespaces(&self, env: &TestEnv) -> Run {
+        let run = self.run(env, &["get", "namespaces"]);
+        assert_eq!((run.code, run.stdout.as_str()), (0, NAMESPACES), "{} {run:#?}", self.path.display());
+        run
+    }
+}
+
+/// Every version runs `test` at once, each in a world of its own.
+fn with_every_kubectl(test: impl Fn(&Kubectl) + Sync) {
+    thread::scope(|scope| {
+        for kubectl in kubectls() {
+            scope.spawn(|| test(kubectl));
+        }
+    });
+}
+
+/// `kubectl get namespaces` thirty times at once, by all versions in turn; `None` without kubectl.
+fn thirty(env: &TestEnv) -> Option<Vec<Running>> {
+    let kubectls = kubectls();
+    let start = |kubectl: &Kubectl| Running::start(env, env.other(&kubectl.path, &["get", "namespaces"]));
+    (!kubectls.is_empty()).then(|| kubectls.iter().cycle().take(30).map(start).collect())
+}
+
+/// One kubectl of every version that this machine has.
+fn kubectls() -> &'static [Kubectl] {
+    static FOUND: LazyLock<Vec<Kubectl>> = LazyLock::new(|| {
+        let versions: BTreeMap<String, Kubectl> = candidates().into_iter().filter_map(recognise).collect();
+        versions.into_values().collect()
+    });
+    if FOUND.is_empty() {
+        missing("kubectl");
+    }
+    &FOUND
+}
+
+/// Says that a test is skipped, or fails where every test has to run.
+pub fn missing(tool: &str) {
+    assert!(std::env::var_os("KUBENTRA_TEST_ALL").is_none_or(|all| all != "1"), "{tool} is missing");
+    // Not `eprintln!`, which the test harness swallows.
+    writeln!(std::io::stderr(), "skipped: {tool} is missing").expect("stderr");
+}
+
+fn candidates() -> Vec<PathBuf> {
+    let variable = |name| std::env::var_os(name).unwrap_or_default();
+    let named = std::env::split_paths(&variable("KUBENTRA_TEST_KUBECTL")).collect::<Vec<_>>();
+    let on_path = std::env::split_paths(&variable("PATH")).map(|dir| dir.join("kubectl")).collect::<Vec<_>>();
+    let versioned = std::fs::read_dir("/usr/lib/google-cloud-sdk/bin").into_iter().flatten().flatten();
+    let is_kubectl = |name: &str| name.starts_with("kubectl.");
+    let versioned = versioned
+        .map(|entry| entry.path())
+        .filter(|path| path.file_name().and_then(OsStr::to_str).is_some_and(is_kubectl));
+    named.into_iter().chain(versioned).chain(on_path).filter(|path| path.is_file()).collect()
+}
+
+/// Its version, if it is a kubectl that runs here.
+fn recognise(path: PathBuf) -> Option<(String, Kubectl)> {
+    let output = Command::new(&path).args(["version", "--client", "-o", "json"]).output().ok()?;
+    let version: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
+    let version = &version["clientVersion"];
+    let minor = version["minor"].as_str()?.trim_end_matches('+').parse().ok()?;
+    Some((version["gitVersion"].as_str()?.to_owned(), Kubectl { path, minor }))
+}
+
+/// A cluster in a kubeconfig of AKS.
+struct Aks<'a> {
+    name: &'a str,
+    server: &'a FakeApiServer,
+    tenant: &'a str,
+}
+
+/// A home with the kubeconfig of one cluster, whose user Alice will sign in when asked.
+pub fn signed_out() -> TestEnv {
+    let env = TestEnv::new();
+    env.world.entra.approve(ALICE);
+    let cluster = Aks { name: "name", server: &env.world.api, tenant: TENANT };
+    env.write(".kube/config", &aks_kubeconfig(&[cluster]));
+    env
+}
+
+/// The same, converted to an application whose secret stands in the environment.
+fn converted_to_spn() -> TestEnv {
+    let mut env = signed_out();
+    let run = Run::of(&mut env.command("kubelogin", &["convert-kubeconfig", "-l", "spn"]));
+    let expected = format!("converted clusterUser_rg_name to spn ({})\n", kubeconfig(&env).display());
+    assert_eq!((run.code, run.stderr), (0, expected));
+    env.set("AAD_SERVICE_PRINCIPAL_CLIENT_ID", APP).set("AAD_SERVICE_PRINCIPAL_CLIENT_SECRET", APP_SECRET);
+    env
+}
+
+fn kubeconfig(env: &TestEnv) -> PathBuf {
+    env.home().join(Path::new(".kube/config"))
+}
+
+/// What `az aks get-credentials` writes, in its order.
+fn aks_kubeconfig<'a>(clusters: &[Aks<'a>]) -> String {
+    let all = |part: fn(&Aks<'a>) -> String| clusters.iter().map(part).collect::<String>();
+    format!(
+        "apiVersion: v1\nclusters:\n{}contexts:\n{}current-context: {}\nkind: Config\npreferences: {{}}\nusers:\n{}",
+        all(Aks::cluster),
+        all(Aks::context),
+        clusters[0].name,
+        all(Aks::user)
+    )
+}
+
+impl Aks<'_> {
+    fn cluster(&self) -> String {
+        let (ca, url, name) = (STANDARD.encode(self.server.ca_pem()), self.server.url(), self.name);
+        format!("- cluster:\n    certificate-authority-data: {ca}\n    server: {url}\n  name: {name}\n")
+    }
+
+    fn context(&self) -> String {
+        let name = self.name;
+        format!("- context:\n    cluster: {name}\n    user: clusterUser_rg_{name}\n  name: {name}\n")
+    }
+
+    fn user(&self) -> String {
+        let (name, tenant) = (self.name, self.tenant);
+        format!(
+            "- name: clusterUser_rg_{name}
+  user:
+    exec:
+      apiVersion: client.authentication.k8s.io/v1beta1
+      args:
+      - get-token
+      - --environment
+      - AzurePublicCloud
+      - --server-id
+      - {AKS_SERVER}
+      - --client-id
+      - {AKS_CLIENT}
+      - --tenant-id
+      - {tenant}
+      - --login
+      - devicecode
+      command: kubelogin
+      env: null
+      installHint: |2
+
+        kubelogin is not installed which is required to connect to AAD enabled cluster.
+
+        To learn more, please go to https://aka.ms/aks/kubelogin
+      provideClusterInfo: false
+"
+        )
+    }
+}
+
+fn person_of(tenant: &str, upn: &str) -> User {
+    let oid = "cccccccc-cccc-4ccc-8ccc-cccccccccccc".to_owned();
+    User { upn: upn.to_owned(), home_tenant: tenant.to_owned(), oid, groups: Vec::new(), guest_of: Vec::new() }
+}
+
+/// What was asked of Entra since the last time.
+fn take_grants(env: &TestEnv) -> Vec<String> {
+    let grants = grants(env);
+    env.world.entra.clear_log();
+    grants
+}
+
+/// Everybody that the API server saw, once each; panics if it did not believe somebody.
+fn users(api: &FakeApiServer) -> Vec<String> {
+    let seen = api.requests().into_iter().map(|request| request.user.expect("a token that is believed"));
+    seen.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+}

@@ -1,0 +1,286 @@
+//! Many processes at once: one login for all, locks that die with their holder, renewals that
+//! nobody waits for.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::env::{Run, TestEnv};
+use crate::support::entra::directory::{ALICE, OTHER_TENANT, TENANT};
+use crate::support::entra::{Fault, Person, Rotation};
+
+/// A program that runs while the test looks on; what it prints goes to files.
+pub struct Running {
+    child: Child,
+    stdout: PathBuf,
+    stderr: PathBuf,
+}
+
+impl Running {
+    pub fn start(env: &TestEnv, mut command: Command) -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let number = COUNT.fetch_add(1, Ordering::SeqCst);
+        let [stdout, stderr] = ["out", "err"].map(|kind| env.dir().join(format!("{number}.{kind}")));
+        let create = |path: &Path| File::create(path).expect("a file for output");
+        let child = command.stdout(create(&stdout)).stderr(create(&stderr)).spawn().expect("the program starts");
+        Self { child, stdout, stderr }
+    }
+
+    /// `kubentra ARGS` in the background.
+    pub fn kubentra(env: &TestEnv, args: &[String]) -> Self {
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        Self::start(env, env.command("kubentra", &args))
+    }
+
+    pub fn pid(&self) -> nix::unistd::Pid {
+        nix::unistd::Pid::from_raw(self.child.id().cast_signed())
+    }
+
+    pub fn says(&self, text: &str) -> bool {
+        read(&self.stderr).contains(text)
+    }
+
+    pub fn wait_until_it_says(&self, text: &str) {
+        until(text, || self.says(text));
+    }
+
+    /// Ends it as `kill -9` does.
+    pub fn kill(mut self) {
+        self.child.kill().expect("it still runs");
+        self.child.wait().expect("it can be waited for");
+    }
+
+    pub fn finish(mut self) -> Run {
+        let status = self.child.wait().expect("it can be waited for");
+        Run { code: status.code().unwrap_or(-1), stdout: read(&self.stdout), stderr: read(&self.stderr) }
+    }
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).expect("output in UTF-8")
+}
+
+/// Looks again and again until it is so; gives up after ten seconds.
+pub fn until(what: &str, so: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !so() {
+        assert!(start.elapsed() < Duration::from_secs(10), "never came: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The run and how long it took.
+pub fn timed(run: impl FnOnce() -> Run) -> (Run, Duration) {
+    let start = Instant::now();
+    (run(), start.elapsed())
+}
+
+/// The grant types asked for so far; a device code is `devicecode`.
+pub fn grants(env: &TestEnv) -> Vec<String> {
+    let name = |request: &crate::support::entra::Recorded| {
+        let last = request.path.rsplit('/').next().unwrap_or_default();
+        request.param("grant_type").unwrap_or(last).rsplit(':').next().unwrap_or_default().to_owned()
+    };
+    env.world.entra.requests().iter().map(name).collect()
+}
+
+/// How many sign-ins were prompted for in `text`.
+pub fn prompts(text: &str) -> usize {
+    text.matches("enter the code").count()
+}
+
+const WAITING: &str = "waiting for another process that is signing in to the same cluster\n";
+
+#[test]
+fn thirty_cold_calls_are_one_request() {
+    let env = TestEnv::new();
+    env.world.entra.inject_on("token", Fault::Slow(Duration::from_millis(700)));
+    let runs = all_at_once(&env, 30, &env.spn(&[]));
+    assert!(runs.iter().all(|run| run.code == 0 && run.stdout == runs[0].stdout), "{runs:#?}");
+    assert_eq!((env.world.entra.requests().len(), env.world.entra.connections()), (1, 1));
+}
+
+#[test]
+fn a_killed_holder_is_followed_by_the_next() {
+    let env = TestEnv::new();
+    let holder = Running::kubentra(&env, &env.device_code(&[]));
+    holder.wait_until_it_says("enter the code");
+    let next = Running::kubentra(&env, &env.device_code(&[]));
+    next.wait_until_it_says(WAITING);
+    holder.kill();
+    let killed = Instant::now();
+    next.wait_until_it_says("enter the code");
+    assert!(killed.elapsed() < Duration::from_secs(1), "{:?}", killed.elapsed());
+    env.world.entra.approve(ALICE);
+    let run = next.finish();
+    assert!(run.code == 0 && run.stderr.ends_with(&format!("signed in as {ALICE}\n")), "{run:#?}");
+    assert_eq!(grants(&env).iter().filter(|grant| *grant == "devicecode").count(), 2);
+}
+
+#[test]
+fn a_declined_sign_in_is_asked_for_once() {
+    let env = TestEnv::new();
+    let holder = Running::kubentra(&env, &env.device_code(&[]));
+    holder.wait_until_it_says("enter the code");
+    let others: Vec<Running> = (0..5).map(|_| Running::kubentra(&env, &env.device_code(&[]))).collect();
+    until("five that wait", || others.iter().all(|other| other.says(WAITING)));
+    env.world.entra.person(Person::Decline);
+    let first = holder.finish();
+    let declined = Instant::now();
+    assert_eq!(first.code, 1);
+    let hint = "the sign-in was declined; run the command again in half a minute, and approve it";
+    assert!(first.failure().ends_with(&format!(" to authenticate.\nError: {hint}\n")), "{first:#?}");
+    for run in others.into_iter().map(Running::finish) {
+        let error = run.failure().strip_prefix(WAITING).expect("it waited");
+        assert!(
+            error.starts_with("Error: a sign-in failed ")
+                && error.contains("ago: the sign-in was declined; the next one is possible in "),
+            "{error}"
+        );
+        assert_eq!((run.code, error.lines().count()), (1, 1));
+    }
+    assert!(declined.elapsed() < Duration::from_secs(2), "{:?}", declined.elapsed());
+    assert_eq!(grants(&env).iter().filter(|grant| *grant == "devicecode").count(), 1);
+}
+
+#[test]
+fn two_tenants_do_not_wait_for_each_other() {
+    let env = TestEnv::new();
+    let elsewhere = env.device_code(&[]).iter().map(|arg| arg.replace(TENANT, OTHER_TENANT)).collect::<Vec<_>>();
+    let running = [env.device_code(&[]), elsewhere].map(|args| Running::kubentra(&env, &args));
+    until("two prompts", || running.iter().all(|run| run.says("enter the code")));
+    env.world.entra.approve(ALICE);
+    let tenants = running.map(|run| tenant_of(&env, &run.finish()));
+    assert_eq!(tenants, [TENANT, OTHER_TENANT]);
+}
+
+#[test]
+fn an_early_renewal_keeps_nobody_waiting_and_its_failure_is_remembered() {
+    for args in [TestEnv::spn, TestEnv::device_code] {
+        let env = due();
+        let current = env.run_all(&args(&env, &[]));
+        env.world.entra.clear_log().inject_on("token", Fault::Slow(Duration::from_secs(30)));
+        let (slow, time) = timed(|| env.run_all(&args(&env, &[])));
+        assert_eq!((&slow.stdout, slow.stderr.as_str()), (&current.stdout, ""));
+        assert!(time < Duration::from_millis(3600), "{time:?}");
+        assert_eq!(env.world.entra.requests().len(), 1);
+        let (next, time) = timed(|| env.run_all(&args(&env, &[])));
+        assert_eq!((&next.stdout, next.stderr.as_str()), (&current.stdout, ""));
+        assert!(time < Duration::from_secs(1), "{time:?}");
+        assert_eq!(env.world.entra.requests().len(), 1);
+    }
+}
+
+#[test]
+fn a_refused_early_renewal_is_remembered_and_nothing_is_lost() {
+    let env = due();
+    let current = env.run_all(&env.device_code(&[]));
+    env.world.entra.clear_log().revoke_all_grants();
+    for _ in 0..2 {
+        let run = env.run_all(&env.device_code(&[]));
+        assert_eq!((&run.stdout, run.stderr.as_str()), (&current.stdout, ""));
+    }
+    assert_eq!(grants(&env), ["refresh_token"]);
+}
+
+#[test]
+fn an_early_renewal_by_one_is_no_business_of_the_others() {
+    let env = due();
+    let current = env.run_all(&env.spn(&[]));
+    env.world.entra.clear_log().refresh_in(None).inject_on("token", Fault::Slow(Duration::from_millis(2500)));
+    let renewing = Running::kubentra(&env, &env.spn(&[]));
+    until("the renewal", || env.world.entra.requests().len() == 1);
+    let (other, time) = timed(|| env.run_all(&env.spn(&[])));
+    assert_eq!(other, current);
+    assert!(time < Duration::from_secs(1), "{time:?}");
+    let renewed = renewing.finish();
+    assert_ne!(renewed.token(), current.token());
+    assert_eq!(env.run_all(&env.spn(&[])), renewed);
+    assert_eq!(env.world.entra.requests().len(), 1);
+}
+
+#[test]
+fn rotated_refresh_tokens_are_kept() {
+    let env = stale(Rotation::SingleUse);
+    let mut tokens = std::collections::BTreeSet::new();
+    for _ in 0..3 {
+        let run = env.run_all(&env.device_code(&[]));
+        assert_eq!(run.stderr, "");
+        tokens.insert(run.token());
+    }
+    assert_eq!((tokens.len(), grants(&env)), (3, vec!["refresh_token".to_owned(); 3]));
+}
+
+#[test]
+fn ten_renewals_at_once_are_one_request() {
+    let env = stale(Rotation::SingleUse);
+    env.world.entra.token_lifetime(3600).inject_on("token", Fault::Slow(Duration::from_millis(700)));
+    let runs = all_at_once(&env, 10, &env.device_code(&[]));
+    assert!(runs.iter().all(|run| run.code == 0 && run.stdout == runs[0].stdout), "{runs:#?}");
+    assert_eq!(grants(&env), ["refresh_token"]);
+}
+
+#[test]
+fn a_cache_that_cannot_be_costs_one_line() {
+    let env = TestEnv::new();
+    env.write(".kube/cache", "a file in the way");
+    let run = env.run_all(&env.spn(&[]));
+    run.token();
+    let own = env.cache().display().to_string();
+    assert_eq!(run.stderr, format!("note: tokens are not kept between runs: {own}: not a directory\n"));
+}
+
+#[test]
+fn a_cache_removed_during_a_login_does_not_end_it() {
+    let env = TestEnv::new();
+    let running = Running::kubentra(&env, &env.device_code(&[]));
+    running.wait_until_it_says("enter the code");
+    std::fs::remove_dir_all(env.home().join(".kube")).expect("a cache to remove");
+    env.world.entra.approve(ALICE);
+    let run = running.finish();
+    run.token();
+    let notes: Vec<&str> = run.stderr.lines().skip(1).filter(|line| !line.starts_with("signed in as ")).collect();
+    assert!(notes.len() <= 1, "{run:#?}");
+}
+
+#[test]
+fn forgetting_everything_leaves_a_running_login_alone() {
+    let env = TestEnv::new();
+    let running = Running::kubentra(&env, &env.device_code(&[]));
+    running.wait_until_it_says("enter the code");
+    assert_eq!(env.run(&["remove-cache-dir"]).code, 0);
+    env.world.entra.approve(ALICE);
+    let run = running.finish();
+    assert!(run.stderr.ends_with(&format!("signed in as {ALICE}\n")), "{run:#?}");
+    env.world.entra.clear_log();
+    assert_eq!(env.run_all(&env.device_code(&[])).stdout, run.stdout);
+    assert_eq!(grants(&env), Vec::<String>::new());
+}
+
+/// A world whose tokens are due for renewal as soon as they are there.
+fn due() -> TestEnv {
+    let env = TestEnv::new();
+    env.world.entra.approve(ALICE).refresh_in(Some(0));
+    env
+}
+
+/// A world in which Alice has signed in and her token has to be renewed at every call.
+fn stale(rotation: Rotation) -> TestEnv {
+    let env = TestEnv::new();
+    env.world.entra.approve(ALICE).token_lifetime(200).rotate(rotation);
+    env.run_all(&env.device_code(&[])).token();
+    env.world.entra.clear_log();
+    env
+}
+
+fn all_at_once(env: &TestEnv, count: usize, args: &[String]) -> Vec<Run> {
+    let running: Vec<Running> = (0..count).map(|_| Running::kubentra(env, args)).collect();
+    running.into_iter().map(Running::finish).collect()
+}
+
+fn tenant_of(env: &TestEnv, run: &Run) -> String {
+    let claims = env.world.entra.claims(&run.token()).expect("a token of the fake");
+    claims["tid"].as_str().expect("a tenant").to_owned()
+}
