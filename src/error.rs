@@ -39,6 +39,14 @@ impl Error {
         self
     }
 
+    /// Adds something to the remedy.
+    #[must_use]
+    pub fn also(self, text: &str) -> Self {
+        let remedy = self.0.remedy.as_deref().unwrap_or(self.0.situation.remedy);
+        let remedy = if remedy.is_empty() { text.to_owned() } else { format!("{remedy}; {text}") };
+        self.remedy(remedy)
+    }
+
     /// A line that is printed at `-v 1` and above only.
     #[must_use]
     pub fn detail(mut self, line: impl Into<String>) -> Self {

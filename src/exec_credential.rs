@@ -68,7 +68,7 @@ impl ExecInfo {
 
 fn not_understood(why: &str) -> Error {
     let what = format!("cannot unmarshal KUBERNETES_EXEC_INFO to ExecCredential: {why}");
-    Error::new(&situation::EXEC_INFO, what).from_source("KUBERNETES_EXEC_INFO")
+    Error::new(&situation::EXEC_INFO, what)
 }
 
 /// A JSON string as Go's encoder writes it: `<`, `>`, `&` and the two line separators escaped.

@@ -10,6 +10,7 @@
 //!       └─ sign in → write ────────────────────────────────────→ done
 //! ```
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use crate::cache::{Cache, Held, Identity, Kept, Lock, SavedGrant, SignInFailure, Slot};
@@ -163,7 +164,7 @@ impl Attempt<'_> {
         };
         match person_needed {
             Some(_) => self.person_signs_in(&kept, claims).await,
-            None => match self.acquire(self.machine_deadline(), claims).await {
+            None => match self.acquire(&self.session(self.machine_deadline(), claims)).await {
                 Ok(token) => Ok(token),
                 Err(error) => self.last_resort(kept, error),
             },
@@ -218,7 +219,7 @@ impl Attempt<'_> {
     /// Renews without a person: by refresh token, or by signing in again where that needs nobody.
     async fn renew(&self, kept: &Kept, deadline: Deadline) -> Renewal {
         let Some(client) = self.spec.login.client_of_person() else {
-            return match self.acquire(deadline, None).await {
+            return match self.acquire(&self.session(deadline, None)).await {
                 Ok(token) => Renewal::Done(token),
                 Err(error) => Renewal::Failed(error),
             };
@@ -261,7 +262,7 @@ impl Attempt<'_> {
 
     async fn person_signs_in(&self, kept: &Kept, claims: Option<String>) -> Result<Token, Error> {
         if let Some(why) = nobody_sees(&self.sys.env) {
-            return Err(nobody_there(&why));
+            return Err(nobody_there(&why, self.sys.called_as()));
         }
         let now = self.now();
         if let Some(failure) =
@@ -269,17 +270,17 @@ impl Attempt<'_> {
         {
             return Err(just_failed(failure, now));
         }
-        let outcome = self.acquire(self.human_deadline(), claims).await;
-        if let Some(error) = outcome.as_ref().err().filter(|error| !passes_by_itself(error)) {
+        let session = self.session(self.human_deadline(), claims);
+        let outcome = self.acquire(&session).await;
+        if let Some(error) = outcome.as_ref().err().filter(|_| session.prompted.get()) {
             let failure = SignInFailure { on: self.now(), what: error.what().to_owned() };
             self.write(&Kept { sign_in_failure: Some(failure), ..self.read() });
         }
         outcome
     }
 
-    async fn acquire(&self, deadline: Deadline, claims: Option<String>) -> Result<Token, Error> {
-        let session = self.session(deadline, claims);
-        let grant = self.spec.login.acquire(&session).await?;
+    async fn acquire(&self, session: &Session<'_>) -> Result<Token, Error> {
+        let grant = self.spec.login.acquire(session).await?;
         if let Some(account) = &grant.account {
             self.sys.terminal.say(format!("signed in as {}", crate::error::one_line(&account.username)));
         }
@@ -287,8 +288,8 @@ impl Attempt<'_> {
     }
 
     fn session(&self, deadline: Deadline, claims: Option<String>) -> Session<'_> {
-        let longer_by = if self.overall.is_some() { "--timeout" } else { "--login-timeout" };
-        Session { sys: self.sys, request: &self.spec.request, deadline, longer_by, claims }
+        let longer_by = &self.spec.longer_by;
+        Session { sys: self.sys, request: &self.spec.request, deadline, longer_by, claims, prompted: Cell::new(false) }
     }
 
     /// Keeps what was granted. The refresh token comes before the token, and the account that leads
@@ -354,7 +355,7 @@ impl Attempt<'_> {
     }
 }
 
-/// The network's failures say nothing about the sign-in: it may be tried again at once.
+/// The network's failures say nothing about the sign-in.
 fn passes_by_itself(error: &Error) -> bool {
     let of_the_way =
         [&situation::TLS, &situation::PROXY, &situation::CLOCK_SKEW].into_iter().any(|situation| error.is(situation));
@@ -381,10 +382,12 @@ fn another_took_too_long(deadline: Deadline) -> Error {
     Error::new(&situation::DEADLINE, what).remedy("finish or end that sign-in, and run the command again")
 }
 
-fn nobody_there(why: &str) -> Error {
+fn nobody_there(why: &str, program: &str) -> Error {
     Error::new(&situation::NOBODY_THERE, "signing in needs a person, and nobody would see the prompt")
         .from_source(why)
-        .remedy("sign in without a person (kubentra convert-kubeconfig -l spn), or run this once in a terminal")
+        .remedy(format!(
+            "sign in without a person ({program} convert-kubeconfig -l spn), or run this once in a terminal"
+        ))
 }
 
 fn just_failed(failure: &SignInFailure, now: u64) -> Error {

@@ -18,8 +18,12 @@ pub(super) fn run(sys: &Sys, given: &Given) -> Result<Secret, Error> {
     let name = given.positionals.first().map_or("", String::as_str);
     let shell = SHELLS.contains(&name).then(|| name.parse::<Shell>().ok()).flatten();
     let shell = shell.ok_or_else(|| {
-        Error::new(&situation::USAGE, format!("there is no completion for the shell \"{name}\""))
-            .remedy(format!("use one of {}", SHELLS.join(", ")))
+        let what = if name.is_empty() {
+            "completion needs the name of a shell".into()
+        } else {
+            format!("there is no completion for the shell \"{name}\"")
+        };
+        Error::new(&situation::USAGE, what).remedy(format!("use one of {}", SHELLS.join(", ")))
     })?;
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut clap_command(sys, Purpose::Completing), sys.called_as(), &mut script);

@@ -13,7 +13,7 @@ use crate::login::Method;
 use crate::options::{CLIENT_SECRET, CONTEXT, DRY_RUN, Given, KUBECONFIG, Values};
 use crate::secret::Secret;
 use crate::situation;
-use crate::sys::Sys;
+use crate::sys::{Env, Sys};
 
 /// Converts, or shows what it would do; says for each user what it did.
 pub(super) fn run(sys: &Sys, given: &Given) -> Result<Secret, Error> {
@@ -25,7 +25,7 @@ pub(super) fn run(sys: &Sys, given: &Given) -> Result<Secret, Error> {
         context: context.as_deref(),
         command: if sys.called_as() == "kubelogin" { "kubelogin" } else { "kubentra" },
     };
-    crate::login::check(&Values::resolve(given, &crate::sys::Env::default()))?;
+    crate::login::check(&Values::resolve(given, &Env::default()))?;
     let path = values.get(&KUBECONFIG)?.map(|path| path.0);
     let conversion = Conversion { sys, wish: &wish, dry_run: values.is_on(&DRY_RUN) };
     conversion.run(path.as_deref())
@@ -97,26 +97,26 @@ impl Conversion<'_> {
         }
         let ours = lines.iter().any(|line| matches!(line.verdict, Verdict::Convert(_) | Verdict::AlreadyRight));
         if !ours {
-            self.say("nothing to convert");
+            self.say(&nothing_to_convert(files, &self.sys.env));
         }
     }
 
     fn note_secrets(&self, files: &[Loaded], line: &Line) {
         let user = &files[line.file].document.users()[line.user];
         let writes = self.wish.method.written().any(|argument| std::ptr::eq(argument.decl, &CLIENT_SECRET.decl));
-        if writes && self.wish.typed.last(&CLIENT_SECRET.decl).is_some() {
+        if writes && self.wish.typed.last(&CLIENT_SECRET.decl).is_some_and(|typed| !typed.text.is_empty()) {
+            let stands = if self.dry_run { "would stand in the kubeconfig" } else { "stands in the kubeconfig now" };
             self.say(&format!(
-                "warning: the client secret of {} stands in the kubeconfig now; \
-                 --client-secret-file or AZURE_CLIENT_SECRET keep it out",
+                "warning: the client secret of {} {stands}; --client-secret-file or AZURE_CLIENT_SECRET keep it out",
                 line.name
             ));
         }
-        if plan::drops_secret(user, self.wish) {
-            self.say(&format!(
-                "note: the client secret was not taken over for {}; \
-                 give --client-secret-file, or set AZURE_CLIENT_SECRET where kubectl runs",
-                line.name
-            ));
+        let left_out = plan::left_out(user, self.wish);
+        if !left_out.is_empty() {
+            let secret = left_out.contains(&CLIENT_SECRET.decl.flag());
+            let advice = "; give --client-secret-file, or set AZURE_CLIENT_SECRET where kubectl runs";
+            let advice = if secret { advice } else { "" };
+            self.say(&format!("note: not taken over for {}: {}{advice}", line.name, left_out.join(", ")));
         }
     }
 
@@ -142,6 +142,16 @@ impl Conversion<'_> {
     fn say(&self, line: &str) {
         self.sys.terminal.say(crate::error::one_line(line));
     }
+}
+
+fn nothing_to_convert(files: &[Loaded], env: &Env) -> String {
+    if !files.is_empty() {
+        return "nothing to convert".into();
+    }
+    let places = kubeconfig::default_files(env);
+    let places = places.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
+    let looked = if places.is_empty() { "there is no home directory".into() } else { format!("looked for {places}") };
+    format!("nothing to convert: there is no kubeconfig ({looked})")
 }
 
 /// A file and its new text.
@@ -182,7 +192,7 @@ fn refuse_halves(sys: &Sys, files: &[Loaded], lines: Vec<Line>) -> Result<Vec<Li
         _ => None,
     });
     let Some(first) = reasons.next() else { return Ok(lines) };
-    let Some(second) = reasons.next() else { return Err(first) };
+    let Some(second) = reasons.next() else { return Err(first.also("nothing was written")) };
     let all: Vec<_> = [first, second].into_iter().chain(reasons).collect();
     for reason in &all {
         sys.terminal.say(reason.to_string());

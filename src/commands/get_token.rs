@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::exec_credential::ExecInfo;
 use crate::login::Spec;
 use crate::obtain;
-use crate::options::{Choices, DISABLE_ENVIRONMENT_OVERRIDE, Given, Values};
+use crate::options::{Choices, Given, Values};
 use crate::secret::Secret;
 use crate::sys::Sys;
 
@@ -20,8 +20,7 @@ pub(super) fn run(sys: &Sys, given: &Given) -> Result<Secret, Error> {
 
 fn explain(sys: &Sys, values: &Values) {
     sys.terminal.detail(1, || {
-        let hint = format!("variables win over flags; {} turns that around", DISABLE_ENVIRONMENT_OVERRIDE.decl.flag());
-        let lines = values.explain().chain(std::iter::once(hint));
+        let lines = values.explain().chain(std::iter::once(values.precedence()));
         lines.collect::<Vec<_>>().join("\n")
     });
 }

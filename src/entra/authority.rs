@@ -8,30 +8,12 @@ use url::Url;
 use crate::cache::Identity;
 use crate::error::Error;
 use crate::http::host;
-use crate::options::types::{AuthorityHost, TenantId};
+use crate::options::types::{AuthorityHost, Cloud, TenantId};
 use crate::options::{AUTHORITY_HOST, Choices, ENVIRONMENT, Source, TENANT_ID};
 use crate::situation;
 use crate::sys::Env;
 
 use super::Audience;
-
-/// A cloud by the names of `--environment`, which are compared without case.
-struct Cloud {
-    names: &'static [&'static str],
-    authority: &'static str,
-}
-
-const CLOUDS: [Cloud; 3] = [
-    Cloud {
-        names: &["AzurePublicCloud", "AzureCloud", "AzurePublic"],
-        authority: "https://login.microsoftonline.com/",
-    },
-    Cloud { names: &["AzureUSGovernmentCloud", "AzureUSGovernment"], authority: "https://login.microsoftonline.us/" },
-    Cloud { names: &["AzureChinaCloud"], authority: "https://login.chinacloudapi.cn/" },
-];
-
-/// Its authority stands in the file that `AZURE_ENVIRONMENT_FILEPATH` names.
-const AZURE_STACK: &str = "AzureStackCloud";
 
 /// Every host of Entra, grouped by cloud: the names in one group share their accounts and tokens,
 /// the first one stands for all of them in the cache.
@@ -73,15 +55,17 @@ impl Authority {
     /// A missing tenant, an unknown cloud, an Azure Stack file that can't be read.
     pub fn resolve(choices: &Choices) -> Result<Self, Error> {
         let tenant = choices.values.require(&TENANT_ID, "tenant ID cannot be empty")?;
-        let environment = choices.values.require(&ENVIRONMENT, "environment cannot be empty")?;
-        let cloud = Environment::find(&environment, choices)?;
+        let cloud = choices.values.require(&ENVIRONMENT, "environment cannot be empty")?;
         if let Some(host) = choices.values.get(&AUTHORITY_HOST)? {
             let trust = trust(&host, choices);
             return Ok(Self { base: host.url().clone(), tenant, trust });
         }
+        let known = |host| static_url(host).map(|url| (url, Trust::Known));
         let (base, trust) = match cloud {
-            Environment::Cloud(cloud) => (static_url(cloud.authority)?, Trust::Known),
-            Environment::AzureStack => (azure_stack(choices.env)?, Trust::Named),
+            Cloud::Public => known("https://login.microsoftonline.com/")?,
+            Cloud::UsGovernment => known("https://login.microsoftonline.us/")?,
+            Cloud::China => known("https://login.chinacloudapi.cn/")?,
+            Cloud::AzureStack => (azure_stack(choices.env)?, Trust::Named),
         };
         Ok(Self { base, tenant, trust })
     }
@@ -150,33 +134,6 @@ impl Authority {
     }
 }
 
-enum Environment {
-    Cloud(&'static Cloud),
-    AzureStack,
-}
-
-impl Environment {
-    fn find(name: &str, choices: &Choices) -> Result<Self, Error> {
-        if name.eq_ignore_ascii_case(AZURE_STACK) {
-            return Ok(Self::AzureStack);
-        }
-        let named = |cloud: &&Cloud| cloud.names.iter().any(|known| known.eq_ignore_ascii_case(name));
-        CLOUDS.iter().find(named).map(Self::Cloud).ok_or_else(|| unknown_environment(name, choices))
-    }
-}
-
-/// A typo must not end at the public cloud with another cloud's tenant and secret.
-fn unknown_environment(name: &str, choices: &Choices) -> Error {
-    let known = CLOUDS.iter().map(|cloud| cloud.names[0]).chain([AZURE_STACK]).collect::<Vec<_>>().join(", ");
-    let source = choices.values.source(&ENVIRONMENT).cloned().unwrap_or(Source::Default);
-    let what = if name.eq_ignore_ascii_case("AzureGermanCloud") {
-        "AzureGermanCloud was shut down in 2021".to_owned()
-    } else {
-        format!("the environment \"{name}\" is not known")
-    };
-    Error::new(&situation::OPTION_INVALID, what).from_source(source).remedy(format!("use one of {known}"))
-}
-
 fn trust(authority: &AuthorityHost, choices: &Choices) -> Trust {
     let name = authority.url().host_str().unwrap_or_default();
     let known = KNOWN_HOSTS.iter().any(|group| group.contains(&name)) && authority.url().port().is_none();
@@ -214,26 +171,24 @@ struct StackFile {
 fn azure_stack(env: &Env) -> Result<Url, Error> {
     const VARIABLE: &str = "AZURE_ENVIRONMENT_FILEPATH";
     let Some(path) = env.get(VARIABLE) else {
-        return Err(Error::new(
-            &situation::OPTION_MISSING,
-            format!("{AZURE_STACK} needs the file that describes the cloud"),
-        )
-        .remedy(format!("set {VARIABLE} to it, or give --authority-host")));
+        return Err(Error::new(&situation::OPTION_MISSING, "AzureStackCloud needs the file that describes the cloud")
+            .remedy(format!("set {VARIABLE} to it, or give --authority-host")));
     };
-    let wrong = |why: String| {
+    let wrong = |why: String, remedy: &str| {
         Error::new(&situation::FILE, format!("the Azure Stack file cannot be used: {why}"))
             .from_source(format!("{path}, named by {VARIABLE}"))
-            .remedy("write its activeDirectoryEndpoint as an https URL")
+            .remedy(remedy)
     };
-    let text =
-        crate::files::read_text(Path::new(path), 1024 * 1024).map_err(|error| wrong(crate::error::io_words(&error)))?;
+    let mend = "write its activeDirectoryEndpoint as an https URL";
+    let text = crate::files::read_text(Path::new(path), 1024 * 1024)
+        .map_err(|error| wrong(crate::error::io_words(&error), "correct AZURE_ENVIRONMENT_FILEPATH"))?;
     let file: StackFile =
-        serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| wrong(error.to_string()))?;
+        serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| wrong(error.to_string(), mend))?;
     let mut endpoint = file.active_directory_endpoint;
     if !endpoint.ends_with('/') {
         endpoint.push('/');
     }
-    AuthorityHost::parse(&endpoint).map(|host| host.url().clone()).map_err(wrong)
+    AuthorityHost::parse(&endpoint).map(|host| host.url().clone()).map_err(|why| wrong(why, mend))
 }
 
 fn static_url(text: &str) -> Result<Url, Error> {
@@ -285,8 +240,8 @@ mod tests {
         let error = authority("-t T -e AzurePublicClod", []).unwrap_err();
         assert_eq!(
             error,
-            "the environment \"AzurePublicClod\" is not known (-e); \
-             use one of AzurePublicCloud, AzureUSGovernmentCloud, AzureChinaCloud, AzureStackCloud"
+            "the environment \"AzurePublicClod\" is not known, the environments are \
+             AzurePublicCloud, AzureUSGovernmentCloud, AzureChinaCloud, AzureStackCloud (-e); correct -e"
         );
         assert!(authority("-t T -e AzureGermanCloud", []).unwrap_err().contains("shut down"));
     }

@@ -4,6 +4,7 @@
 //! The poll loop is ours: a poll that gets no answer, or a busy one, must not end a sign-in that
 //! somebody is just finishing in the browser.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -30,6 +31,7 @@ const POLL_LIMIT: Duration = Duration::from_secs(10);
 pub async fn sign_in(session: &Session<'_>, client: &ClientId) -> Result<Grant, Error> {
     let code = request_code(session, client).await?;
     session.sys.terminal.say(code.prompt());
+    session.prompted.set(true);
     Poll { session, client, code: &code }.until_done().await
 }
 
@@ -104,7 +106,7 @@ impl Poll<'_> {
                     Verdict::Pending => {}
                     Verdict::SlowDown => interval += SLOW_DOWN,
                     Verdict::Declined => return Err(declined(&refusal)),
-                    Verdict::Expired => return Err(self.nobody_finished(end)),
+                    Verdict::Expired => return Err(code_expired()),
                     Verdict::Refused => return Err(refusal.explain(clock_ahead)),
                 },
                 Err(Failure::Unreachable(error)) => self.note_lost_poll(&error),
@@ -120,6 +122,7 @@ impl Poll<'_> {
             deadline: limit.or_earlier(self.session.deadline),
             longer_by: self.session.longer_by,
             claims: None,
+            prompted: Cell::new(true),
         };
         let endpoint = Endpoint::named(&session, "token");
         let (client, code) = (self.client.as_str(), self.code.device_code.expose());
@@ -145,11 +148,16 @@ impl Poll<'_> {
 
     fn nobody_finished(&self, end: Deadline) -> Error {
         let what = format!("nobody finished the sign-in in {} s", end.given().as_secs());
-        let code_ended = self.code.lifetime() <= end.given();
+        if self.code.lifetime() <= end.given() {
+            return code_expired();
+        }
         let longer = format!("run the command again, or give a longer {}", self.session.longer_by);
-        let remedy = if code_ended { "run the command again".into() } else { longer };
-        Error::new(&situation::SIGN_IN_EXPIRED, what).remedy(remedy)
+        Error::new(&situation::SIGN_IN_EXPIRED, what).remedy(longer)
     }
+}
+
+fn code_expired() -> Error {
+    Error::new(&situation::SIGN_IN_EXPIRED, "the code expired before anybody finished the sign-in")
 }
 
 fn declined(refusal: &Refusal) -> Error {
@@ -222,7 +230,14 @@ mod tests {
         let request =
             TokenRequest::parse(&Choices { values: &values, env: &sys.env, called_by_client: false }).unwrap();
         let deadline = Deadline::after(&clock, Duration::from_secs(300));
-        let session = Session { sys: &sys, request: &request, deadline, longer_by: "--login-timeout", claims: None };
+        let session = Session {
+            sys: &sys,
+            request: &request,
+            deadline,
+            longer_by: "--login-timeout",
+            claims: None,
+            prompted: Cell::new(false),
+        };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let client = ClientId::parse("C").unwrap();
         let result = runtime.block_on(sign_in(&session, &client));
@@ -281,10 +296,7 @@ mod tests {
                 "the sign-in was declined; run the command again in half a minute, and approve it",
             ),
             ("access_denied", "the sign-in was declined; run the command again in half a minute, and approve it"),
-            (
-                "expired_token",
-                "nobody finished the sign-in in 300 s; run the command again, or give a longer --login-timeout",
-            ),
+            ("expired_token", "the code expired before anybody finished the sign-in; run the command again"),
             ("bad_verification_code", "Entra refused the request: `bad_verification_code`;"),
         ] {
             let (grant, ..) = outcome("", vec![json(200, CODE), refusal(error)]);

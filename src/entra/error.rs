@@ -97,7 +97,10 @@ impl Refusal {
 
     fn in_its_own_words(&self) -> String {
         let sentence = self.sentence();
-        if sentence.is_empty() { format!("`{}`", one_line(&self.error)) } else { sentence }
+        match sentence.trim_end_matches('.') {
+            "" => format!("`{}`", one_line(&self.error)),
+            words => words.to_owned(),
+        }
     }
 }
 
@@ -159,7 +162,7 @@ mod tests {
     #[test]
     fn an_unknown_code_speaks_for_itself() {
         let unknown = refusal(r#"{"error":"invalid_grant","error_description":"AADSTS99: Something new."}"#);
-        assert!(unknown.explain(None).to_string().starts_with("Entra refused the request: AADSTS99: Something new.;"));
+        assert!(unknown.explain(None).to_string().starts_with("Entra refused the request: AADSTS99: Something new;"));
         let bare = refusal(r#"{"error":"weird"}"#);
         assert!(bare.explain(None).to_string().starts_with("Entra refused the request: `weird`;"));
     }

@@ -5,6 +5,8 @@ pub mod device;
 pub mod error;
 pub mod token;
 
+use std::cell::Cell;
+
 use serde::{Deserialize, Serialize};
 
 use crate::cache::Identity;
@@ -73,9 +75,11 @@ pub struct Session<'a> {
     /// When to give up.
     pub deadline: Deadline,
     /// The option that would have given more time, for messages.
-    pub longer_by: &'static str,
+    pub longer_by: &'a str,
     /// A claims challenge that an earlier refusal asked to pass on, unchanged.
     pub claims: Option<String>,
+    /// Whether a person has been asked; a sign-in that fails after that is not repeated at once.
+    pub prompted: Cell<bool>,
 }
 
 /// What a sign-in brought.

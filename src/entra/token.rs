@@ -161,8 +161,10 @@ impl<'a> Endpoint<'a> {
     /// The grant in an answer, with times by our own clock: kubectl reads the expiry with it too.
     pub(super) fn accept(&self, answer: &Answer) -> Result<Grant, Failure> {
         let now = self.session.sys.clock.now();
-        let Some(lifetime) = answer.expires_in.filter(|seconds| *seconds > 0) else {
-            return Err(self.not_entra("does not say how long the token lasts"));
+        let lifetime = match answer.expires_in {
+            None => return Err(self.not_entra("does not say how long the token lasts")),
+            Some(0) => return Err(self.not_entra("holds a token that has ended already")),
+            Some(seconds) => seconds,
         };
         if answer.access_token.secret().is_empty() {
             return Err(self.not_entra("holds no token"));
@@ -190,14 +192,22 @@ impl<'a> Endpoint<'a> {
     /// field's name is told.
     fn unusable(&self, path: Option<&serde_path_to_error::Path>, error: &serde_json::Error) -> Failure {
         let kind = if error.is_data() { "has other fields than expected" } else { "is not JSON" };
-        let field = path.map(ToString::to_string).filter(|path| error.is_data() && path != ".");
-        self.not_entra(&format!("{kind}{}", field.map(|path| format!(" ({path})")).unwrap_or_default()))
+        let path = path.map(ToString::to_string).filter(|path| error.is_data() && path != ".");
+        let field = missing_field(error).map(|name| format!("{name} is missing")).or(path);
+        self.not_entra(&format!("{kind}{}", field.map(|field| format!(", {field}")).unwrap_or_default()))
     }
 
     fn not_entra(&self, what: &str) -> Failure {
         let (host, status) = (host(&self.url), self.status.get());
         Failure::Unreachable(Error::new(&situation::NOT_ENTRA, format!("the answer of {host} {what} (HTTP {status})")))
     }
+}
+
+/// The field that serde misses: its name is ours, and nothing of the answer is quoted with it.
+fn missing_field(error: &serde_json::Error) -> Option<String> {
+    let text = error.to_string();
+    let (name, _) = text.strip_prefix("missing field `")?.split_once('`')?;
+    Some(name.to_owned())
 }
 
 /// A token answer. `Debug` of the oauth2 types hides their text.

@@ -87,6 +87,9 @@ impl Ready {
             .no_proxy();
         let mut matcher = None;
         if let Some((variable, address)) = &settings.proxy {
+            if !usable_scheme(address) {
+                return Err(unusable_proxy(variable));
+            }
             let proxy = reqwest::Proxy::all(address).map_err(|_| unusable_proxy(variable))?;
             builder = builder.proxy(proxy.no_proxy(reqwest::NoProxy::from_string(&settings.no_proxy)));
             matcher = Some(Matcher::builder().all(address.clone()).no(settings.no_proxy.clone()).build());
@@ -98,9 +101,15 @@ impl Ready {
     }
 }
 
+/// What reqwest does not know it would pass over in silence and connect directly.
+fn usable_scheme(address: &str) -> bool {
+    let schemes = ["http", "https", "socks5", "socks5h"];
+    address.split_once("://").is_none_or(|(scheme, _)| schemes.contains(&scheme.to_ascii_lowercase().as_str()))
+}
+
 /// The address may hold a password, so the message names the variable only.
 fn unusable_proxy(variable: &str) -> Error {
-    Error::new(&situation::PROXY, "the proxy address is not a URL")
+    Error::new(&situation::PROXY, "the proxy address is not one that can be used")
         .from_source(variable)
         .remedy(format!("write {variable}=http://HOST:PORT"))
 }

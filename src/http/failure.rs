@@ -92,9 +92,13 @@ fn broken(error: &reqwest::Error, route: &Route) -> Error {
     } else {
         format!("the connection to {} broke", host(route.url))
     };
-    let through = route.proxy.map(|(variable, _)| format!("through the proxy of {variable}"));
     let broken = Error::new(&situation::CONNECTION_BROKEN, what);
-    through.into_iter().fold(broken, Error::from_source)
+    match route.proxy {
+        None => broken,
+        Some((variable, _)) => {
+            broken.from_source(format!("through the proxy of {variable}")).remedy("look at that proxy, or try again")
+        }
+    }
 }
 
 /// Host and port of a proxy address, without the password that may stand before them.

@@ -31,6 +31,12 @@ impl ExtraRoots {
         Self { file: env.get("SSL_CERT_FILE").map(PathBuf::from), directories: directories.unwrap_or_default() }
     }
 
+    /// Why the file of `SSL_CERT_FILE` adds nothing, if it doesn't.
+    fn useless(&self) -> Option<String> {
+        let file = self.file.as_ref().filter(|file| certificates(file).is_empty())?;
+        Some(format!("correct SSL_CERT_FILE: {} cannot be read or holds no certificate", file.display()))
+    }
+
     fn load(&self) -> Vec<CertificateDer<'static>> {
         let from_file = self.file.iter().flat_map(|file| certificates(file));
         from_file.chain(self.directories.iter().flat_map(|dir| certificates_in(dir))).collect()
@@ -41,7 +47,7 @@ impl ExtraRoots {
 pub(super) fn config(extra: &ExtraRoots) -> Result<(rustls::ClientConfig, Arc<Refusals>), Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let verifier = verifier(extra, &provider).map_err(unusable)?;
-    let refusals = Arc::new(Refusals::default());
+    let refusals = Arc::new(Refusals { last: Mutex::new(None), useless: extra.useless() });
     let witness = Witness { verifier, refusals: refusals.clone() };
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -159,7 +165,11 @@ impl ServerCertVerifier for Witness {
 
 /// The last certificate that was refused.
 #[derive(Debug, Default)]
-pub(super) struct Refusals(Mutex<Option<Refused>>);
+pub(super) struct Refusals {
+    last: Mutex<Option<Refused>>,
+    /// What is wrong with `SSL_CERT_FILE`, where something is.
+    useless: Option<String>,
+}
 
 #[derive(Debug, Clone, Default)]
 struct Refused {
@@ -172,19 +182,23 @@ struct Refused {
 
 impl Refusals {
     fn remember(&self, leaf: &CertificateDer<'_>, chain: &[CertificateDer<'_>]) {
-        if let (Ok(mut last), Some(refused)) = (self.0.lock(), Refused::read(leaf, chain)) {
+        if let (Ok(mut last), Some(refused)) = (self.last.lock(), Refused::read(leaf, chain)) {
             *last = Some(refused);
         }
     }
 
     /// The error for a TLS failure at `url`; `now` is our clock.
     pub(super) fn explain(&self, error: &rustls::Error, url: &Url, now: u64) -> Error {
-        let refused = self.0.lock().ok().and_then(|last| last.clone()).unwrap_or_default();
+        let refused = self.last.lock().ok().and_then(|last| last.clone()).unwrap_or_default();
         let rustls::Error::InvalidCertificate(why) = error else {
             return Error::new(&situation::TLS, format!("no TLS connection to {}: {error}", host(url)))
                 .remedy("look for a proxy or firewall in between that does not speak TLS");
         };
-        refused.explain(why, url, now)
+        let explained = refused.explain(why, url, now);
+        match &self.useless {
+            Some(useless) => explained.remedy(useless),
+            None => explained,
+        }
     }
 }
 

@@ -44,7 +44,7 @@ pub fn load(given: Option<&Path>, env: &Env) -> Result<Vec<Loaded>, Error> {
 }
 
 /// The files of `KUBECONFIG` without empty items and repetitions, else `~/.kube/config`.
-fn default_files(env: &Env) -> Vec<PathBuf> {
+pub fn default_files(env: &Env) -> Vec<PathBuf> {
     let Some(list) = env.get("KUBECONFIG") else {
         return env.home().map(|home| home.join(".kube").join("config")).into_iter().collect();
     };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::error::Error;
 use crate::login::{self, Argument, Method, Rule};
 use crate::options::args::read_entry;
-use crate::options::{CLIENT_SECRET, Commands, Decl, Given, LEGACY, Takes, Values, args, types};
+use crate::options::{Commands, Decl, Given, LEGACY, LOGIN, LOGTOSTDERR, Takes, VERBOSITY, Values, args, types};
 use crate::secret::Secret;
 use crate::situation;
 use crate::sys::Env;
@@ -86,6 +86,11 @@ fn of_context(files: &[Loaded], wish: &Wish, name: &str) -> Result<Line, Error> 
             .from_source("--context")
             .remedy(if known.is_empty() { "there are no contexts".into() } else { format!("the contexts are {known}") })
     })?;
+    if context.user.is_empty() {
+        return Err(Error::new(&situation::KUBECONFIG, format!("the context \"{name}\" names no user"))
+            .from_source("--context")
+            .remedy("name another context"));
+    }
     let found = files.iter().enumerate().find_map(|(file, loaded)| {
         let index = loaded.document.users().iter().position(|user| user.name == context.user)?;
         Some((file, index, &loaded.document.users()[index]))
@@ -141,8 +146,10 @@ fn without_entra(user: &User) -> &'static str {
 /// Why an exec entry is none of ours, if it isn't.
 fn foreign(exec: &Exec) -> Option<&'static str> {
     let file = exec.command.rsplit(['/', '\\']).next().unwrap_or_default();
-    let stem = file.strip_suffix(".exe").unwrap_or(file);
-    if !["kubelogin", "kubentra", "kubectl-entra"].contains(&stem) {
+    let stem =
+        file.len().checked_sub(4).filter(|at| file.get(*at..).is_some_and(|end| end.eq_ignore_ascii_case(".exe")));
+    let stem = stem.and_then(|at| file.get(..at)).unwrap_or(file);
+    if !["kubelogin", "kubentra", "kubectl-entra"].iter().any(|name| name.eq_ignore_ascii_case(stem)) {
         return Some("it runs another program");
     }
     // int128/kubelogin shares the name; its flags begin with --oidc.
@@ -211,7 +218,7 @@ fn arguments(wish: &Wish, source: &Source) -> Result<Vec<String>, Error> {
 
 fn value(argument: &Argument, typed: &Given, source: &Source) -> Result<Option<Secret>, Error> {
     let decl = argument.decl;
-    let text = match (typed.last(decl), argument.rule) {
+    let text = match (typed.last(decl).filter(|typed| !typed.text.is_empty()), argument.rule) {
         (Some(typed), _) => Some(typed.text.clone()),
         (None, Rule::Typed) => None,
         (None, Rule::Required | Rule::Carried) => source.text(decl),
@@ -239,8 +246,15 @@ fn check(list: &[String]) -> Result<(), Error> {
     login::check(&Values::resolve(&given, &Env::default()))
 }
 
-/// Whether the conversion of `user` leaves out a secret that its entry holds.
-pub fn drops_secret(user: &User, wish: &Wish) -> bool {
-    let Auth::Exec(exec) = &user.auth else { return false };
-    read_entry(&exec.args).last(&CLIENT_SECRET.decl).is_some() && wish.typed.last(&CLIENT_SECRET.decl).is_none()
+/// What the entry of `user` says that its conversion leaves out, as flags.
+pub fn left_out(user: &User, wish: &Wish) -> Vec<String> {
+    let Auth::Exec(exec) = &user.auth else { return Vec::new() };
+    let entry = read_entry(&exec.args);
+    let kept = |decl: &Decl| {
+        let carried = |argument: &Argument| std::ptr::eq(argument.decl, decl) && argument.rule != Rule::Typed;
+        let said_once = [&LOGIN.decl, &VERBOSITY.decl, &LOGTOSTDERR.decl].iter().any(|own| std::ptr::eq(*own, decl));
+        said_once || wish.typed.last(decl).is_some() || wish.method.written().any(carried)
+    };
+    let known = entry.flags().iter().filter(|typed| !kept(typed.decl)).map(|typed| typed.flag.clone());
+    known.chain(entry.unknown.iter().cloned()).collect()
 }

@@ -12,8 +12,8 @@ use crate::error::Error;
 use crate::options::types::{ClientId, GoDuration, Storage};
 use crate::options::{
     AUTHORITY_HOST, CACHE_DIR, CACHE_STORAGE, CLIENT_ID, Choices, DISABLE_ENVIRONMENT_OVERRIDE,
-    DISABLE_INSTANCE_DISCOVERY, Decl, LOGIN, LOGIN_TIMEOUT, Opt, SERVER_ID, TENANT_ID, TIMEOUT, USE_AZURERM_ENV_VARS,
-    Values,
+    DISABLE_INSTANCE_DISCOVERY, Decl, ENVIRONMENT, LOGIN, LOGIN_TIMEOUT, Opt, SERVER_ID, TENANT_ID, TIMEOUT,
+    USE_AZURERM_ENV_VARS, Values,
 };
 use crate::situation;
 use crate::sys::{Env, Pending};
@@ -104,6 +104,8 @@ pub struct Spec {
     pub request: TokenRequest,
     /// The time for everything, if one was given.
     pub timeout: Option<Duration>,
+    /// The flag or variable that gives a person's sign-in its time, for messages.
+    pub longer_by: String,
     /// The time for a person.
     pub login_timeout: Duration,
     /// How tokens are kept.
@@ -128,6 +130,7 @@ impl Spec {
             login,
             request,
             timeout: positive(values, &TIMEOUT)?,
+            longer_by: values.source(&TIMEOUT).map_or_else(|| LOGIN_TIMEOUT.decl.flag(), ToString::to_string),
             login_timeout: positive(values, &LOGIN_TIMEOUT)?.unwrap_or(Duration::from_secs(300)),
             storage: values.get(&CACHE_STORAGE)?.unwrap_or(Storage::File),
             cache_dir: cache_dir(values, choices.env)?,
@@ -178,6 +181,7 @@ pub fn check(values: &Values) -> Result<(), Error> {
     values.get(&CACHE_STORAGE)?;
     values.get(&CLIENT_ID)?;
     values.get(&TENANT_ID)?;
+    values.get(&ENVIRONMENT)?;
     Ok(())
 }
 

@@ -68,9 +68,10 @@ fn secret_file(values: &Values) -> Result<Option<(crate::options::types::Path, S
 }
 
 fn from_text(client: ClientId, values: &Values) -> Result<Application, Error> {
-    let secret = values
-        .require(&CLIENT_SECRET, "client secret cannot be empty")
-        .map_err(|error| error.remedy("set AZURE_CLIENT_SECRET, or name a file with --client-secret-file"))?;
+    let secret = values.require(&CLIENT_SECRET, "client secret cannot be empty").map_err(|error| {
+        let variable = values.variable(&CLIENT_SECRET.decl).map(|name| format!("set {name}, or ")).unwrap_or_default();
+        error.remedy(format!("{variable}name a file with {}", CLIENT_SECRET_FILE.decl.flag()))
+    })?;
     let source = values.source(&CLIENT_SECRET).cloned().unwrap_or(Source::Default);
     let typed = matches!(source, Source::Flag(_));
     Ok(Application { client, secret: Secret::new(secret), source: source.to_string(), typed })

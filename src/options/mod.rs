@@ -10,7 +10,7 @@ pub mod values;
 pub use args::{Given, Typed};
 pub use values::{Choices, Source, Values};
 
-use types::{AuthorityHost, ClientId, GoDuration, Path, Storage, TenantId};
+use types::{AuthorityHost, ClientId, Cloud, GoDuration, Path, Storage, TenantId};
 
 /// An option whose text parses to `T`.
 pub struct Opt<T: 'static> {
@@ -272,7 +272,7 @@ options! {
         .vars(&[ours("KUBENTRA_CLIENT_SECRET_FILE")]);
 
     /// The cloud.
-    ENVIRONMENT: String = text("environment", "NAME", any, "Azure environment: AzurePublicCloud, AzureUSGovernmentCloud, AzureChinaCloud or AzureStackCloud")
+    ENVIRONMENT: Cloud = text("environment", "NAME", Cloud::parse, "Azure environment: AzurePublicCloud, AzureUSGovernmentCloud, AzureChinaCloud or AzureStackCloud")
         .short('e').default("AzurePublicCloud").legacy_key("environment");
 
     /// The v1 endpoint.

@@ -17,7 +17,7 @@ impl ClientId {
     /// What is wrong with it.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
-            return Err("a client ID holds no blanks".into());
+            return Err("invalid client ID: it holds blanks or control characters".into());
         }
         Ok(Self(text.to_owned()))
     }
@@ -60,16 +60,19 @@ impl AuthorityHost {
     /// # Errors
     /// The texts of Azure/kubelogin.
     pub fn parse(text: &str) -> Result<Self, String> {
+        if text.contains('@') {
+            return Err("authority host is not valid: it must hold no user name or password".into());
+        }
         let url = Url::parse(text).ok().filter(Url::has_host);
         let url = url.ok_or_else(|| format!("authority host \"{text}\" is not valid"))?;
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(format!("authority host \"{text}\" is not valid: it must end with its path"));
+        }
         if !text.ends_with('/') {
             return Err(format!("authority host \"{text}\" should have a trailing slash"));
         }
         if url.scheme() != "https" {
             return Err("cannot use an authority host without https".into());
-        }
-        if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
-            return Err(format!("authority host \"{}\" is not valid", url.host_str().unwrap_or_default()));
         }
         Ok(Self(url))
     }
@@ -94,6 +97,45 @@ impl Path {
     }
 }
 
+/// A cloud of Azure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cloud {
+    /// The worldwide one.
+    Public,
+    /// For the government of the United States.
+    UsGovernment,
+    /// China, run by 21Vianet.
+    China,
+    /// A private one, described by the file that `AZURE_ENVIRONMENT_FILEPATH` names.
+    AzureStack,
+}
+
+/// The names of each cloud, compared without case; the first one is shown.
+const CLOUDS: [(Cloud, &[&str]); 4] = [
+    (Cloud::Public, &["AzurePublicCloud", "AzureCloud", "AzurePublic"]),
+    (Cloud::UsGovernment, &["AzureUSGovernmentCloud", "AzureUSGovernment"]),
+    (Cloud::China, &["AzureChinaCloud"]),
+    (Cloud::AzureStack, &["AzureStackCloud"]),
+];
+
+impl Cloud {
+    /// Reads a name. A typo must not end at the public cloud with another cloud's tenant and secret.
+    ///
+    /// # Errors
+    /// The list of names.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let named = |names: &[&str]| names.iter().any(|name| name.eq_ignore_ascii_case(text));
+        if let Some((cloud, _)) = CLOUDS.iter().find(|(_, names)| named(names)) {
+            return Ok(*cloud);
+        }
+        let known = CLOUDS.map(|(_, names)| names[0]).join(", ");
+        if text.eq_ignore_ascii_case("AzureGermanCloud") {
+            return Err(format!("AzureGermanCloud was shut down in 2021, today's environments are {known}"));
+        }
+        Err(format!("the environment \"{text}\" is not known, the environments are {known}"))
+    }
+}
+
 /// How tokens are kept between runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Storage {
@@ -112,7 +154,7 @@ impl Storage {
         match text {
             "file" => Ok(Self::File),
             "none" => Ok(Self::None),
-            _ => Err("the kinds are file and none".into()),
+            _ => Err(format!("the cache storage \"{text}\" is not known, the kinds are file and none")),
         }
     }
 }
@@ -237,6 +279,8 @@ mod tests {
         assert_eq!(refusal("foo"), "authority host \"foo\" is not valid");
         assert_eq!(refusal("https://a"), "authority host \"https://a\" should have a trailing slash");
         assert_eq!(refusal("http://a/"), "cannot use an authority host without https");
-        assert!(!refusal("https://user:canary@a/").contains("canary"));
+        for with_password in ["https://user:canary@a/", "https://user:canary@a", "user:canary@a"] {
+            assert!(!refusal(with_password).contains("canary"));
+        }
     }
 }

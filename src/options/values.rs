@@ -31,7 +31,11 @@ impl fmt::Display for Source {
 
 /// The effective text of every option, for one run of `get-token`.
 #[derive(Debug)]
-pub struct Values(Vec<Value>);
+pub struct Values {
+    found: Vec<Value>,
+    azurerm: bool,
+    contract_env: bool,
+}
 
 /// What a login is parsed from.
 pub struct Choices<'a> {
@@ -58,7 +62,8 @@ impl Values {
         let contract_env = !is_on(given, &DISABLE_ENVIRONMENT_OVERRIDE.decl);
         let mut lookup = Lookup { given, env, azurerm, contract_env, login: String::new() };
         lookup.login = lookup.value(&LOGIN.decl).map(|value| value.text.expose().to_owned()).unwrap_or_default();
-        Self(TABLE.iter().filter_map(|decl| lookup.value(decl)).collect())
+        let found = TABLE.iter().filter_map(|decl| lookup.value(decl)).collect();
+        Self { found, azurerm, contract_env }
     }
 
     /// The parsed value of `option`, if it has one.
@@ -75,8 +80,10 @@ impl Values {
     /// # Errors
     /// A text that does not parse, or none.
     pub fn require<T>(&self, option: &Opt<T>, missing: &str) -> Result<T, Error> {
-        self.get(option)?
-            .ok_or_else(|| Error::new(&situation::OPTION_MISSING, missing).remedy(ways_to_give(&option.decl)))
+        self.get(option)?.ok_or_else(|| {
+            let variable = self.variable(&option.decl).map(|name| format!(" or set {name}")).unwrap_or_default();
+            Error::new(&situation::OPTION_MISSING, missing).remedy(format!("give {}{variable}", option.decl.flag()))
+        })
     }
 
     /// Whether a switch is on.
@@ -91,22 +98,46 @@ impl Values {
 
     /// A line for each value with its source, for `-v 1`; secrets are not shown.
     pub fn explain(&self) -> impl Iterator<Item = String> {
-        self.0.iter().map(|Value { decl, text, source }| {
-            let text = if decl.secret { "<secret>" } else { text.expose() };
-            format!("--{} is {} ({source})", decl.name, crate::error::one_line(text))
+        self.found.iter().map(|Value { decl, text, source }| {
+            let text = if decl.secret { "<secret>".into() } else { without_password(text.expose()) };
+            format!("--{} is {} ({source})", decl.name, crate::error::one_line(&text))
         })
     }
 
+    /// The strongest variable that could give `decl` a value in this run, for advice.
+    pub fn variable(&self, decl: &Decl) -> Option<&'static str> {
+        let counts = |var: &&Var| match var.when {
+            When::Always => true,
+            When::WithoutAzurerm => !self.azurerm,
+            When::WithAzurerm => self.azurerm,
+            When::Login(_) => false,
+        };
+        let heard = |var: &&Var| self.contract_env || var.rank == Rank::Default;
+        decl.vars.iter().rev().filter(counts).find(heard).map(|var| var.name)
+    }
+
+    /// Which of flags and variables wins, in words.
+    pub fn precedence(&self) -> String {
+        let flag = DISABLE_ENVIRONMENT_OVERRIDE.decl.flag();
+        if self.contract_env {
+            format!("variables win over flags; {flag} turns that off")
+        } else {
+            format!("variables do not win over flags ({flag})")
+        }
+    }
+
     fn find(&self, decl: &Decl) -> Option<&Value> {
-        self.0.iter().find(|value| std::ptr::eq(value.decl, decl))
+        self.found.iter().find(|value| std::ptr::eq(value.decl, decl))
     }
 }
 
-/// `give --client-id or set AZURE_CLIENT_ID`.
-pub(crate) fn ways_to_give(decl: &Decl) -> String {
-    let variable = decl.vars.iter().rfind(|var| matches!(var.when, When::Always | When::WithoutAzurerm));
-    let variable = variable.map(|var| format!(" or set {}", var.name)).unwrap_or_default();
-    format!("give {}{variable}", decl.flag())
+/// A URL without what stands before an `@`.
+fn without_password(text: &str) -> String {
+    match (text.split_once("://"), text.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://***@{host}"),
+        (None, Some((_, host))) => format!("***@{host}"),
+        _ => text.to_owned(),
+    }
 }
 
 fn invalid(value: &Value, why: &str) -> Error {

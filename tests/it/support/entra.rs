@@ -110,7 +110,7 @@ impl FakeEntra {
     /// Starts with a certificate of choice.
     pub fn start_with(authority: &Authority, leaf: Leaf) -> Self {
         let names: Vec<&str> = ENTRA_HOSTS.iter().chain(&["localhost", "127.0.0.1"]).copied().collect();
-        let service = Arc::new(Service { signer: Signer::new(), state: Mutex::new(State::new()) });
+        let service = Arc::new(Service { signer: Signer::shared(), state: Mutex::new(State::new()) });
         let handler = Arc::clone(&service);
         let tls = authority.server_config_with(leaf, &names);
         let server = Server::start(Some(tls), move |request| handler.handle(request));
@@ -382,7 +382,7 @@ fn revocation_text(code: u32) -> &'static str {
 
 /// What the server thread and the handles share.
 struct Service {
-    signer: Signer,
+    signer: &'static Signer,
     state: Mutex<State>,
 }
 
@@ -493,7 +493,7 @@ impl Service {
         let call = Call { flavour, tenant, authority: request.authority(), form: Form::parse(&request.body)?, now };
         match endpoint {
             "devicecode" => device::device_code(state, &call),
-            _ => grants::token(state, &self.signer, &call),
+            _ => grants::token(state, self.signer, &call),
         }
     }
 }

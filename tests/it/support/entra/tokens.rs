@@ -9,6 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
 use serde_json::{Value, json};
+use std::sync::OnceLock;
 
 /// The RSA key that signs every token of one fake Entra.
 pub(super) struct Signer {
@@ -20,8 +21,14 @@ pub(super) struct Signer {
 }
 
 impl Signer {
+    /// The RSA key of this process: making one takes longer than a test.
+    pub(super) fn shared() -> &'static Self {
+        static SIGNER: OnceLock<Signer> = OnceLock::new();
+        SIGNER.get_or_init(Self::new)
+    }
+
     /// A fresh RSA key of 2048 bits.
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         let pair = KeyPair::generate(KeySize::Rsa2048).expect("an RSA key can be made");
         let pkcs8 = pair.as_der().expect("an RSA key can be written as PKCS#8");
         let public = pair.public_key();
