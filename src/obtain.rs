@@ -318,10 +318,11 @@ impl Attempt<'_> {
         grant.token
     }
 
-    /// Stands for an account that no answer names: it is shared with no other tenant.
+    /// Stands for an account that no answer names. It may be anybody, so its grant serves this very
+    /// request and no other.
     fn nameless(&self) -> Account {
-        let tenant = self.spec.request.authority.tenant();
-        Account { id: format!("unknown account of {tenant}"), username: "unknown".into() }
+        let place = self.slot.as_ref().map(Slot::name).unwrap_or_default();
+        Account { id: format!("unknown, of {place}"), username: "unknown".into() }
     }
 
     fn grant_identity(&self, client: &ClientId, account: &Account) -> Identity {

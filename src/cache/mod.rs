@@ -140,6 +140,11 @@ pub struct Slot<'c> {
 }
 
 impl Slot<'_> {
+    /// The keyed hash of the request.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// What is kept here; nothing, where it cannot be read.
     pub fn read(&self) -> Kept {
         self.vault.read(&self.file()).unwrap_or_default()

@@ -100,11 +100,6 @@ impl Authority {
         url
     }
 
-    /// The tenant.
-    pub fn tenant(&self) -> &TenantId {
-        &self.tenant
-    }
-
     /// The host that stands for this cloud in the cache, whichever alias was used.
     pub fn environment(&self) -> String {
         let host = host(&self.base);
