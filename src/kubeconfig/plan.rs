@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::error::Error;
 use crate::login::{self, Argument, Method, Rule};
 use crate::options::args::read_entry;
-use crate::options::{Commands, Decl, Given, LEGACY, LOGIN, LOGTOSTDERR, Takes, VERBOSITY, Values, args, types};
+use crate::options::{Commands, Decl, Given, LOGIN, LOGTOSTDERR, Takes, VERBOSITY, Values, args, types};
 use crate::secret::Secret;
 use crate::situation;
 use crate::sys::Env;
@@ -196,12 +196,7 @@ impl Source<'_> {
     fn text(&self, decl: &Decl) -> Option<Secret> {
         match self {
             Source::Entry(given) => given.last(decl).map(|typed| typed.text.clone()),
-            // An absent mode or "0" meant the v1 endpoint with the `spn:` audience.
-            Source::Provider(config) if std::ptr::eq(decl, &LEGACY.decl) => {
-                let mode = config.get("config-mode").map_or("", String::as_str);
-                Some(Secret::new(if matches!(mode, "" | "0") { "true" } else { "false" }))
-            }
-            Source::Provider(config) => config.get(decl.legacy_key?).map(Secret::new),
+            Source::Provider(config) => decl.legacy_key?.read(config).map(Secret::new),
         }
     }
 }

@@ -7,6 +7,8 @@ pub mod args;
 pub mod types;
 pub mod values;
 
+use std::collections::BTreeMap;
+
 pub use args::{Given, Typed};
 pub use values::{Choices, Source, Values};
 
@@ -36,7 +38,7 @@ pub struct Decl {
     /// The variables, weakest first.
     pub vars: &'static [Var],
     /// The key in the retired `auth-provider: azure` block.
-    pub legacy_key: Option<&'static str>,
+    pub legacy_key: Option<LegacyKey>,
     /// Which commands know the flag.
     pub commands: Commands,
     /// Whether its value must never be shown.
@@ -56,6 +58,28 @@ pub enum Takes {
     Duration,
     /// A whole number.
     Number,
+}
+
+/// Where the retired `auth-provider: azure` block says an option.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LegacyKey {
+    /// As the text of this key.
+    Text(&'static str),
+    /// As a mode: on where this key is absent, empty or "0", off otherwise.
+    OnUnlessSet(&'static str),
+}
+
+impl LegacyKey {
+    /// The option's text, as the block `config` has it.
+    pub fn read(self, config: &BTreeMap<String, String>) -> Option<String> {
+        match self {
+            LegacyKey::Text(key) => config.get(key).cloned(),
+            LegacyKey::OnUnlessSet(key) => {
+                let mode = config.get(key).map_or("", String::as_str);
+                Some(matches!(mode, "" | "0").to_string())
+            }
+        }
+    }
 }
 
 /// A variable that can give an option its value.
@@ -170,7 +194,12 @@ impl<T> Opt<T> {
     }
 
     const fn legacy_key(mut self, key: &'static str) -> Self {
-        self.decl.legacy_key = Some(key);
+        self.decl.legacy_key = Some(LegacyKey::Text(key));
+        self
+    }
+
+    const fn legacy_mode(mut self, key: &'static str) -> Self {
+        self.decl.legacy_key = Some(LegacyKey::OnUnlessSet(key));
         self
     }
 
@@ -276,7 +305,8 @@ options! {
         .short('e').default("AzurePublicCloud").legacy_key("environment");
 
     /// The v1 endpoint.
-    LEGACY: bool = switch("legacy", "Ask the v1 endpoint for a token with the `spn:` audience");
+    LEGACY: bool = switch("legacy", "Ask the v1 endpoint for a token with the `spn:` audience")
+        .legacy_mode("config-mode");
 
     /// Another authority.
     AUTHORITY_HOST: AuthorityHost = text("authority-host", "URL", AuthorityHost::parse,
