@@ -69,12 +69,7 @@ fn verifier(
     extra: &ExtraRoots,
     provider: &Arc<rustls::crypto::CryptoProvider>,
 ) -> Result<Arc<dyn ServerCertVerifier>, String> {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add_parsable_certificates(system_roots());
-    roots.add_parsable_certificates(extra.load());
-    if roots.is_empty() {
-        roots.add_parsable_certificates(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned());
-    }
+    let roots = all_roots(system_roots(), extra.load());
     let builder = rustls::client::WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone());
     builder.build().map(|verifier| verifier as Arc<dyn ServerCertVerifier>).map_err(|error| error.to_string())
 }
@@ -86,6 +81,17 @@ fn verifier(
 ) -> Result<Arc<dyn ServerCertVerifier>, String> {
     let verifier = rustls_platform_verifier::Verifier::new_with_extra_roots(extra.load(), provider.clone());
     verifier.map(|verifier| Arc::new(verifier) as Arc<dyn ServerCertVerifier>).map_err(|error| error.to_string())
+}
+
+/// The system's and the user's own; the bundled ones where there is neither (scratch images).
+#[cfg(target_os = "linux")]
+fn all_roots(system: Vec<CertificateDer<'static>>, extra: Vec<CertificateDer<'static>>) -> rustls::RootCertStore {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add_parsable_certificates(system.into_iter().chain(extra));
+    if roots.is_empty() {
+        roots.add_parsable_certificates(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned());
+    }
+    roots
 }
 
 /// Where Linux distributions keep their bundle: Debian and Alpine, Fedora, SUSE, older RHEL, RHEL.
@@ -248,5 +254,23 @@ impl Refused {
         Error::new(&situation::CLOCK_SKEW, what)
             .from_source(format!("valid from {from} until {until}, this machine's clock says {now}"))
             .remedy("set the clock if it is wrong, else ask whoever runs that host to renew its certificate")
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn named_roots_add_up_and_bundled_ones_replace_nothing() {
+        let made = |name: &str| {
+            let key = rcgen::KeyPair::generate().unwrap();
+            let mut params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+            params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+            params.self_signed(&key).unwrap().der().clone()
+        };
+        assert_eq!(all_roots(vec![made("system")], vec![made("extra")]).len(), 2);
+        assert_eq!(all_roots(Vec::new(), vec![made("extra")]).len(), 1);
+        assert!(all_roots(Vec::new(), Vec::new()).len() > 50, "a machine without roots has the bundled ones");
     }
 }
