@@ -172,7 +172,7 @@ fn a_sign_in_ends_with_its_code() {
     let env = TestEnv::new();
     env.world.entra.code_expires_in(2);
     let run = env.run_all(&env.device_code(&[]));
-    let end = " to authenticate.\nError: nobody finished the sign-in in 2 s; run the command again\n";
+    let end = " to authenticate.\nError: the code expired before anybody finished the sign-in; run the command again\n";
     assert!(run.code == 1 && run.failure().ends_with(end), "{run:#?}");
 }
 
