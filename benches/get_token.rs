@@ -146,14 +146,15 @@ impl Bench<'_> {
     }
 
     fn print_requests(&self, program: &Program) {
-        self.world.entra.clear_log();
-        assert!(self.command(program, "cold").status().expect("it starts").success());
         let entra = &self.world.entra;
+        entra.clear_log();
+        let before = entra.connections();
+        assert!(self.command(program, "cold").status().expect("it starts").success());
         println!(
             "\n{}: a cold spn login makes {} request(s) on {} connection(s)",
             program.label,
             entra.requests().len(),
-            entra.connections()
+            entra.connections() - before
         );
         entra.clear_log();
         let start = Instant::now();
