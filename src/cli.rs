@@ -31,15 +31,14 @@ pub fn run(sys: &Sys) -> Result<Secret, Error> {
     (command.run)(sys, &given)
 }
 
-/// The first argument that is neither a flag nor the value of a global one, and all the others.
+/// The first argument that is neither a flag nor the value of one, and all the others.
 fn split_off_command(args: &[String]) -> (Option<String>, Vec<String>) {
-    let takes_next = |arg: &str| arg == "-v" || arg == "--v";
     let mut at = 0;
     while let Some(arg) = args.get(at) {
         if arg == "--" || !arg.starts_with('-') || arg == "-" {
             break;
         }
-        at += if takes_next(arg) { 2 } else { 1 };
+        at += if args::takes_next(arg) { 2 } else { 1 };
     }
     let name = args.get(at).filter(|arg| *arg != "--").cloned();
     let skip = name.as_ref().map(|_| at);

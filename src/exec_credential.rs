@@ -9,7 +9,7 @@ use crate::situation;
 use crate::sys::{Env, rfc3339};
 
 /// The versions that client-go still speaks; both have the same fields.
-const VERSIONS: [&str; 2] = ["client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"];
+pub const VERSIONS: [&str; 2] = ["client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"];
 
 /// What kubectl says about the call.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,8 +22,8 @@ pub struct ExecInfo {
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 struct Wire {
-    api_version: String,
-    kind: String,
+    api_version: Option<String>,
+    kind: Option<String>,
 }
 
 impl ExecInfo {
@@ -39,15 +39,16 @@ impl ExecInfo {
         if !text.trim_start().starts_with('{') {
             return Err(not_understood("it is not an object"));
         }
-        if !matches!(wire.kind.as_str(), "" | "ExecCredential") {
-            return Err(not_understood(&format!("its kind is {}", wire.kind)));
+        if !matches!(wire.kind.as_deref().unwrap_or_default(), "" | "ExecCredential") {
+            return Err(not_understood(&format!("its kind is {}", wire.kind.unwrap_or_default())));
         }
-        let version = match wire.api_version.as_str() {
+        let asked = wire.api_version.unwrap_or_default();
+        let version = match asked.as_str() {
             "" => Some(VERSIONS[1]),
             asked => VERSIONS.into_iter().find(|version| *version == asked),
         };
         let version = version.ok_or_else(|| {
-            Error::new(&situation::EXEC_INFO, format!("api version: {} is not supported", wire.api_version))
+            Error::new(&situation::EXEC_INFO, format!("api version: {asked} is not supported"))
                 .from_source("KUBERNETES_EXEC_INFO")
         })?;
         Ok(Self { version, called_by_client: true })
@@ -101,7 +102,7 @@ mod tests {
             Ok(VERSIONS[0])
         );
         assert_eq!(version(r#"{"apiVersion":"client.authentication.k8s.io/v1beta1"}"#), Ok(VERSIONS[1]));
-        for absent in ["", "{}", r#"{"apiVersion":""}"#, " \n"] {
+        for absent in ["", "{}", r#"{"apiVersion":""}"#, r#"{"apiVersion":null}"#, " \n"] {
             assert_eq!(version(absent), Ok(VERSIONS[1]), "{absent}");
         }
     }

@@ -38,8 +38,20 @@ pub fn read_bounded(file: File, limit: u64) -> io::Result<Vec<u8>> {
 /// # Errors
 /// The file system's; the old file is then as it was.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = temporary_beside(path)?;
+    let file = temporary_beside(path)?;
     keep_mode_and_owner(path, file.as_file())?;
+    put(file, path, bytes)
+}
+
+/// Like [`replace`], but the file is ours and 0600 afterwards, whatever stood there before.
+///
+/// # Errors
+/// The file system's; the old file is then as it was.
+pub fn replace_privately(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    put(temporary_beside(path)?, path, bytes)
+}
+
+fn put(mut file: tempfile::NamedTempFile, path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(path)?;
@@ -88,7 +100,7 @@ pub fn open_lock_file(path: &Path) -> io::Result<File> {
 /// tempfile makes them 0600.
 fn temporary_beside(path: &Path) -> io::Result<tempfile::NamedTempFile> {
     let directory = directory_of(path);
-    let file = tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempfile_in(directory)?;
+    let file = tempfile::Builder::new().prefix(TEMPORARY_PREFIX).suffix(TEMPORARY_SUFFIX).tempfile_in(directory)?;
     sweep(directory, file.as_file());
     Ok(file)
 }
@@ -103,7 +115,8 @@ fn sweep(directory: &Path, fresh: &File) {
         return;
     };
     for entry in entries.filter_map(Result::ok) {
-        let ours = entry.file_name().to_string_lossy().starts_with(TEMPORARY_PREFIX);
+        let ours =
+            is_temporary(&entry.file_name().to_string_lossy()) && entry.file_type().is_ok_and(|kind| kind.is_file());
         let age = || now.duration_since(entry.metadata().ok()?.modified().ok()?).ok();
         if ours && age().is_some_and(|age| age > ABANDONED) {
             let _ = fs::remove_file(entry.path());
@@ -114,8 +127,14 @@ fn sweep(directory: &Path, fresh: &File) {
 /// No writing takes as long.
 const ABANDONED: Duration = Duration::from_secs(600);
 
-/// How temporary files begin, so that those of a killed process can be told and removed.
-pub const TEMPORARY_PREFIX: &str = ".kubentra-";
+const TEMPORARY_PREFIX: &str = ".kubentra-";
+const TEMPORARY_SUFFIX: &str = ".tmp";
+
+/// Whether a file of this name is a temporary one of ours: prefix, six random letters, suffix.
+pub fn is_temporary(name: &str) -> bool {
+    let random = name.strip_prefix(TEMPORARY_PREFIX).and_then(|rest| rest.strip_suffix(TEMPORARY_SUFFIX));
+    random.is_some_and(|random| random.len() == 6 && random.chars().all(|c| c.is_ascii_alphanumeric()))
+}
 
 #[cfg(unix)]
 fn keep_mode_and_owner(path: &Path, new: &File) -> io::Result<()> {
@@ -169,14 +188,17 @@ mod tests {
     #[test]
     fn what_a_killed_process_left_is_removed_after_a_while() {
         let directory = tempfile::tempdir().unwrap();
-        let (old, young) = (directory.path().join(".kubentra-old"), directory.path().join(".kubentra-young"));
-        for path in [&old, &young] {
+        let [old, young, notes] =
+            [".kubentra-0ldOne.tmp", ".kubentra-y0ungO.tmp", ".kubentra-notes"].map(|name| directory.path().join(name));
+        for path in [&old, &young, &notes] {
             create(path, b"secret").unwrap();
         }
-        let file = File::options().write(true).open(&old).unwrap();
-        file.set_modified(file.metadata().unwrap().modified().unwrap() - 2 * ABANDONED).unwrap();
+        for path in [&old, &notes] {
+            let file = File::options().write(true).open(path).unwrap();
+            file.set_modified(file.metadata().unwrap().modified().unwrap() - 2 * ABANDONED).unwrap();
+        }
         replace(&directory.path().join("f"), b"one").unwrap();
-        assert!(!old.exists() && young.exists());
+        assert!(!old.exists() && young.exists() && notes.exists());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use kubentra::error::io_words;
 use kubentra::sys::Sys;
 
 fn main() -> ExitCode {
@@ -14,10 +15,14 @@ fn main() -> ExitCode {
         }
     };
     match kubentra::cli::run(&sys) {
-        // Whoever reads stdout may have gone; there is nobody left to tell.
         Ok(output) => match std::io::stdout().write_all(output.expose().as_bytes()) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(_) => ExitCode::FAILURE,
+            // Whoever read stdout has gone; there is nobody left to tell.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+            Err(error) => {
+                sys.terminal.say(format!("Error: stdout cannot be written: {}", io_words(&error)));
+                ExitCode::FAILURE
+            }
         },
         Err(error) => {
             sys.terminal.report(&error);

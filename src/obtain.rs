@@ -79,7 +79,9 @@ pub fn token(sys: &Sys, spec: &Spec) -> Result<Token, Error> {
     })?;
     let outcome = runtime.block_on(until_interrupted(async {
         cache.create(sys);
-        let overall = spec.timeout.map(|timeout| Deadline::after(&*sys.clock, timeout));
+        let after = |time| Deadline::after(&*sys.clock, time);
+        let machine = spec.login.client_of_person().is_none().then_some(MACHINE_LIMIT);
+        let overall = spec.timeout.or(machine).map(after);
         Attempt { sys, spec, cache: &cache, slot: cache.slot(&identity), overall }.run().await
     }));
     // A name lookup may still hang in the resolver; nobody waits for it.
@@ -105,7 +107,8 @@ struct Attempt<'a> {
     spec: &'a Spec,
     cache: &'a Cache,
     slot: Option<Slot<'a>>,
-    /// An explicit `--timeout` bounds everything that follows, together (D3).
+    /// What bounds everything that follows, together: an explicit `--timeout`, or a machine's own
+    /// limit; a person's time begins when it is their turn (D3).
     overall: Option<Deadline>,
 }
 
@@ -150,56 +153,71 @@ impl Attempt<'_> {
     }
 
     async fn renew_or_sign_in(&self) -> Result<Token, Error> {
-        let person_needed = self.spec.login.client_of_person();
-        let patience = if person_needed.is_some() { self.human_deadline() } else { self.machine_deadline() };
-        let _held = match self.wait_for_lock(patience).await? {
-            Turn::Ours(held) => held,
+        match self.renew_or_sign_in_under_lock().await {
+            Ok(token) => Ok(token),
+            Err(error) => self.last_resort(error),
+        }
+    }
+
+    async fn renew_or_sign_in_under_lock(&self) -> Result<Token, Error> {
+        let person_needed = self.spec.login.client_of_person().is_some();
+        let began = self.now();
+        let patience = if person_needed { self.human_deadline() } else { self.machine_deadline() };
+        let (_held, waited) = match self.wait_for_lock(patience).await? {
+            Turn::Ours { held, waited } => (held, waited),
             Turn::Served(token) => return Ok(token),
         };
         let kept = self.read();
-        let claims = match self.renew_stale(&kept).await {
-            Renewal::Done(token) => return Ok(token),
-            Renewal::Failed(error) => return self.last_resort(kept, error),
-            Renewal::NeedsSignIn(claims) => claims,
-        };
-        match person_needed {
-            Some(_) => self.person_signs_in(&kept, claims).await,
-            None => match self.acquire(&self.session(self.machine_deadline(), claims)).await {
-                Ok(token) => Ok(token),
-                Err(error) => self.last_resort(kept, error),
-            },
+        if !person_needed {
+            return self.machine_signs_in(&kept, waited.then_some(began)).await;
+        }
+        match self.renew(&kept, self.machine_deadline()).await {
+            Renewal::Done(token) => Ok(token),
+            Renewal::Failed(error) => Err(error),
+            Renewal::NeedsSignIn(claims) => self.person_signs_in(&kept, claims).await,
         }
     }
 
-    /// A network that fails makes nothing worse: what is still valid is still given out.
-    fn last_resort(&self, kept: Kept, error: Error) -> Result<Token, Error> {
-        let usable = kept.token.filter(|token| token.left(self.now()) > LAST_RESORT);
-        match usable.filter(|_| passes_by_itself(&error) && kept.acquired_on <= self.now()) {
-            Some(token) => {
-                self.sys
-                    .terminal
-                    .detail(1, || format!("the token could not be renewed, it is used to its end: {error}"));
-                Ok(token)
-            }
-            None => Err(error),
+    /// Signs in without a person. A process that has waited since `waiting_since` does not repeat
+    /// what failed for another one meanwhile; one that comes later tries anew.
+    async fn machine_signs_in(&self, kept: &Kept, waiting_since: Option<u64>) -> Result<Token, Error> {
+        if let Some((failure, since)) = kept.sign_in_failure.as_ref().zip(waiting_since)
+            && failure.on >= since
+        {
+            return Err(failed_for_another(failure));
         }
+        let outcome = self.acquire(&self.session(self.machine_deadline(), None)).await;
+        if let Err(error) = &outcome {
+            self.note_sign_in_failure(error);
+        }
+        outcome
     }
 
-    /// Takes the lock, or the token that its holder has fetched meanwhile.
+    /// Whatever fails makes nothing worse: what is still valid is still given out, unless Entra
+    /// itself has refused.
+    fn last_resort(&self, error: Error) -> Result<Token, Error> {
+        let kept = self.read();
+        let usable = kept.token.filter(|token| token.left(self.now()) > LAST_RESORT && kept.acquired_on <= self.now());
+        let Some(token) = usable.filter(|_| leaves_token_good(&error)) else { return Err(error) };
+        self.sys.terminal.detail(1, || format!("the token could not be renewed, it is used to its end: {error}"));
+        Ok(token)
+    }
+
+    /// Takes the lock, or the token that its holder has fetched meanwhile, however short it lives.
     async fn wait_for_lock(&self, deadline: Deadline) -> Result<Turn, Error> {
-        let Some(slot) = &self.slot else { return Ok(Turn::Ours(None)) };
-        let start = self.sys.clock.monotonic();
-        let mut told = false;
+        let Some(slot) = &self.slot else { return Ok(Turn::Ours { held: None, waited: false }) };
+        let (start, began) = (self.sys.clock.monotonic(), self.now());
+        let (mut waited, mut told) = (false, false);
         loop {
             let lock = slot.try_lock();
-            if let Some(token) = fresh(slot, self.now()) {
+            if let Some(token) = self.served(slot, began, waited) {
                 return Ok(Turn::Served(token));
             }
             match lock {
-                Lock::Held(held) => return Ok(Turn::Ours(Some(held))),
-                Lock::Unavailable => return Ok(Turn::Ours(None)),
+                Lock::Held(held) => return Ok(Turn::Ours { held: Some(held), waited }),
+                Lock::Unavailable => return Ok(Turn::Ours { held: None, waited }),
                 Lock::Busy if deadline.left(&*self.sys.clock).is_zero() => return Err(another_took_too_long(deadline)),
-                Lock::Busy => {}
+                Lock::Busy => waited = true,
             }
             if !told && self.sys.clock.monotonic().saturating_sub(start) > SILENT_WAIT {
                 self.sys.terminal.say("waiting for another process that is signing in to the same cluster");
@@ -209,11 +227,14 @@ impl Attempt<'_> {
         }
     }
 
-    async fn renew_stale(&self, kept: &Kept) -> Renewal {
-        if self.spec.login.client_of_person().is_none() {
-            return Renewal::NeedsSignIn(None);
+    fn served(&self, slot: &Slot, began: u64, waited: bool) -> Option<Token> {
+        let kept = slot.read();
+        let meanwhile = waited && kept.acquired_on >= began;
+        match state(&kept, self.now()) {
+            State::Fresh => kept.token,
+            _ if meanwhile => kept.token.filter(|token| token.left(self.now()) > 0),
+            _ => None,
         }
-        self.renew(kept, self.machine_deadline()).await
     }
 
     /// Renews without a person: by refresh token, or by signing in again where that needs nobody.
@@ -249,8 +270,11 @@ impl Attempt<'_> {
         // Another process may have rotated the token meanwhile, from another cluster's slot.
         match self.cache.grant(identity) {
             Some(newer) if newer.refresh_token != grant.refresh_token => {
-                if let Ok(answer) = token::refresh(&session, client, &newer.refresh_token).await {
-                    return Renewal::Done(self.keep(answer, Some(&newer.account)));
+                match token::refresh(&session, client, &newer.refresh_token).await {
+                    Ok(answer) => return Renewal::Done(self.keep(answer, Some(&newer.account))),
+                    Err(Failure::Unreachable(error)) => return Renewal::Failed(error),
+                    Err(Failure::Refused(refusal, _)) if refusal.grant_is_dead() => self.cache.forget_grant(identity),
+                    Err(Failure::Refused(..)) => {}
                 }
             }
             _ if refusal.grant_is_dead() => self.cache.forget_grant(identity),
@@ -273,10 +297,14 @@ impl Attempt<'_> {
         let session = self.session(self.human_deadline(), claims);
         let outcome = self.acquire(&session).await;
         if let Some(error) = outcome.as_ref().err().filter(|_| session.prompted.get()) {
-            let failure = SignInFailure { on: self.now(), what: error.what().to_owned() };
-            self.write(&Kept { sign_in_failure: Some(failure), ..self.read() });
+            self.note_sign_in_failure(error);
         }
         outcome
+    }
+
+    fn note_sign_in_failure(&self, error: &Error) {
+        let failure = SignInFailure { on: self.now(), what: error.what().to_owned() };
+        self.write(&Kept { sign_in_failure: Some(failure), ..self.read() });
     }
 
     async fn acquire(&self, session: &Session<'_>) -> Result<Token, Error> {
@@ -356,16 +384,22 @@ impl Attempt<'_> {
     }
 }
 
-/// The network's failures say nothing about the sign-in.
-fn passes_by_itself(error: &Error) -> bool {
-    let of_the_way =
-        [&situation::TLS, &situation::PROXY, &situation::CLOCK_SKEW].into_iter().any(|situation| error.is(situation));
+/// The network's failures, and nobody being there to ask, say nothing against the token in hand.
+fn leaves_token_good(error: &Error) -> bool {
+    let none_of_entras = [
+        &situation::TLS,
+        &situation::PROXY,
+        &situation::CLOCK_SKEW,
+        &situation::NOBODY_THERE,
+        &situation::SIGN_IN_JUST_FAILED,
+    ];
+    let of_the_way = none_of_entras.into_iter().any(|situation| error.is(situation));
     of_the_way || matches!(error.situation().turn, situation::Turn::Network | situation::Turn::Time)
 }
 
 enum Turn {
-    /// The work is ours, under a lock where there can be one.
-    Ours(Option<Held>),
+    /// The work is ours, under a lock where there can be one, at once or after waiting.
+    Ours { held: Option<Held>, waited: bool },
     /// Somebody else did it.
     Served(Token),
 }
@@ -380,7 +414,7 @@ enum Renewal {
 
 fn another_took_too_long(deadline: Deadline) -> Error {
     let what = format!("another process has been signing in to the same cluster for {} s", deadline.given().as_secs());
-    Error::new(&situation::DEADLINE, what).remedy("finish or end that sign-in, and run the command again")
+    Error::new(&situation::DEADLINE, what).remedy("run the command again when that one has ended")
 }
 
 fn nobody_there(why: &str, program: &str) -> Error {
@@ -389,6 +423,14 @@ fn nobody_there(why: &str, program: &str) -> Error {
         .remedy(format!(
             "sign in without a person ({program} convert-kubeconfig -l spn), or run this once in a terminal"
         ))
+}
+
+fn failed_for_another(failure: &SignInFailure) -> Error {
+    Error::new(
+        &situation::SIGN_IN_JUST_FAILED,
+        format!("the same sign-in has just failed in another process: {}", failure.what),
+    )
+    .remedy("run the command again to see the way out")
 }
 
 fn just_failed(failure: &SignInFailure, now: u64) -> Error {

@@ -60,7 +60,8 @@ pub fn nobody_sees(env: &Env) -> Option<String> {
     if stderr_is_discarded() {
         return Some("stderr is closed or /dev/null".into());
     }
-    let (variable, _) = env.first(&CI_VARIABLES).filter(|(_, value)| !value.eq_ignore_ascii_case("false"))?;
+    let says_so = |name: &&str| env.get(name).is_some_and(|value| !value.eq_ignore_ascii_case("false"));
+    let variable = CI_VARIABLES.into_iter().find(says_so)?;
     let terminal = std::io::stderr().is_terminal() || controlling_terminal();
     (!terminal).then(|| format!("{variable} is set and there is no terminal"))
 }

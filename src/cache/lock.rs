@@ -12,7 +12,7 @@ pub struct Held {
 
 /// Takes the lock `path`, or `None` if somebody holds it.
 pub(super) fn try_hold(path: &Path) -> io::Result<Option<Held>> {
-    loop {
+    for _ in 0..ATTEMPTS {
         let file = crate::files::open_lock_file(path)?;
         match file.try_lock() {
             Ok(()) if is_still(path, &file) => return Ok(Some(Held { _file: file })),
@@ -22,17 +22,26 @@ pub(super) fn try_hold(path: &Path) -> io::Result<Option<Held>> {
             Err(TryLockError::Error(error)) => return Err(error),
         }
     }
+    Err(unstable())
+}
+
+/// A file system on which a file is never the one that was opened has no locks to offer.
+const ATTEMPTS: u32 = 100;
+
+fn unstable() -> io::Error {
+    io::Error::other("the lock file keeps changing")
 }
 
 /// Takes the lock `path`, waiting for whoever holds it; for work that takes no time.
 pub(super) fn hold(path: &Path) -> io::Result<Held> {
-    loop {
+    for _ in 0..ATTEMPTS {
         let file = crate::files::open_lock_file(path)?;
         file.lock()?;
         if is_still(path, &file) {
             return Ok(Held { _file: file });
         }
     }
+    Err(unstable())
 }
 
 /// Whether `path` still names the file that was opened.

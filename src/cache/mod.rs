@@ -311,6 +311,12 @@ mod tests {
         std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
         assert_eq!(read(&cache(directory.path()), &[]), None, "a key that others could read is given up");
         assert_eq!(key.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+
+        let own = own_directory(directory.path());
+        cache(directory.path()).slot(&identity(&[])).unwrap().write(&sys(), &kept("at"));
+        std::fs::set_permissions(&own, std::fs::Permissions::from_mode(0o777)).unwrap();
+        assert_eq!(read(&cache(directory.path()), &[]).as_deref(), Some("at"), "a loose directory is mended");
+        assert_eq!(own.metadata().unwrap().permissions().mode() & 0o777, 0o700);
     }
 
     #[test]

@@ -47,19 +47,20 @@ fn open_private(path: &Path) -> Result<File, FileCheck> {
     File::open(path).map_err(|_| FileCheck::Unreadable)
 }
 
-/// Refuses a directory of ours that is a symlink or somebody else's, whatever its mode.
-pub(super) fn check_directory(path: &Path) -> Result<(), FileCheck> {
+/// Refuses a directory of ours that is a symlink or somebody else's; gives whether others are kept out.
+pub(super) fn check_directory(path: &Path) -> Result<bool, FileCheck> {
     let found = fs::symlink_metadata(path).map_err(|_| FileCheck::Unreadable)?;
     if !found.is_dir() {
         return Err(FileCheck::Refused(format!("{} is not a directory of ours", path.display())));
     }
-    if is_ours(&found) { Ok(()) } else { Err(foreign(path)) }
+    if is_ours(&found) { Ok(is_tight(&found)) } else { Err(foreign(path)) }
 }
 
 /// Checks the owner and takes away the access that others have.
 pub(super) fn own_and_tighten(path: &Path) -> Result<(), String> {
     match check_directory(path) {
-        Ok(()) => {}
+        Ok(true) => return Ok(()),
+        Ok(false) => {}
         Err(FileCheck::Refused(why)) => return Err(why),
         Err(_) => return Err(format!("{} cannot be looked at", path.display())),
     }
@@ -69,9 +70,6 @@ pub(super) fn own_and_tighten(path: &Path) -> Result<(), String> {
 #[cfg(unix)]
 fn tighten(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
-    if fs::metadata(path)?.permissions().mode() & 0o077 == 0 {
-        return Ok(());
-    }
     fs::set_permissions(path, fs::Permissions::from_mode(0o700))
 }
 
@@ -93,7 +91,17 @@ fn is_ours(_: &fs::Metadata) -> bool {
 /// A regular file that nobody else can read or write.
 #[cfg(unix)]
 pub(super) fn is_private(found: &fs::Metadata) -> bool {
-    found.is_file() && std::os::unix::fs::PermissionsExt::mode(&found.permissions()) & 0o077 == 0
+    found.is_file() && is_tight(found)
+}
+
+#[cfg(unix)]
+fn is_tight(found: &fs::Metadata) -> bool {
+    std::os::unix::fs::PermissionsExt::mode(&found.permissions()) & 0o077 == 0
+}
+
+#[cfg(not(unix))]
+fn is_tight(_: &fs::Metadata) -> bool {
+    true
 }
 
 #[cfg(not(unix))]

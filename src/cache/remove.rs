@@ -83,7 +83,7 @@ impl Entries {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             match name.rsplit_once('.') {
                 _ if name == KEY => entries.key = Some(path),
-                _ if name.starts_with(crate::files::TEMPORARY_PREFIX) => entries.temporary.push(path),
+                _ if crate::files::is_temporary(&name) => entries.temporary.push(path),
                 Some((_, TOKEN)) => entries.tokens.push(path),
                 Some((_, GRANT)) => entries.grants.push(path),
                 Some((_, LOCK)) => entries.locks.push(path),

@@ -12,7 +12,7 @@ use crate::error::io_words;
 
 use super::key::{KeyBytes, KeyFile, KeyStore, new_key};
 use super::lock;
-use super::private::{FileCheck, check_directory, is_private, own_and_tighten, read_private};
+use super::private::{FileCheck, check_directory, own_and_tighten, read_private};
 use super::seal::Seal;
 
 /// Our directory below the cache directory, which we share with kubelogin's files or kubectl's.
@@ -46,7 +46,7 @@ impl Vault {
             Ok(None) | Err(_) => return Ok(None),
         };
         match check_directory(&directory) {
-            Ok(()) => Ok(Self::with_key(directory, &key)),
+            Ok(tight) => Ok(Some(()).filter(|()| tight).and_then(|()| Self::with_key(directory, &key))),
             Err(FileCheck::Refused(why)) => Err(why),
             Err(_) => Ok(None),
         }
@@ -94,10 +94,7 @@ impl Vault {
         let described = |error: io::Error| {
             io::Error::new(error.kind(), format!("{}: {}", self.directory.display(), io_words(&error)))
         };
-        if fs::symlink_metadata(&path).is_ok_and(|found| !is_private(&found)) {
-            let _ = fs::remove_file(&path);
-        }
-        crate::files::replace(&path, &self.seal.seal(name, &json)?).map_err(described)
+        crate::files::replace_privately(&path, &self.seal.seal(name, &json)?).map_err(described)
     }
 
     pub(super) fn remove(&self, name: &str) {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use similar::TextDiff;
 
 use crate::error::{Error, io_words};
-use crate::kubeconfig::document::Edit;
+use crate::kubeconfig::document::{Document, Edit};
 use crate::kubeconfig::lock::{self, FileLock};
 use crate::kubeconfig::plan::{self, Line, Verdict, Wish};
 use crate::kubeconfig::{self, Loaded};
@@ -51,7 +51,7 @@ impl Conversion<'_> {
             let changes = changes(&files, &lines)?;
             if self.dry_run {
                 self.report(&files, &lines);
-                return Ok(self.diff(&changes));
+                return self.diff(&changes);
             }
             if self.write(&changes)? {
                 self.report(&files, &lines);
@@ -72,9 +72,14 @@ impl Conversion<'_> {
                 return Ok(false);
             }
         }
-        for change in changes {
+        for (index, change) in changes.iter().enumerate() {
             let target = resolve(&change.file.path)?;
-            crate::files::replace(&target, change.text.as_bytes()).map_err(|error| cannot_write(&target, &error))?;
+            crate::files::replace(&target, change.text.as_bytes()).map_err(|error| {
+                let done = changes.iter().take(index).map(|done| done.file.path.display().to_string());
+                let done = done.map(|path| format!("{path} is converted")).collect::<Vec<_>>().join(", ");
+                let error = cannot_write(&target, &error);
+                if done.is_empty() { error } else { error.also(&done) }
+            })?;
         }
         drop(locks);
         Ok(true)
@@ -121,17 +126,22 @@ impl Conversion<'_> {
     }
 
     /// One unified diff a file, with every secret masked.
-    fn diff(&self, changes: &[Change]) -> Secret {
+    fn diff(&self, changes: &[Change]) -> Result<Secret, Error> {
         let mut text = String::new();
         for change in changes {
             let old = change.file.document.text();
             let name = change.file.path.display().to_string();
             let diff = TextDiff::from_lines(old, &change.text).unified_diff().header(&name, &name).to_string();
-            text.push_str(&mask(&diff, &self.secrets(change)));
+            let after = Document::parse(change.text.clone())
+                .map_err(|error| cannot_edit(&change.file.path, &error.to_string()))?;
+            let mut secrets = self.secrets(change);
+            secrets.extend(after.secrets());
+            text.push_str(&mask(&diff, &secrets));
         }
-        Secret::new(text)
+        Ok(Secret::new(text))
     }
 
+    /// What the old text holds and what was typed, which may stand in the new text in another spelling.
     fn secrets<'c>(&'c self, change: &'c Change) -> Vec<&'c str> {
         let typed = self.wish.typed.flags().iter().filter(|typed| typed.decl.secret);
         let mut secrets = change.file.document.secrets();
@@ -208,9 +218,15 @@ fn cannot_edit(path: &Path, why: &str) -> Error {
 }
 
 fn cannot_write(path: &Path, error: &std::io::Error) -> Error {
+    let remedy = match error.kind() {
+        std::io::ErrorKind::ResourceBusy | std::io::ErrorKind::CrossesDevices => {
+            "the file is a mount point and cannot be replaced: mount its directory instead"
+        }
+        _ => "check the owner and mode of the file and its directory; the file is as it was",
+    };
     Error::new(&situation::FILE, format!("the kubeconfig cannot be written: {}", io_words(error)))
         .from_source(path.display())
-        .remedy("check the owner and mode of the file and its directory; the file is as it was")
+        .remedy(remedy)
 }
 
 /// The file behind a symlink: the link stays a link.

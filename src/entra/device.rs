@@ -24,6 +24,9 @@ const SLOW_DOWN: Duration = Duration::from_secs(5);
 /// One poll may take this long; its loss costs nothing.
 const POLL_LIMIT: Duration = Duration::from_secs(10);
 
+/// However many polls are lost, the next one comes after this time.
+const LONGEST_PAUSE: Duration = Duration::from_secs(20);
+
 /// Asks for a code, shows it, and waits until the person has finished or the deadline is over.
 ///
 /// # Errors
@@ -94,13 +97,16 @@ impl Poll<'_> {
         let clock = &*self.session.sys.clock;
         let end = Deadline::after(clock, self.code.lifetime()).or_earlier(self.session.deadline);
         let mut interval = self.code.interval();
+        let mut lost = 0;
         loop {
             let left = end.left(clock);
             if left.is_zero() {
                 return Err(self.nobody_finished(end));
             }
-            clock.sleep(interval.min(left)).await;
-            match self.once().await {
+            clock.sleep(after_lost_polls(interval, lost).min(left)).await;
+            let outcome = self.once().await;
+            lost = if matches!(outcome, Err(Failure::Unreachable(_))) { lost + 1 } else { 0 };
+            match outcome {
                 Ok(grant) => return Ok(grant),
                 Err(Failure::Refused(refusal, clock_ahead)) => match Verdict::of(&refusal) {
                     Verdict::Pending => {}
@@ -154,6 +160,13 @@ impl Poll<'_> {
         let longer = format!("run the command again, or give a longer {}", self.session.longer_by);
         Error::new(&situation::SIGN_IN_EXPIRED, what).remedy(longer)
     }
+}
+
+/// RFC 8628 section 3.5: back off while no answer comes; a person may still be finishing, so not for
+/// long.
+fn after_lost_polls(interval: Duration, lost: u32) -> Duration {
+    let backed_off = interval.saturating_mul(2_u32.saturating_pow(lost));
+    backed_off.min(LONGEST_PAUSE.max(interval))
 }
 
 fn code_expired() -> Error {

@@ -61,8 +61,10 @@ impl TokenRequest {
 impl Audience {
     /// As Azure/kubelogin: trailing slashes are trimmed and `/.default` is added unless it is there.
     fn scope(server: &str) -> Self {
-        let id = server.strip_suffix("/.default").unwrap_or(server).trim_end_matches('/');
-        Self::Scope(format!("{id}/.default"))
+        if server.ends_with("/.default") {
+            return Self::Scope(server.to_owned());
+        }
+        Self::Scope(format!("{}/.default", server.trim_end_matches('/')))
     }
 }
 

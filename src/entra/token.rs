@@ -104,6 +104,8 @@ pub(super) struct Endpoint<'a> {
     session: &'a Session<'a>,
     url: Url,
     status: Cell<u16>,
+    /// When the last request was sent, by our clock: a token lives from then on at the earliest.
+    asked_on: Cell<u64>,
     clock_ahead: Cell<Option<i64>>,
 }
 
@@ -114,7 +116,7 @@ impl<'a> Endpoint<'a> {
 
     pub(super) fn named(session: &'a Session<'a>, name: &str) -> Self {
         let url = session.request.authority.endpoint(name, &session.request.audience);
-        Self { session, url, status: Cell::new(0), clock_ahead: Cell::new(None) }
+        Self { session, url, status: Cell::new(0), asked_on: Cell::new(0), clock_ahead: Cell::new(None) }
     }
 
     /// Sends the form `fields` and reads a `T` or a refusal.
@@ -137,6 +139,7 @@ impl<'a> Endpoint<'a> {
     }
 
     async fn send(&self, post: &FormPost) -> Result<Vec<u8>, Error> {
+        self.asked_on.set(self.session.sys.clock.now());
         let response = http::post(self.session.sys, post, self.session.deadline).await?;
         let now = self.session.sys.clock.now();
         self.status.set(response.status);
@@ -160,7 +163,7 @@ impl<'a> Endpoint<'a> {
 
     /// The grant in an answer, with times by our own clock: kubectl reads the expiry with it too.
     pub(super) fn accept(&self, answer: &Answer) -> Result<Grant, Failure> {
-        let now = self.session.sys.clock.now();
+        let now = self.asked_on.get();
         let lifetime = match answer.expires_in {
             None => return Err(self.not_entra("does not say how long the token lasts")),
             Some(0) => return Err(self.not_entra("holds a token that has ended already")),
@@ -184,7 +187,11 @@ impl<'a> Endpoint<'a> {
         })
     }
 
+    /// A gateway's own JSON is no refusal of Entra's, which always names an `error`.
     fn refused(&self, refusal: Refusal) -> Failure {
+        if refusal.error.is_empty() {
+            return self.not_entra("is not one of Entra's");
+        }
         Failure::Refused(Box::new(refusal), self.clock_ahead.get())
     }
 

@@ -87,12 +87,12 @@ fn through_proxy(route: &Route, why: &str) -> Error {
 }
 
 fn broken(error: &reqwest::Error, route: &Route) -> Error {
-    let what = if error.is_timeout() && error.is_connect() {
-        format!("{} does not answer", host(route.url))
+    // Ten seconds of silence are not tried again, a connection that broke is.
+    let broken = if error.is_timeout() && error.is_connect() {
+        Error::new(&situation::CONNECTION_REFUSED, format!("{} does not answer", host(route.url)))
     } else {
-        format!("the connection to {} broke", host(route.url))
+        Error::new(&situation::CONNECTION_BROKEN, format!("the connection to {} broke", host(route.url)))
     };
-    let broken = Error::new(&situation::CONNECTION_BROKEN, what);
     match route.proxy {
         None => broken,
         Some((variable, _)) => {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::Error;
+use crate::exec_credential;
 use crate::login::{self, Argument, Method, Rule};
 use crate::options::args::read_entry;
 use crate::options::{Commands, Decl, Given, LOGIN, LOGTOSTDERR, Takes, VERBOSITY, Values, args, types};
@@ -158,6 +159,14 @@ fn foreign(exec: &Exec) -> Option<&'static str> {
 }
 
 fn convert_exec(exec: &Exec, wish: &Wish) -> Result<Option<Edit>, Error> {
+    let version = exec.api_version.as_deref().unwrap_or("missing");
+    if !exec_credential::VERSIONS.contains(&version) {
+        return Err(Error::new(
+            &situation::KUBECONFIG,
+            format!("its apiVersion is {version}, which kubectl does not accept"),
+        )
+        .remedy(format!("write apiVersion: {} into the exec entry", exec_credential::VERSIONS[1])));
+    }
     let entry = read_entry(&exec.args);
     let args = arguments(wish, &Source::Entry(&entry))?;
     Ok((args != exec.args).then_some(Edit::Args(args)))
@@ -165,7 +174,7 @@ fn convert_exec(exec: &Exec, wish: &Wish) -> Result<Option<Edit>, Error> {
 
 fn convert_provider(config: &BTreeMap<String, String>, wish: &Wish) -> Result<Option<Edit>, Error> {
     Ok(Some(Edit::ProviderToExec(NewExec {
-        api_version: "client.authentication.k8s.io/v1beta1".into(),
+        api_version: exec_credential::VERSIONS[1].into(),
         args: arguments(wish, &Source::Provider(config))?,
         command: wish.command.into(),
         install_hint: install_hint(wish.command),
@@ -213,10 +222,15 @@ fn arguments(wish: &Wish, source: &Source) -> Result<Vec<String>, Error> {
 
 fn value(argument: &Argument, typed: &Given, source: &Source) -> Result<Option<Secret>, Error> {
     let decl = argument.decl;
-    let text = match (typed.last(decl).filter(|typed| !typed.text.is_empty()), argument.rule) {
-        (Some(typed), _) => Some(typed.text.clone()),
+    let typed_for = |decl| typed.last(decl).filter(|typed| !typed.text.is_empty());
+    let rival = argument.rival.and_then(typed_for);
+    let text = match (typed_for(decl), argument.rule) {
+        (Some(own), _) if rival.is_some() => {
+            return Err(login::both_given(&own.flag, &rival.map(|rival| rival.flag.clone()).unwrap_or_default()));
+        }
+        (Some(typed), _) => Some(from_here(decl, &typed.text)),
         (None, Rule::Typed) => None,
-        (None, Rule::Required | Rule::Carried) => source.text(decl),
+        (None, Rule::Required | Rule::Carried) => source.text(decl).filter(|_| rival.is_none()),
     };
     let text = text.filter(|text| !text.is_empty());
     if text.is_none() && argument.rule == Rule::Required {
@@ -224,6 +238,15 @@ fn value(argument: &Argument, typed: &Given, source: &Source) -> Result<Option<S
             .remedy(format!("give {}", decl.flag())));
     }
     Ok(text)
+}
+
+/// A typed path means the directory in which it was typed, not the one in which kubectl will run.
+fn from_here(decl: &Decl, text: &Secret) -> Secret {
+    if !matches!(decl.takes, Takes::Text("FILE" | "DIR")) {
+        return text.clone();
+    }
+    let absolute = std::path::absolute(text.expose()).ok().and_then(|path| path.into_os_string().into_string().ok());
+    absolute.map_or_else(|| text.clone(), Secret::new)
 }
 
 fn written(argument: &Argument, value: Option<Secret>) -> Vec<String> {

@@ -43,6 +43,15 @@ pub struct Argument {
     pub decl: &'static Decl,
     /// Where `convert-kubeconfig` takes its value from.
     pub rule: Rule,
+    /// Another option that says the same; only one of them is written, the typed one first.
+    pub rival: Option<&'static Decl>,
+}
+
+impl Argument {
+    const fn unless<T>(mut self, rival: &'static Opt<T>) -> Self {
+        self.rival = Some(&rival.decl);
+        self
+    }
 }
 
 /// Where `convert-kubeconfig` takes a value from.
@@ -58,7 +67,7 @@ pub enum Rule {
 
 impl Rule {
     const fn of<T>(self, option: &'static Opt<T>) -> Argument {
-        Argument { decl: &option.decl, rule: self }
+        Argument { decl: &option.decl, rule: self, rival: None }
     }
 }
 
@@ -131,8 +140,8 @@ impl Spec {
             request,
             timeout: positive(values, &TIMEOUT)?,
             longer_by: values.source(&TIMEOUT).map_or_else(|| LOGIN_TIMEOUT.decl.flag(), ToString::to_string),
-            login_timeout: positive(values, &LOGIN_TIMEOUT)?.unwrap_or(Duration::from_secs(300)),
-            storage: values.get(&CACHE_STORAGE)?.unwrap_or(Storage::File),
+            login_timeout: positive(values, &LOGIN_TIMEOUT)?.unwrap_or_default(),
+            storage: values.require(&CACHE_STORAGE, "cache storage cannot be empty")?,
             cache_dir: cache_dir(values, choices.env)?,
         })
     }
@@ -183,6 +192,11 @@ pub fn check(values: &Values) -> Result<(), Error> {
     values.get(&TENANT_ID)?;
     values.get(&ENVIRONMENT)?;
     Ok(())
+}
+
+/// Two options that exclude each other.
+pub fn both_given(one: &str, other: &str) -> Error {
+    Error::new(&situation::USAGE, format!("{one} and {other} are both given")).remedy("give one of them")
 }
 
 /// The methods' names, separated by commas.

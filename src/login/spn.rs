@@ -15,7 +15,7 @@ use crate::secret::Secret;
 use crate::situation;
 use crate::sys::Pending;
 
-use super::{Login, Method, Parsed, Rule};
+use super::{Login, Method, Parsed, Rule, both_given};
 
 /// `--login spn`.
 pub(super) static METHOD: Method = Method {
@@ -28,7 +28,7 @@ pub(super) static METHOD: Method = Method {
         Rule::Typed.of(&CLIENT_SECRET),
         Rule::Carried.of(&LEGACY),
         Rule::Carried.of(&DISABLE_ENVIRONMENT_OVERRIDE),
-        Rule::Carried.of(&CLIENT_SECRET_FILE),
+        Rule::Carried.of(&CLIENT_SECRET_FILE).unless(&CLIENT_SECRET),
     ],
     parse,
 };
@@ -58,10 +58,7 @@ fn secret_file(values: &Values) -> Result<Option<(crate::options::types::Path, S
     let Some(path) = values.get(&CLIENT_SECRET_FILE)? else { return Ok(None) };
     let source = values.source(&CLIENT_SECRET_FILE).cloned().unwrap_or(Source::Default);
     match (&source, values.source(&CLIENT_SECRET)) {
-        (Source::Flag(file), Some(Source::Flag(text))) => {
-            let what = format!("{file} and {text} are both given");
-            Err(Error::new(&situation::USAGE, what).remedy("give one of them"))
-        }
+        (Source::Flag(file), Some(Source::Flag(text))) => Err(both_given(file, text)),
         (Source::Flag(_), _) | (_, None) => Ok(Some((path, source))),
         _ => Ok(None),
     }

@@ -42,11 +42,6 @@ impl Given {
     pub fn flags(&self) -> &[Typed] {
         &self.flags
     }
-
-    /// Adds a flag as if it had been typed last.
-    pub fn set(&mut self, decl: &'static Decl, text: &str, flag: impl Into<String>) {
-        self.flags.push(Typed { decl, text: Secret::new(text), flag: flag.into() });
-    }
 }
 
 /// Reads `args` for one of `commands`.
@@ -64,6 +59,18 @@ pub fn read_entry(args: &[String]) -> Given {
     reader.read(args).unwrap_or_default()
 }
 
+/// Whether `arg` is a flag of any command whose value is the next argument.
+pub fn takes_next(arg: &str) -> bool {
+    let decl = match arg.strip_prefix("--") {
+        Some(name) => long(name, Commands::ALL),
+        None => arg
+            .strip_prefix('-')
+            .filter(|rest| rest.len() == 1)
+            .and_then(|rest| short(rest.chars().next()?, Commands::ALL)),
+    };
+    decl.is_some_and(|decl| decl.takes != Takes::Nothing)
+}
+
 struct Reader {
     commands: Commands,
     lenient: bool,
@@ -79,7 +86,7 @@ impl Reader {
                 break;
             }
             if let Some(name) = arg.strip_prefix("--") {
-                self.long(arg, name, &mut rest)?;
+                self.long(name, &mut rest)?;
             } else if arg.len() > 1 && arg.starts_with('-') {
                 self.shorts(arg, &mut rest)?;
             } else {
@@ -89,15 +96,10 @@ impl Reader {
         Ok(self.given)
     }
 
-    fn long<'a>(
-        &mut self,
-        arg: &str,
-        name: &str,
-        rest: &mut Rest<'a, impl Iterator<Item = &'a str>>,
-    ) -> Result<(), Error> {
+    fn long<'a>(&mut self, name: &str, rest: &mut Rest<'a, impl Iterator<Item = &'a str>>) -> Result<(), Error> {
         let (name, value) = name.split_once('=').map_or((name, None), |(name, value)| (name, Some(value)));
         if name.is_empty() || name.starts_with('-') {
-            return self.refuse(format!("bad flag syntax: {arg}"), arg);
+            return self.refuse("bad flag syntax: --=".into(), "--=");
         }
         if name == "help" {
             self.given.help = true;
@@ -124,16 +126,16 @@ impl Reader {
     /// A group of short flags; a text takes the rest of the group or the next argument.
     fn shorts<'a>(&mut self, arg: &str, rest: &mut Rest<'a, impl Iterator<Item = &'a str>>) -> Result<(), Error> {
         let group = &arg[1..];
-        let mut letters = group.char_indices();
-        while let Some((at, letter)) = letters.next() {
+        let mut letters = group.chars();
+        while let Some(letter) = letters.next() {
             let tail = letters.as_str();
             let Some(decl) = short(letter, self.commands) else {
                 if letter == 'h' {
                     self.given.help = true;
                     continue;
                 }
-                let shown = &group[at..];
-                return self.refuse(format!("unknown shorthand flag: '{letter}' in -{shown}"), arg);
+                // What follows may be a secret behind one dash too few.
+                return self.refuse(format!("unknown shorthand flag: '{letter}' in -{letter}"), &format!("-{letter}"));
             };
             let flag = format!("-{letter}");
             if let Some(value) = tail.strip_prefix('=') {
@@ -146,7 +148,7 @@ impl Reader {
             let value = if tail.is_empty() { rest.next() } else { Some(tail) };
             return match value {
                 Some(value) => self.accept(decl, value, flag),
-                None => self.refuse(format!("flag needs an argument: '{letter}' in -{}", &group[at..]), arg),
+                None => self.refuse(format!("flag needs an argument: '{letter}' in -{letter}"), arg),
             };
         }
         Ok(())
@@ -242,7 +244,8 @@ mod tests {
             ("-v", "flag needs an argument: 'v' in -v"),
             ("--client-id", "flag needs an argument: --client-id"),
             ("-v=x", "invalid argument \"x\" for \"-v, --v\" flag: strconv.ParseInt: parsing \"x\": invalid syntax"),
-            ("--=x", "bad flag syntax: --=x"),
+            ("--=x", "bad flag syntax: --="),
+            ("-client-secret=canary", "unknown shorthand flag: 'c' in -c;"),
         ] {
             assert!(refusal(line).starts_with(words), "{line}: {}", refusal(line));
         }

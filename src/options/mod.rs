@@ -133,7 +133,8 @@ impl Commands {
     /// `completion`.
     pub const COMPLETION: Self = Self(8);
     const BOTH: Self = Self(3);
-    const ALL: Self = Self(15);
+    /// Every command.
+    pub const ALL: Self = Self(15);
 
     /// Whether a command of `other` is among these.
     pub const fn meets(self, other: Self) -> bool {

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::{DISABLE_ENVIRONMENT_OVERRIDE, Decl, Given, LOGIN, Opt, Rank, TABLE, USE_AZURERM_ENV_VARS, Var, When};
+use super::{
+    AUTHORITY_HOST, DISABLE_ENVIRONMENT_OVERRIDE, Decl, Given, LOGIN, Opt, Rank, TABLE, USE_AZURERM_ENV_VARS, Var, When,
+};
 use crate::error::Error;
 use crate::secret::Secret;
 use crate::situation;
@@ -99,7 +101,12 @@ impl Values {
     /// A line for each value with its source, for `-v 1`; secrets are not shown.
     pub fn explain(&self) -> impl Iterator<Item = String> {
         self.found.iter().map(|Value { decl, text, source }| {
-            let text = if decl.secret { "<secret>".into() } else { without_password(text.expose()) };
+            let is_url = std::ptr::eq(*decl, &AUTHORITY_HOST.decl);
+            let text = match text.expose() {
+                _ if decl.secret => "<secret>".into(),
+                url if is_url => without_password(url),
+                text => text.to_owned(),
+            };
             format!("--{} is {} ({source})", decl.name, crate::error::one_line(&text))
         })
     }

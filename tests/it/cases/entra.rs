@@ -8,7 +8,7 @@
 //! resource ID                inject token | devicecode | any FAULT
 //! ```
 //!
-//! A FAULT is one of `reset`, `status N`, `throttle SECONDS`, `slow SECONDS`, `html503`,
+//! A FAULT is one of `reset`, `status N`, `json N BODY`, `throttle SECONDS`, `slow SECONDS`, `html503`,
 //! `truncated`, `huge BYTES`, `not-json`, `missing FIELD`, `clock-skew SECONDS`,
 //! `redirect STATUS URL` and `aad CODE ERROR [SUBERROR]`.
 
@@ -50,6 +50,11 @@ fn fault(words: &[&str]) -> Result<Fault, String> {
     Ok(match words {
         ["reset"] => Fault::Reset,
         ["status", status] => Fault::status(number(status)?),
+        ["json", status, body] => Fault::Status {
+            status: number(status)?,
+            headers: vec![("Content-Type".into(), "application/json".into())],
+            body: (*body).to_owned(),
+        },
         ["throttle", seconds] => Fault::ThrottleThen(number(seconds)?),
         ["slow", seconds] => Fault::Slow(Duration::from_secs_f32(number(seconds)?)),
         ["html503"] => Fault::Html503,
