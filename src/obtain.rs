@@ -161,15 +161,15 @@ impl Attempt<'_> {
 
     async fn renew_or_sign_in_under_lock(&self) -> Result<Token, Error> {
         let person_needed = self.spec.login.client_of_person().is_some();
-        let began = self.now();
+        let before = self.read();
         let patience = if person_needed { self.human_deadline() } else { self.machine_deadline() };
-        let (_held, waited) = match self.wait_for_lock(patience).await? {
+        let (_held, waited) = match self.wait_for_lock(&before, patience).await? {
             Turn::Ours { held, waited } => (held, waited),
             Turn::Served(token) => return Ok(token),
         };
         let kept = self.read();
         if !person_needed {
-            return self.machine_signs_in(&kept, waited.then_some(began)).await;
+            return self.machine_signs_in(waited.then_some(&before), &kept).await;
         }
         match self.renew(&kept, self.machine_deadline()).await {
             Renewal::Done(token) => Ok(token),
@@ -178,11 +178,11 @@ impl Attempt<'_> {
         }
     }
 
-    /// Signs in without a person. A process that has waited since `waiting_since` does not repeat
-    /// what failed for another one meanwhile; one that comes later tries anew.
-    async fn machine_signs_in(&self, kept: &Kept, waiting_since: Option<u64>) -> Result<Token, Error> {
-        if let Some((failure, since)) = kept.sign_in_failure.as_ref().zip(waiting_since)
-            && failure.on >= since
+    /// Signs in without a person. A process that has waited, and found `before` when it began, does
+    /// not repeat what failed for another one meanwhile; one that comes later tries anew.
+    async fn machine_signs_in(&self, before: Option<&Kept>, kept: &Kept) -> Result<Token, Error> {
+        if let Some((failure, before)) = kept.sign_in_failure.as_ref().zip(before)
+            && before.sign_in_failure.as_ref() != Some(failure)
         {
             return Err(failed_for_another(failure));
         }
@@ -204,13 +204,13 @@ impl Attempt<'_> {
     }
 
     /// Takes the lock, or the token that its holder has fetched meanwhile, however short it lives.
-    async fn wait_for_lock(&self, deadline: Deadline) -> Result<Turn, Error> {
+    async fn wait_for_lock(&self, before: &Kept, deadline: Deadline) -> Result<Turn, Error> {
         let Some(slot) = &self.slot else { return Ok(Turn::Ours { held: None, waited: false }) };
-        let (start, began) = (self.sys.clock.monotonic(), self.now());
+        let start = self.sys.clock.monotonic();
         let (mut waited, mut told) = (false, false);
         loop {
             let lock = slot.try_lock();
-            if let Some(token) = self.served(slot, began, waited) {
+            if let Some(token) = self.served(slot, before, waited) {
                 return Ok(Turn::Served(token));
             }
             match lock {
@@ -227,9 +227,10 @@ impl Attempt<'_> {
         }
     }
 
-    fn served(&self, slot: &Slot, began: u64, waited: bool) -> Option<Token> {
+    fn served(&self, slot: &Slot, before: &Kept, waited: bool) -> Option<Token> {
         let kept = slot.read();
-        let meanwhile = waited && kept.acquired_on >= began;
+        let text = |kept: &Kept| kept.token.as_ref().map(|token| token.access_token.clone());
+        let meanwhile = waited && text(&kept) != text(before);
         match state(&kept, self.now()) {
             State::Fresh => kept.token,
             _ if meanwhile => kept.token.filter(|token| token.left(self.now()) > 0),

@@ -17,12 +17,12 @@ pub struct Kept {
     pub account: Option<Account>,
     /// When an early renewal last failed.
     pub renewal_failed_on: Option<u64>,
-    /// The last sign-in of a person, if it failed.
+    /// The last sign-in, if it failed.
     pub sign_in_failure: Option<SignInFailure>,
 }
 
-/// A person's sign-in that failed or was dismissed.
-#[derive(Debug, Serialize, Deserialize)]
+/// A sign-in that failed or was dismissed.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignInFailure {
     /// When.
     pub on: u64,

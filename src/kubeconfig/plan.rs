@@ -159,6 +159,8 @@ fn foreign(exec: &Exec) -> Option<&'static str> {
 }
 
 fn convert_exec(exec: &Exec, wish: &Wish) -> Result<Option<Edit>, Error> {
+    let entry = read_entry(&exec.args);
+    let args = arguments(wish, &Source::Entry(&entry))?;
     let version = exec.api_version.as_deref().unwrap_or("missing");
     if !exec_credential::VERSIONS.contains(&version) {
         return Err(Error::new(
@@ -167,8 +169,6 @@ fn convert_exec(exec: &Exec, wish: &Wish) -> Result<Option<Edit>, Error> {
         )
         .remedy(format!("write apiVersion: {} into the exec entry", exec_credential::VERSIONS[1])));
     }
-    let entry = read_entry(&exec.args);
-    let args = arguments(wish, &Source::Entry(&entry))?;
     Ok((args != exec.args).then_some(Edit::Args(args)))
 }
 

@@ -284,3 +284,31 @@ fn tenant_of(env: &TestEnv, run: &Run) -> String {
     let claims = env.world.entra.claims(&run.token()).expect("a token of the fake");
     claims["tid"].as_str().expect("a tenant").to_owned()
 }
+
+#[test]
+fn many_with_a_wrong_secret_ask_once() {
+    let env = TestEnv::new();
+    env.world.entra.inject_on("token", Fault::Slow(Duration::from_millis(700)));
+    let mut args = env.spn(&[]);
+    args.extend(["--client-secret".to_owned(), "wrong".to_owned()]);
+    let runs = all_at_once(&env, 10, &args);
+    let told = |text: &str| runs.iter().filter(|run| run.failure().contains(text)).count();
+    assert_eq!(
+        (
+            told("use the secret's value, not its ID"),
+            told("has just failed in another process: the client secret is wrong")
+        ),
+        (1, 9)
+    );
+    assert_eq!(env.world.entra.requests().len(), 1);
+    assert!(env.run_all(&args).failure().contains("use the secret's value"), "who comes later tries anew");
+}
+
+#[test]
+fn many_are_served_a_token_however_short_it_lives() {
+    let env = TestEnv::new();
+    env.world.entra.token_lifetime(120).inject_on("token", Fault::Slow(Duration::from_millis(700)));
+    let runs = all_at_once(&env, 10, &env.spn(&[]));
+    assert!(runs.iter().all(|run| run.code == 0 && run.stdout == runs[0].stdout), "{runs:#?}");
+    assert_eq!(env.world.entra.requests().len(), 1);
+}
