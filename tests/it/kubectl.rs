@@ -192,15 +192,17 @@ pub fn missing(tool: &str) {
     writeln!(std::io::stderr(), "skipped: {tool} is missing").expect("stderr");
 }
 
+/// What the user names, what is on PATH, and the versions (`kubectl.1.33`) that some packages keep
+/// beside the program that PATH leads to.
 fn candidates() -> Vec<PathBuf> {
     let variable = |name| std::env::var_os(name).unwrap_or_default();
     let named = std::env::split_paths(&variable("KUBENTRA_TEST_KUBECTL")).collect::<Vec<_>>();
     let on_path = std::env::split_paths(&variable("PATH")).map(|dir| dir.join("kubectl")).collect::<Vec<_>>();
-    let versioned = std::fs::read_dir("/usr/lib/google-cloud-sdk/bin").into_iter().flatten().flatten();
-    let is_kubectl = |name: &str| name.starts_with("kubectl.");
-    let versioned = versioned
-        .map(|entry| entry.path())
-        .filter(|path| path.file_name().and_then(OsStr::to_str).is_some_and(is_kubectl));
+    let beside = on_path.iter().filter_map(|path| std::fs::canonicalize(path).ok()?.parent().map(PathBuf::from));
+    let entries = beside.collect::<Vec<_>>().into_iter().filter_map(|dir| std::fs::read_dir(dir).ok()).flatten();
+    let versioned = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.file_name().and_then(OsStr::to_str).is_some_and(|name| name.starts_with("kubectl.")));
     named.into_iter().chain(versioned).chain(on_path).filter(|path| path.is_file()).collect()
 }
 
