@@ -81,7 +81,7 @@ pub fn token(sys: &Sys, spec: &Spec) -> Result<Token, Error> {
         cache.create(sys);
         let after = |time| Deadline::after(&*sys.clock, time);
         let machine = spec.login.client_of_person().is_none().then_some(MACHINE_LIMIT);
-        let overall = spec.timeout.or(machine).map(after);
+        let overall = spec.timeout.as_ref().map(|(time, _)| *time).or(machine).map(after);
         Attempt { sys, spec, cache: &cache, slot: cache.slot(&identity), overall }.run().await
     }));
     // A name lookup may still hang in the resolver; nobody waits for it.
@@ -317,7 +317,7 @@ impl Attempt<'_> {
     }
 
     fn session(&self, deadline: Deadline, claims: Option<String>) -> Session<'_> {
-        let longer_by = &self.spec.longer_by;
+        let longer_by = self.spec.longer_by();
         Session { sys: self.sys, request: &self.spec.request, deadline, longer_by, claims, prompted: Cell::new(false) }
     }
 

@@ -55,10 +55,7 @@ impl Sys {
 impl Sys {
     /// The name that we were called by, for messages, help and the entries that convert writes.
     pub fn called_as(&self) -> &'static str {
-        let path = std::path::Path::new(self.args.first().map_or("", String::as_str));
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let name = name.strip_suffix(".exe").unwrap_or(name);
-        ["kubelogin", "kubectl-entra"].into_iter().find(|known| *known == name).unwrap_or("kubentra")
+        self.args.first().and_then(|path| own_name(path)).unwrap_or(OWN_NAMES[0])
     }
 
     /// Waits, in code that is not asynchronous.
@@ -67,6 +64,17 @@ impl Sys {
             runtime.block_on(async { self.clock.sleep(time).await });
         }
     }
+}
+
+/// The names that this program answers to.
+const OWN_NAMES: [&str; 3] = ["kubentra", "kubelogin", "kubectl-entra"];
+
+/// Which of our names the command `path` ends in: any directory, with or without `.exe`, and
+/// without regard to case, as file systems on Windows and macOS have it.
+pub fn own_name(path: &str) -> Option<&'static str> {
+    let file = path.rsplit(['/', '\\']).next()?.to_ascii_lowercase();
+    let stem = file.strip_suffix(".exe").unwrap_or(&file);
+    OWN_NAMES.into_iter().find(|name| *name == stem)
 }
 
 fn readable_argument((index, argument): (usize, std::ffi::OsString)) -> Result<String, Error> {
@@ -213,6 +221,21 @@ pub(crate) mod fake {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn our_names_wherever_they_lie() {
+        for (path, name) in [
+            ("kubelogin", Some("kubelogin")),
+            ("/opt/bin/kubentra", Some("kubentra")),
+            ("C:\\Tools\\KubeLogin.EXE", Some("kubelogin")),
+            ("./kubectl-entra", Some("kubectl-entra")),
+            ("kubectl-oidc_login", None),
+            ("/opt/kubelogin/other", None),
+            ("", None),
+        ] {
+            assert_eq!(own_name(path), name, "{path}");
+        }
+    }
 
     #[test]
     fn an_empty_variable_is_unset() {

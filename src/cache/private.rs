@@ -90,7 +90,7 @@ fn is_ours(_: &fs::Metadata) -> bool {
 
 /// A regular file that nobody else can read or write.
 #[cfg(unix)]
-pub(super) fn is_private(found: &fs::Metadata) -> bool {
+fn is_private(found: &fs::Metadata) -> bool {
     found.is_file() && is_tight(found)
 }
 
@@ -105,6 +105,6 @@ fn is_tight(_: &fs::Metadata) -> bool {
 }
 
 #[cfg(not(unix))]
-pub(super) fn is_private(found: &fs::Metadata) -> bool {
+fn is_private(found: &fs::Metadata) -> bool {
     found.is_file()
 }

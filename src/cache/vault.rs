@@ -46,9 +46,9 @@ impl Vault {
             Ok(None) | Err(_) => return Ok(None),
         };
         match check_directory(&directory) {
-            Ok(tight) => Ok(Some(()).filter(|()| tight).and_then(|()| Self::with_key(directory, &key))),
+            Ok(true) => Ok(Self::with_key(directory, &key)),
             Err(FileCheck::Refused(why)) => Err(why),
-            Err(_) => Ok(None),
+            Ok(false) | Err(_) => Ok(None),
         }
     }
 

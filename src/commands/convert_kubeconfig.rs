@@ -10,7 +10,7 @@ use crate::kubeconfig::lock::{self, FileLock};
 use crate::kubeconfig::plan::{self, Line, Verdict, Wish};
 use crate::kubeconfig::{self, Loaded};
 use crate::login::Method;
-use crate::options::{CLIENT_SECRET, CONTEXT, DRY_RUN, Given, KUBECONFIG, Values};
+use crate::options::{CLIENT_SECRET, CLIENT_SECRET_FILE, CONTEXT, DRY_RUN, Given, KUBECONFIG, Values};
 use crate::secret::Secret;
 use crate::situation;
 use crate::sys::{Env, Sys};
@@ -27,7 +27,8 @@ pub(super) fn run(sys: &Sys, given: &Given) -> Result<Secret, Error> {
     };
     crate::login::check(&Values::resolve(given, &Env::default()))?;
     let path = values.get(&KUBECONFIG)?.map(|path| path.0);
-    let conversion = Conversion { sys, wish: &wish, dry_run: values.is_on(&DRY_RUN) };
+    let secret_variable = values.variable(&CLIENT_SECRET.decl);
+    let conversion = Conversion { sys, wish: &wish, dry_run: values.is_on(&DRY_RUN), secret_variable };
     conversion.run(path.as_deref())
 }
 
@@ -35,6 +36,8 @@ struct Conversion<'a> {
     sys: &'a Sys,
     wish: &'a Wish<'a>,
     dry_run: bool,
+    /// The variable that would give the secret, if one counts in this run; for advice.
+    secret_variable: Option<&'static str>,
 }
 
 /// Another program may write between our reading and our lock; then we plan anew.
@@ -93,7 +96,7 @@ impl Conversion<'_> {
             match &line.verdict {
                 Verdict::Convert(_) => {
                     self.say(&format!("{would} {name} to {} ({file})", self.wish.method.name));
-                    self.note_secrets(files, line);
+                    self.note_values(files, line);
                 }
                 Verdict::AlreadyRight => self.say(&format!("already right: {name} ({file})")),
                 Verdict::Skipped(why) => self.say(&format!("skipped {name}: {why} ({file})")),
@@ -106,21 +109,25 @@ impl Conversion<'_> {
         }
     }
 
-    fn note_secrets(&self, files: &[Loaded], line: &Line) {
+    /// A secret that stands in the file, and what the entry said and no longer says.
+    fn note_values(&self, files: &[Loaded], line: &Line) {
         let user = &files[line.file].document.users()[line.user];
+        let file = CLIENT_SECRET_FILE.decl.flag();
         let writes = self.wish.method.written().any(|argument| std::ptr::eq(argument.decl, &CLIENT_SECRET.decl));
         if writes && self.wish.typed.last(&CLIENT_SECRET.decl).is_some_and(|typed| !typed.text.is_empty()) {
             let stands = if self.dry_run { "would stand in the kubeconfig" } else { "stands in the kubeconfig now" };
             self.say(&format!(
-                "warning: the client secret of {} {stands}; --client-secret-file or AZURE_CLIENT_SECRET keep it out",
-                line.name
+                "warning: the client secret of {} {stands}; {file}{} keep it out",
+                line.name,
+                self.secret_variable.map(|name| format!(" or {name}")).unwrap_or_default(),
             ));
         }
         let left_out = plan::left_out(user, self.wish);
         if !left_out.is_empty() {
             let secret = left_out.contains(&CLIENT_SECRET.decl.flag());
-            let advice = "; give --client-secret-file, or set AZURE_CLIENT_SECRET where kubectl runs";
-            let advice = if secret { advice } else { "" };
+            let variable = self.secret_variable.map(|name| format!(", or set {name} where kubectl runs"));
+            let advice = format!("; give {file}{}", variable.unwrap_or_default());
+            let advice = if secret { advice } else { String::new() };
             self.say(&format!("note: not taken over for {}: {}{advice}", line.name, left_out.join(", ")));
         }
     }

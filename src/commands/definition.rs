@@ -87,7 +87,7 @@ fn hint(placeholder: &str) -> ValueHint {
 fn help_of(decl: &Decl, command: &Command) -> StyledStr {
     let default = decl.default.filter(|_| decl.takes != Takes::Nothing);
     let default = default.map(|text| format!(" [default: {text}]")).unwrap_or_default();
-    let methods = if std::ptr::eq(decl, &LOGIN.decl) { format!(": {}", login::names()) } else { String::new() };
+    let methods = if std::ptr::eq(decl, &LOGIN.decl) { format!(": {}", login::described()) } else { String::new() };
     let counts = command.set != Commands::CONVERT || std::ptr::eq(decl, &LOGIN.decl);
     let mut names: Vec<&str> = Vec::new();
     for var in decl.vars.iter().filter(|_| counts) {

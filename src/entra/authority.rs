@@ -176,7 +176,7 @@ fn azure_stack(env: &Env) -> Result<Url, Error> {
     };
     let mend = "write its activeDirectoryEndpoint as an https URL";
     let text = crate::files::read_text(Path::new(path), 1024 * 1024)
-        .map_err(|error| wrong(crate::error::io_words(&error), "correct AZURE_ENVIRONMENT_FILEPATH"))?;
+        .map_err(|error| wrong(crate::error::io_words(&error), &format!("correct {VARIABLE}")))?;
     let file: StackFile =
         serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| wrong(error.to_string(), mend))?;
     let mut endpoint = file.active_directory_endpoint;

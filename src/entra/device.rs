@@ -126,7 +126,7 @@ impl Poll<'_> {
             sys: self.session.sys,
             request: self.session.request,
             deadline: limit.or_earlier(self.session.deadline),
-            longer_by: self.session.longer_by,
+            longer_by: self.session.longer_by.clone(),
             claims: None,
             prompted: Cell::new(true),
         };
@@ -247,7 +247,7 @@ mod tests {
             sys: &sys,
             request: &request,
             deadline,
-            longer_by: "--login-timeout",
+            longer_by: "--login-timeout".into(),
             claims: None,
             prompted: Cell::new(false),
         };

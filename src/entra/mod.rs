@@ -77,7 +77,7 @@ pub struct Session<'a> {
     /// When to give up.
     pub deadline: Deadline,
     /// The option that would have given more time, for messages.
-    pub longer_by: &'a str,
+    pub longer_by: String,
     /// A claims challenge that an earlier refusal asked to pass on, unchanged.
     pub claims: Option<String>,
     /// Whether a person has been asked; a sign-in that fails after that is not repeated at once.

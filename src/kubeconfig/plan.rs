@@ -9,7 +9,7 @@ use crate::options::args::read_entry;
 use crate::options::{Commands, Decl, Given, LOGIN, LOGTOSTDERR, Takes, VERBOSITY, Values, args, types};
 use crate::secret::Secret;
 use crate::situation;
-use crate::sys::Env;
+use crate::sys::{Env, own_name};
 
 use super::Loaded;
 use super::document::{Auth, Edit, Exec, NewExec, User};
@@ -146,11 +146,7 @@ fn without_entra(user: &User) -> &'static str {
 
 /// Why an exec entry is none of ours, if it isn't.
 fn foreign(exec: &Exec) -> Option<&'static str> {
-    let file = exec.command.rsplit(['/', '\\']).next().unwrap_or_default();
-    let stem =
-        file.len().checked_sub(4).filter(|at| file.get(*at..).is_some_and(|end| end.eq_ignore_ascii_case(".exe")));
-    let stem = stem.and_then(|at| file.get(..at)).unwrap_or(file);
-    if !["kubelogin", "kubentra", "kubectl-entra"].iter().any(|name| name.eq_ignore_ascii_case(stem)) {
+    if own_name(&exec.command).is_none() {
         return Some("it runs another program");
     }
     // int128/kubelogin shares the name; its flags begin with --oidc.

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::options::types::{ClientId, GoDuration, Storage};
 use crate::options::{
     AUTHORITY_HOST, CACHE_DIR, CACHE_STORAGE, CLIENT_ID, Choices, DISABLE_ENVIRONMENT_OVERRIDE,
-    DISABLE_INSTANCE_DISCOVERY, Decl, ENVIRONMENT, LOGIN, LOGIN_TIMEOUT, Opt, SERVER_ID, TENANT_ID, TIMEOUT,
+    DISABLE_INSTANCE_DISCOVERY, Decl, ENVIRONMENT, LOGIN, LOGIN_TIMEOUT, Opt, SERVER_ID, Source, TENANT_ID, TIMEOUT,
     USE_AZURERM_ENV_VARS, Values,
 };
 use crate::situation;
@@ -111,10 +111,8 @@ pub struct Spec {
     pub login: Box<dyn Login>,
     /// What is wanted.
     pub request: TokenRequest,
-    /// The time for everything, if one was given.
-    pub timeout: Option<Duration>,
-    /// The flag or variable that gives a person's sign-in its time, for messages.
-    pub longer_by: String,
+    /// The time for everything, if one was given, and by which flag or variable.
+    pub timeout: Option<(Duration, Source)>,
     /// The time for a person.
     pub login_timeout: Duration,
     /// How tokens are kept.
@@ -138,12 +136,16 @@ impl Spec {
             method,
             login,
             request,
-            timeout: positive(values, &TIMEOUT)?,
-            longer_by: values.source(&TIMEOUT).map_or_else(|| LOGIN_TIMEOUT.decl.flag(), ToString::to_string),
+            timeout: positive(values, &TIMEOUT)?.zip(values.source(&TIMEOUT).cloned()),
             login_timeout: positive(values, &LOGIN_TIMEOUT)?.unwrap_or_default(),
             storage: values.require(&CACHE_STORAGE, "cache storage cannot be empty")?,
             cache_dir: cache_dir(values, choices.env)?,
         })
+    }
+
+    /// The flag or variable that gives a person's sign-in its time, for messages.
+    pub fn longer_by(&self) -> String {
+        self.timeout.as_ref().map_or_else(|| LOGIN_TIMEOUT.decl.flag(), |(_, source)| source.to_string())
     }
 
     /// What names this request's place in the cache.
@@ -197,6 +199,11 @@ pub fn check(values: &Values) -> Result<(), Error> {
 /// Two options that exclude each other.
 pub fn both_given(one: &str, other: &str) -> Error {
     Error::new(&situation::USAGE, format!("{one} and {other} are both given")).remedy("give one of them")
+}
+
+/// The methods with what each is, for the help.
+pub fn described() -> String {
+    METHODS.iter().map(|method| format!("{} ({})", method.name, method.about)).collect::<Vec<_>>().join(", ")
 }
 
 /// The methods' names, separated by commas.

@@ -71,7 +71,7 @@ fn from_text(client: ClientId, values: &Values) -> Result<Application, Error> {
     })?;
     let source = values.source(&CLIENT_SECRET).cloned().unwrap_or(Source::Default);
     let typed = matches!(source, Source::Flag(_));
-    Ok(Application { client, secret: Secret::new(secret), source: source.to_string(), typed })
+    Ok(Application { client, secret, source: source.to_string(), typed })
 }
 
 /// A secret is a line of text: one trailing line break is the editor's.

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 pub use args::{Given, Typed};
 pub use values::{Choices, Source, Values};
 
+use crate::secret::Secret;
 use types::{AuthorityHost, ClientId, Cloud, GoDuration, Path, Storage, TenantId};
 
 /// An option whose text parses to `T`.
@@ -249,6 +250,11 @@ fn any(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the signature of every parser in the table")]
+fn hidden(text: &str) -> Result<Secret, String> {
+    Ok(Secret::new(text))
+}
+
 macro_rules! options {
     ($($(#[$doc:meta])* $name:ident: $type:ty = $row:expr;)*) => {
         $($(#[$doc])* pub static $name: Opt<$type> = $row;)*
@@ -287,7 +293,7 @@ options! {
         ]);
 
     /// The secret of a confidential client.
-    CLIENT_SECRET: String = text("client-secret", "SECRET", any,
+    CLIENT_SECRET: Secret = text("client-secret", "SECRET", hidden,
         "Client application secret; prefer --client-secret-file or AZURE_CLIENT_SECRET")
         .secret()
         .vars(&[
