@@ -15,10 +15,9 @@ use std::time::Duration;
 
 use crate::cache::{Cache, Held, Identity, Kept, Lock, SavedGrant, SignInFailure, Slot};
 use crate::entra::token::{self, Failure};
-use crate::entra::{Account, Grant, Session, Token};
+use crate::entra::{Account, Grant, Person, Session, Token};
 use crate::error::{Error, io_words};
-use crate::login::Spec;
-use crate::options::types::ClientId;
+use crate::login::{Login, Spec};
 use crate::situation;
 use crate::sys::{Deadline, Sys};
 use crate::terminal::nobody_sees;
@@ -39,8 +38,6 @@ const SIGN_IN_PAUSE: u64 = 30;
 const LOOK_AGAIN: Duration = Duration::from_millis(25);
 /// A wait beyond this is told.
 const SILENT_WAIT: Duration = Duration::from_secs(1);
-/// A machine's sign-in takes no longer, unless `--timeout` says so (D3).
-const MACHINE_LIMIT: Duration = Duration::from_secs(60);
 
 /// What a kept token is good for.
 #[derive(Debug, PartialEq, Eq)]
@@ -72,7 +69,7 @@ pub fn token(sys: &Sys, spec: &Spec) -> Result<Token, Error> {
         return Ok(token);
     }
     // Before the cache's directory is made: a request that must not be sent leaves no trace.
-    spec.request.authority.admit(spec.login.brings_own_secret())?;
+    admit(&*spec.login)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
         Error::new(&situation::FILE, format!("the process could not be set up: {}", io_words(&error)))
             .remedy("try again")
@@ -80,13 +77,18 @@ pub fn token(sys: &Sys, spec: &Spec) -> Result<Token, Error> {
     let outcome = runtime.block_on(until_interrupted(async {
         cache.create(sys);
         let after = |time| Deadline::after(&*sys.clock, time);
-        let machine = spec.login.client_of_person().is_none().then_some(MACHINE_LIMIT);
+        let machine = spec.login.person().is_none().then(|| spec.login.patience());
         let overall = spec.timeout.as_ref().map(|(time, _)| *time).or(machine).map(after);
         Attempt { sys, spec, cache: &cache, slot: cache.slot(&identity), overall }.run().await
     }));
     // A name lookup may still hang in the resolver; nobody waits for it.
     runtime.shutdown_background();
     outcome
+}
+
+/// Whether the login's proof may go where it is asked for.
+fn admit(login: &dyn Login) -> Result<(), Error> {
+    login.request().map_or(Ok(()), |request| request.authority.admit(login.brings_own_secret()))
 }
 
 fn fresh(slot: &Slot, now: u64) -> Option<Token> {
@@ -160,7 +162,7 @@ impl Attempt<'_> {
     }
 
     async fn renew_or_sign_in_under_lock(&self) -> Result<Token, Error> {
-        let person_needed = self.spec.login.client_of_person().is_some();
+        let person_needed = self.spec.login.person().is_some();
         let before = self.read();
         let patience = if person_needed { self.human_deadline() } else { self.machine_deadline() };
         let (_held, waited) = match self.wait_for_lock(&before, patience).await? {
@@ -240,27 +242,27 @@ impl Attempt<'_> {
 
     /// Renews without a person: by refresh token, or by signing in again where that needs nobody.
     async fn renew(&self, kept: &Kept, deadline: Deadline) -> Renewal {
-        let Some(client) = self.spec.login.client_of_person() else {
+        let Some(person) = self.spec.login.person() else {
             return match self.acquire(&self.session(deadline, None)).await {
                 Ok(token) => Renewal::Done(token),
                 Err(error) => Renewal::Failed(error),
             };
         };
         let Some(account) = &kept.account else { return Renewal::NeedsSignIn(None) };
-        let identity = self.grant_identity(client, account);
+        let identity = grant_identity(person, account);
         let Some(grant) = self.cache.grant(&identity) else { return Renewal::NeedsSignIn(None) };
-        self.renew_by(&identity, &grant, client, deadline).await
+        self.renew_by(&identity, &grant, person, deadline).await
     }
 
     async fn renew_by(
         &self,
         identity: &Identity,
         grant: &SavedGrant,
-        client: &ClientId,
+        person: Person<'_>,
         deadline: Deadline,
     ) -> Renewal {
         let session = self.session(deadline, None);
-        let refusal = match token::refresh(&session, client, &grant.refresh_token).await {
+        let refusal = match token::refresh(&session, person, &grant.refresh_token).await {
             Ok(answer) => return Renewal::Done(self.keep(answer, Some(&grant.account))),
             Err(Failure::Unreachable(error)) => return Renewal::Failed(error),
             Err(Failure::Refused(refusal, ahead)) if !refusal.person_can_help() => {
@@ -271,7 +273,7 @@ impl Attempt<'_> {
         // Another process may have rotated the token meanwhile, from another cluster's slot.
         match self.cache.grant(identity) {
             Some(newer) if newer.refresh_token != grant.refresh_token => {
-                match token::refresh(&session, client, &newer.refresh_token).await {
+                match token::refresh(&session, person, &newer.refresh_token).await {
                     Ok(answer) => return Renewal::Done(self.keep(answer, Some(&newer.account))),
                     Err(Failure::Unreachable(error)) => return Renewal::Failed(error),
                     Err(Failure::Refused(refusal, _)) if refusal.grant_is_dead() => self.cache.forget_grant(identity),
@@ -318,7 +320,7 @@ impl Attempt<'_> {
 
     fn session(&self, deadline: Deadline, claims: Option<String>) -> Session<'_> {
         let longer_by = self.spec.longer_by();
-        Session { sys: self.sys, request: &self.spec.request, deadline, longer_by, claims, prompted: Cell::new(false) }
+        Session { sys: self.sys, deadline, longer_by, claims, prompted: Cell::new(false) }
     }
 
     /// Keeps what was granted. The refresh token comes before the token, and the account that leads
@@ -327,15 +329,15 @@ impl Attempt<'_> {
     fn keep(&self, grant: Grant, known: Option<&Account>) -> Token {
         let account = grant.account.or_else(|| known.cloned());
         let account = account.or_else(|| grant.refresh_token.as_ref().map(|_| self.nameless()));
-        if let (Some(client), Some(account), Some(refresh_token)) =
-            (self.spec.login.client_of_person(), &account, grant.refresh_token)
+        if let (Some(person), Some(account), Some(refresh_token)) =
+            (self.spec.login.person(), &account, grant.refresh_token)
         {
             let kept = self.read();
             if kept.account.as_ref() != Some(account) {
                 self.write(&Kept { account: Some(account.clone()), token: None, ..kept });
             }
             let saved = SavedGrant { refresh_token, account: account.clone() };
-            self.cache.save_grant(self.sys, &self.grant_identity(client, account), &saved);
+            self.cache.save_grant(self.sys, &grant_identity(person, account), &saved);
         }
         self.write(&Kept {
             token: Some(grant.token.clone()),
@@ -354,14 +356,6 @@ impl Attempt<'_> {
         Account { id: format!("unknown, of {place}"), username: "unknown".into() }
     }
 
-    fn grant_identity(&self, client: &ClientId, account: &Account) -> Identity {
-        let mut identity = Identity::new("grant");
-        identity.field("environment", &self.spec.request.authority.environment());
-        identity.field("client", client.as_str());
-        identity.field("account", &account.id);
-        identity
-    }
-
     fn read(&self) -> Kept {
         self.slot.as_ref().map(Slot::read).unwrap_or_default()
     }
@@ -377,12 +371,20 @@ impl Attempt<'_> {
     }
 
     fn machine_deadline(&self) -> Deadline {
-        self.overall.unwrap_or_else(|| Deadline::after(&*self.sys.clock, MACHINE_LIMIT))
+        self.overall.unwrap_or_else(|| Deadline::after(&*self.sys.clock, self.spec.login.patience()))
     }
 
     fn human_deadline(&self) -> Deadline {
         self.overall.unwrap_or_else(|| Deadline::after(&*self.sys.clock, self.spec.login_timeout))
     }
+}
+
+fn grant_identity(person: Person<'_>, account: &Account) -> Identity {
+    let mut identity = Identity::new("grant");
+    identity.field("environment", &person.request.authority.environment());
+    identity.field("client", person.client.as_str());
+    identity.field("account", &account.id);
+    identity
 }
 
 /// The network's failures, and nobody being there to ask, say nothing against the token in hand.

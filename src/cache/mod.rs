@@ -199,6 +199,7 @@ mod tests {
             env: crate::sys::Env::default(),
             clock: Box::new(FakeClock::default()),
             http: Box::new(crate::http::fake::FakeHttp::default()),
+            tools: Box::new(crate::process::fake::NoTools),
             terminal: Terminal::to(std::io::sink()),
         }
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::cache::Identity;
-use crate::entra::token::client_credentials;
+use crate::entra::token::{Proof, client_credentials};
 use crate::entra::{Grant, Session, TokenRequest};
 use crate::error::{Error, io_words};
 use crate::options::types::ClientId;
@@ -15,7 +15,7 @@ use crate::secret::Secret;
 use crate::situation;
 use crate::sys::Pending;
 
-use super::{Login, Method, Parsed, Rule, both_given};
+use super::{Login, Method, Rule, both_given};
 
 /// `--login spn`.
 pub(super) static METHOD: Method = Method {
@@ -35,6 +35,7 @@ pub(super) static METHOD: Method = Method {
 
 /// An application with its proof. Certificates will be another kind of proof.
 struct Application {
+    request: TokenRequest,
     client: ClientId,
     secret: Secret,
     /// The flag, variable or file that the secret came from.
@@ -42,14 +43,14 @@ struct Application {
     typed: bool,
 }
 
-fn parse(choices: &Choices) -> Result<Parsed, Error> {
+fn parse(choices: &Choices) -> Result<Box<dyn Login>, Error> {
     let client = choices.values.require(&CLIENT_ID, "client ID cannot be empty")?;
     let request = TokenRequest::parse(choices)?;
-    let application = match secret_file(choices.values)? {
-        Some((path, source)) => from_file(client, &path.0, &source)?,
-        None => from_text(client, choices.values)?,
+    let (secret, source, typed) = match secret_file(choices.values)? {
+        Some((path, source)) => from_file(&path.0, &source)?,
+        None => from_text(choices.values)?,
     };
-    Ok((Box::new(application), request))
+    Ok(Box::new(Application { request, client, secret, source, typed }))
 }
 
 /// The file that holds the secret, where it comes first: a file named by flag before any variable
@@ -64,18 +65,18 @@ fn secret_file(values: &Values) -> Result<Option<(crate::options::types::Path, S
     }
 }
 
-fn from_text(client: ClientId, values: &Values) -> Result<Application, Error> {
+fn from_text(values: &Values) -> Result<(Secret, String, bool), Error> {
     let secret = values.require(&CLIENT_SECRET, "client secret cannot be empty").map_err(|error| {
         let variable = values.variable(&CLIENT_SECRET.decl).map(|name| format!("set {name}, or ")).unwrap_or_default();
         error.remedy(format!("{variable}name a file with {}", CLIENT_SECRET_FILE.decl.flag()))
     })?;
     let source = values.source(&CLIENT_SECRET).cloned().unwrap_or(Source::Default);
     let typed = matches!(source, Source::Flag(_));
-    Ok(Application { client, secret, source: source.to_string(), typed })
+    Ok((secret, source.to_string(), typed))
 }
 
 /// A secret is a line of text: one trailing line break is the editor's.
-fn from_file(client: ClientId, path: &Path, source: &Source) -> Result<Application, Error> {
+fn from_file(path: &Path, source: &Source) -> Result<(Secret, String, bool), Error> {
     let shown = format!("{}, named by {source}", path.display());
     let text = crate::files::read_text(path, 64 * 1024).map(Secret::new).map_err(|error| {
         Error::new(&situation::FILE, format!("the client secret file cannot be read: {}", io_words(&error)))
@@ -89,20 +90,26 @@ fn from_file(client: ClientId, path: &Path, source: &Source) -> Result<Applicati
             .from_source(&shown)
             .remedy("write the secret's value into the file"));
     }
-    Ok(Application { client, secret: Secret::new(line), source: shown, typed: false })
+    Ok((Secret::new(line), shown, false))
 }
 
 impl Login for Application {
     fn identify(&self, identity: &mut Identity) {
+        self.request.identify(identity);
         identity.field("client", self.client.as_str());
         identity.field("secret", self.secret.expose());
     }
 
     fn acquire<'a>(&'a self, session: &'a Session<'a>) -> Pending<'a, Grant> {
         Box::pin(async {
-            let answer = client_credentials(session, &self.client, &self.secret).await;
+            let answer =
+                client_credentials(session, &self.request, &self.client, Proof::Secret(&self.secret), None).await;
             answer.map_err(|failure| Error::from(failure).blame_secret(&self.source))
         })
+    }
+
+    fn request(&self) -> Option<&TokenRequest> {
+        Some(&self.request)
     }
 
     fn brings_own_secret(&self) -> bool {

@@ -254,10 +254,10 @@ mod tests {
 
     #[test]
     fn an_entry_is_read_past_what_is_not_known() {
-        let entry = read_entry(&words("get-token --subscription S --client-id=C --novel --legacy=maybe -t T"));
+        let entry = read_entry(&words("get-token --future S --client-id=C --novel --legacy=maybe -t T"));
         assert_eq!(entry.last(&CLIENT_ID.decl).unwrap().text.expose(), "C");
         assert_eq!(entry.last(&TENANT_ID.decl).unwrap().text.expose(), "T");
-        assert_eq!(entry.unknown, ["--subscription", "--novel", "--legacy"]);
+        assert_eq!(entry.unknown, ["--future", "--novel", "--legacy"]);
     }
 
     #[test]

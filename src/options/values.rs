@@ -41,6 +41,8 @@ pub struct Values {
 
 /// What a login is parsed from.
 pub struct Choices<'a> {
+    /// What was typed, or what the exec entry says.
+    pub given: &'a Given,
     /// The options.
     pub values: &'a Values,
     /// The environment, for what no option stands for.
