@@ -1,6 +1,7 @@
 //! Entra ID: where it is, what is asked of it, what it answers, and what its refusals mean.
 
 pub mod authority;
+pub mod certificate;
 pub mod device;
 pub mod error;
 pub mod token;
