@@ -1,12 +1,13 @@
 //! The login methods. A method is one file and one line in [`METHODS`].
 
 mod devicecode;
+mod given_secret;
 mod spn;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::cache::Identity;
+use crate::cache::{Cache, Identity};
 use crate::entra::{Grant, Person, Session, TokenRequest};
 use crate::error::Error;
 use crate::options::types::{GoDuration, Storage};
@@ -105,6 +106,16 @@ pub trait Login {
         false
     }
 
+    /// Looks around and settles on a way, for a login that leaves it open until a token is wanted.
+    fn settle<'a>(&'a self, _: &'a Session<'a>, _: &'a Cache) -> Pending<'a, Option<Settled>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
+    /// Whether a person may be asked, in the end.
+    fn may_need_person(&self) -> bool {
+        self.person().is_some()
+    }
+
     /// How long a machine's sign-in may take where no `--timeout` says so (design, D3).
     fn patience(&self) -> Duration {
         Duration::from_secs(60)
@@ -114,6 +125,18 @@ pub trait Login {
     fn can_be_kept(&self) -> bool {
         true
     }
+}
+
+/// The way that a login has settled on.
+pub struct Settled {
+    /// What signs in from now on.
+    pub login: Box<dyn Login>,
+    /// The way's name, to see whether it is another one than before.
+    pub way: &'static str,
+    /// The way and why it was taken, for people.
+    pub reason: String,
+    /// What trying this way has brought already.
+    pub grant: Option<Grant>,
 }
 
 /// Everything that one run of `get-token` needs to know.
