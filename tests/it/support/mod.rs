@@ -15,6 +15,7 @@
 )]
 
 pub mod apiserver;
+pub mod certificates;
 mod clock;
 pub mod entra;
 pub mod http;
