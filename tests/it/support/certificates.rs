@@ -32,7 +32,10 @@ impl Certificate {
             return vec![one];
         }
         let blocks = Pem::iter_from_buffer(file).filter_map(Result::ok);
-        blocks.filter(|block| block.label == "CERTIFICATE").filter_map(|block| Self::from_der(&block.contents)).collect()
+        blocks
+            .filter(|block| block.label == "CERTIFICATE")
+            .filter_map(|block| Self::from_der(&block.contents))
+            .collect()
     }
 
     pub(super) fn sha1(&self) -> Vec<u8> {

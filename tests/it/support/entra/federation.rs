@@ -87,12 +87,7 @@ fn issuers_key() -> &'static Signer {
 }
 
 /// Issuer, subject, audience, signature and time, in the order in which Entra complains.
-pub(super) fn check(
-    state: &mut State,
-    known: &[FederatedCredential],
-    now: i64,
-    jwt: &Jwt<'_>,
-) -> Result<(), Refusal> {
+pub(super) fn check(state: &mut State, known: &[FederatedCredential], now: i64, jwt: &Jwt<'_>) -> Result<(), Refusal> {
     let (issuer, subject) = (jwt.claim("iss")?, jwt.claim("sub")?);
     let audiences = audiences(&jwt.claims["aud"])?;
     if known.is_empty() {
