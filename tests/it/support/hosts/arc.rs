@@ -125,6 +125,7 @@ fn check_key(visit: &mut Visit<'_>, presented: &str) -> Result<(), Response> {
 fn challenge(visit: &mut Visit<'_>) -> Response {
     let keys = &mut visit.state.arc;
     keys.count += 1;
+    keys.current = None;
     let name = format!("challenge-{}", keys.count);
     let (directory, key) = (keys.directory.clone(), format!("{name}.key"));
     let realm = match &visit.state.challenge {

@@ -398,7 +398,9 @@ impl Service {
         let host = door.host(&request.path);
         let knobs = state.knobs(host);
         let fault = knobs.faults.pop_front().or_else(|| knobs.always.clone());
-        let instead = fault.as_ref().and_then(|fault| fault.instead(host));
+        // NMI never learned IMDS's way to fail.
+        let speaker = if state.nmi && host == Host::Imds { Host::Nowhere } else { host };
+        let instead = fault.as_ref().and_then(|fault| fault.instead(speaker));
         let mut response = instead.unwrap_or_else(|| {
             let mut visit = Visit { host, request, state: &mut state, entra: &self.entra };
             visit.answer().unwrap_or_else(|refusal| refusal)
