@@ -421,7 +421,8 @@ fn grant_identity(person: Person<'_>, account: &Account) -> Identity {
     identity
 }
 
-/// The network's failures, and nobody being there to ask, say nothing against the token in hand.
+/// The network's failures, a host or program that does not work, and nobody being there to ask say
+/// nothing against the token in hand.
 fn leaves_token_good(error: &Error) -> bool {
     let none_of_entras = [
         &situation::TLS,
@@ -429,6 +430,10 @@ fn leaves_token_good(error: &Error) -> bool {
         &situation::CLOCK_SKEW,
         &situation::NOBODY_THERE,
         &situation::SIGN_IN_JUST_FAILED,
+        &situation::NO_IDENTITY_HOST,
+        &situation::HOST_ANSWER,
+        &situation::ASSERTION_SOURCE,
+        &situation::TOOL,
     ];
     let of_the_way = none_of_entras.into_iter().any(|situation| error.is(situation));
     of_the_way || matches!(error.situation().turn, situation::Turn::Network | situation::Turn::Time)

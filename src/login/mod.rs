@@ -5,6 +5,7 @@ mod given_secret;
 mod spn;
 
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::cache::{Cache, Identity};
@@ -130,7 +131,7 @@ pub trait Login {
 /// The way that a login has settled on.
 pub struct Settled {
     /// What signs in from now on.
-    pub login: Box<dyn Login>,
+    pub login: Rc<dyn Login>,
     /// The way's name, to see whether it is another one than before.
     pub way: &'static str,
     /// The way and why it was taken, for people.
