@@ -126,6 +126,7 @@ mod tests {
             env: Env::default(),
             clock: Box::new(FakeClock::default()),
             http: Box::new(crate::http::fake::FakeHttp::default()),
+            tools: Box::new(crate::process::fake::NoTools),
             terminal: Terminal::to(std::io::sink()),
         }
     }

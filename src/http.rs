@@ -15,22 +15,86 @@ use zeroize::Zeroizing;
 pub use client::ReqwestHttp;
 
 use crate::error::Error;
+use crate::secret::Secret;
 use crate::situation;
 use crate::sys::{Deadline, Pending, Sys};
 
-/// A POST of a form, which is what every token request is.
-pub struct FormPost {
-    /// Where to; always https.
+/// One request, whoever it is for.
+pub struct Request {
+    /// GET or POST.
+    pub method: Method,
+    /// Where to.
     pub url: Url,
-    /// The encoded form. It carries secrets, so it is wiped and never logged.
+    /// Names and values; what is said about a request never holds the values.
+    pub headers: Vec<(&'static str, Secret)>,
+    /// The body. It carries secrets, so it is wiped and never logged.
     pub body: Zeroizing<Vec<u8>>,
+    /// How the other side is reached, and how it is recognised.
+    pub way: Way,
 }
 
-impl FormPost {
-    /// The form `fields`, encoded, for `url`.
-    pub fn new(url: Url, fields: &[(&str, &str)]) -> Self {
+/// What a request asks a server to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// Reading.
+    Get,
+    /// Everything that changes something there, and every token request.
+    Post,
+}
+
+/// How a server is reached, and how it is recognised.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Way {
+    /// Through the proxy of the environment, where it names one, and trusted as every public host is.
+    Public,
+    /// Never through a proxy: what hands out identities lies on this machine or beside it, and a
+    /// proxy that answers in its place would be given the request's secret.
+    Direct,
+    /// Directly, and recognised by the SHA-1 of its certificate alone (Service Fabric).
+    Pinned([u8; 20]),
+    /// Directly, with these PEM roots and no others, under this server name (AKS identity bindings).
+    Bound {
+        /// The CA, as PEM.
+        roots: Vec<u8>,
+        /// The name that is sent and verified, where it is not the URL's.
+        name: Option<String>,
+    },
+}
+
+impl Request {
+    /// A GET without headers of its own.
+    pub fn get(url: Url) -> Self {
+        Self { method: Method::Get, url, headers: Vec::new(), body: Zeroizing::default(), way: Way::Public }
+    }
+
+    /// A POST with an empty body.
+    pub fn post(url: Url) -> Self {
+        Self { method: Method::Post, ..Self::get(url) }
+    }
+
+    /// A POST of the form `fields`, which is what every token request is.
+    pub fn form(url: Url, fields: &[(&str, &str)]) -> Self {
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-        Self { url, body: Zeroizing::new(body.into_bytes()) }
+        Self::encoded_form(url, body.into_bytes())
+    }
+
+    /// A POST of a form that is encoded already.
+    pub fn encoded_form(url: Url, body: Vec<u8>) -> Self {
+        let body = Zeroizing::new(body);
+        Self { body, ..Self::post(url) }.header("Content-Type", "application/x-www-form-urlencoded")
+    }
+
+    /// With one more header.
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, Secret::new(value)));
+        self
+    }
+
+    /// On another way than the public one.
+    #[must_use]
+    pub fn over(self, way: Way) -> Self {
+        Self { way, ..self }
     }
 }
 
@@ -45,6 +109,10 @@ pub struct Response {
     pub date: Option<u64>,
     /// Where a redirect points; it is never followed.
     pub location: Option<String>,
+    /// The challenge of a 401 (`WWW-Authenticate`).
+    pub challenge: Option<String>,
+    /// `Content-Type`, as sent.
+    pub content_type: Option<String>,
     /// At most [`BODY_LIMIT`] bytes.
     pub body: Vec<u8>,
 }
@@ -54,67 +122,103 @@ pub const BODY_LIMIT: usize = 1024 * 1024;
 
 /// One attempt at a request.
 pub trait Http {
-    /// Sends `post` once and reads the answer within `limit`.
+    /// Sends `request` once and reads the answer within `limit`.
     fn send<'a>(
         &'a self,
-        post: &'a FormPost,
+        request: &'a Request,
         limit: Duration,
         clock: &'a dyn crate::sys::Clock,
     ) -> Pending<'a, Response>;
 }
 
-/// A broken connection is tried again after these pauses: short, because the cause of a lasting
-/// failure has to be told within 2 s.
-const PAUSES_AFTER_BREAK: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(600)];
+/// When a request is tried again, and what its last answer counts for.
+pub struct Retry {
+    /// A broken connection is tried again after these pauses.
+    pub after_break: &'static [Duration],
+    /// The pauses, one for each attempt, after which an answer with this status is tried again.
+    pub pauses: fn(status: u16) -> &'static [Duration],
+    /// Whether a server that stays busy is an error, or its last answer is for the caller to read.
+    pub busy_is_an_error: bool,
+}
 
-/// 429 and 5xx without `Retry-After` are tried again after these pauses.
-const PAUSES_WHEN_BUSY: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
+/// The rule of token endpoints. A broken connection is told within 2 s, 429 and 5xx are given
+/// three more chances (`Retry-After` goes before), and nothing else is repeated.
+pub const TOKEN_ENDPOINT: Retry = Retry {
+    after_break: &[Duration::from_millis(200), Duration::from_millis(600)],
+    pauses: |status| {
+        const PAUSES: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
+        if is_busy(status) { &PAUSES } else { &[] }
+    },
+    busy_is_an_error: true,
+};
 
-/// Sends `post`, again where the rules allow it, until `deadline`.
+/// Whether a status says that the server may answer later.
+pub fn is_busy(status: u16) -> bool {
+    matches!(status, 408 | 429 | 500..)
+}
+
+/// Sends `request`, again where `retry` allows it, until `deadline`.
 ///
 /// # Errors
-/// A failure of the network or of TLS, a redirect, or a server that stays busy. Any other status
-/// is an answer and is returned.
-pub async fn post(sys: &Sys, post: &FormPost, deadline: Deadline) -> Result<Response, Error> {
-    let mut breaks = PAUSES_AFTER_BREAK.iter();
-    let mut busy = PAUSES_WHEN_BUSY.iter();
-    loop {
+/// A failure of the network or of TLS, a redirect, or, where `retry` says so, a server that stays
+/// busy. Any other status is an answer and is returned.
+pub async fn send(sys: &Sys, request: &Request, retry: &Retry, deadline: Deadline) -> Result<Response, Error> {
+    let mut breaks = retry.after_break.iter();
+    for attempt in 0.. {
         let left = deadline.left(&*sys.clock);
         if left.is_zero() {
-            return Err(out_of_time(&post.url, deadline));
+            return Err(out_of_time(&request.url, deadline));
         }
-        sys.terminal.detail(5, || format!("POST {}", post.url));
-        let answer = sys.http.send(post, left, &*sys.clock).await;
+        sys.terminal.detail(5, || said(request));
+        let answer = sys.http.send(request, left, &*sys.clock).await;
         let pause = match answer {
             Err(error) if error.is(&situation::CONNECTION_BROKEN) => {
                 breaks.next().copied().filter(|pause| *pause < deadline.left(&*sys.clock)).ok_or(error)?
             }
-            Err(error) if error.is(&situation::DEADLINE) => return Err(out_of_time(&post.url, deadline)),
+            Err(error) if error.is(&situation::DEADLINE) => return Err(out_of_time(&request.url, deadline)),
             Err(error) => return Err(error),
-            Ok(response) => match busy_pause(&response, busy.next().copied()) {
-                None => return accept(&post.url, response),
-                Some(pause) if pause >= deadline.left(&*sys.clock) => return Err(stays_busy(&post.url, &response)),
-                Some(pause) => pause,
+            Ok(response) => match (retry.pauses)(response.status).get(attempt) {
+                None => return accept(&request.url, retry, response),
+                Some(pause) => {
+                    let pause = response.retry_after.unwrap_or(*pause);
+                    if pause >= deadline.left(&*sys.clock) {
+                        return last_answer(&request.url, retry, response);
+                    }
+                    sys.terminal.detail(5, || format!("{} answered HTTP {}", host(&request.url), response.status));
+                    pause
+                }
             },
         };
         sys.terminal.detail(1, || format!("trying again in {} s", pause.as_secs_f32()));
         sys.clock.sleep(pause).await;
     }
+    unreachable!("attempts are counted without end")
 }
 
-/// The pause before the next attempt, or `None` where this answer stands.
-fn busy_pause(response: &Response, next: Option<Duration>) -> Option<Duration> {
-    let busy = response.status == 429 || response.status == 408 || response.status >= 500;
-    let pause = next.filter(|_| busy)?;
-    Some(response.retry_after.unwrap_or(pause))
+/// What is said about a request: queries of metadata services name audiences and selectors, and
+/// nothing secret; a GitHub request URL is a capability, so its query stays untold.
+fn said(request: &Request) -> String {
+    let method = if request.method == Method::Get { "GET" } else { "POST" };
+    let mut url = request.url.clone();
+    let known = url.query().is_none_or(|query| query.starts_with("api-version="));
+    if !known {
+        url.set_query(None);
+    }
+    format!("{method} {url}")
 }
 
-fn accept(url: &Url, response: Response) -> Result<Response, Error> {
+fn accept(url: &Url, retry: &Retry, response: Response) -> Result<Response, Error> {
+    if is_busy(response.status) {
+        return last_answer(url, retry, response);
+    }
     match response.status {
         300..=399 => Err(redirected(url, &response)),
-        408 | 429 | 500.. => Err(stays_busy(url, &response)),
         _ => Ok(response),
     }
+}
+
+fn last_answer(url: &Url, retry: &Retry, response: Response) -> Result<Response, Error> {
+    if retry.busy_is_an_error { Err(stays_busy(url, &response)) } else { Ok(response) }
 }
 
 fn redirected(url: &Url, response: &Response) -> Error {
@@ -153,7 +257,7 @@ pub(crate) mod fake {
     use std::cell::RefCell;
     use std::collections::VecDeque;
 
-    use super::{Duration, Error, FormPost, Http, Pending, Response};
+    use super::{Duration, Error, Http, Pending, Request, Response};
 
     /// Gives the scripted answers in turn and records the forms.
     #[derive(Default)]
@@ -163,8 +267,13 @@ pub(crate) mod fake {
     }
 
     impl Http for FakeHttp {
-        fn send<'a>(&'a self, post: &'a FormPost, _: Duration, _: &'a dyn crate::sys::Clock) -> Pending<'a, Response> {
-            self.forms.borrow_mut().push(String::from_utf8_lossy(&post.body).into_owned());
+        fn send<'a>(
+            &'a self,
+            request: &'a Request,
+            _: Duration,
+            _: &'a dyn crate::sys::Clock,
+        ) -> Pending<'a, Response> {
+            self.forms.borrow_mut().push(String::from_utf8_lossy(&request.body).into_owned());
             let answer = self.answers.borrow_mut().pop_front().expect("an answer for every request");
             Box::pin(std::future::ready(answer))
         }
@@ -196,12 +305,13 @@ mod tests {
             env: Env::default(),
             clock: Box::new(clock.clone()),
             http: Box::new(http),
+            tools: Box::new(crate::process::fake::NoTools),
             terminal: Terminal::to(std::io::sink()),
         };
-        let request = FormPost::new(Url::parse("https://login.example/t").unwrap(), &[("a", "b")]);
+        let request = Request::form(Url::parse("https://login.example/t").unwrap(), &[("a", "b")]);
         let deadline = Deadline::after(&clock, Duration::from_secs(limit));
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let result = runtime.block_on(post(&sys, &request, deadline));
+        let result = runtime.block_on(send(&sys, &request, &TOKEN_ENDPOINT, deadline));
         (result.map(|r| r.status).map_err(|e| e.to_string()), clock.monotonic().as_millis())
     }
 

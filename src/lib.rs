@@ -22,6 +22,7 @@ pub mod kubeconfig;
 pub mod login;
 pub mod obtain;
 pub mod options;
+pub mod process;
 pub mod secret;
 pub mod situation;
 pub mod sys;

@@ -10,15 +10,14 @@
 //!       └─ sign in → write ────────────────────────────────────→ done
 //! ```
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::time::Duration;
 
 use crate::cache::{Cache, Held, Identity, Kept, Lock, SavedGrant, SignInFailure, Slot};
 use crate::entra::token::{self, Failure};
-use crate::entra::{Account, Grant, Session, Token};
+use crate::entra::{Account, Grant, Person, Session, Token};
 use crate::error::{Error, io_words};
-use crate::login::Spec;
-use crate::options::types::ClientId;
+use crate::login::{Login, Settled, Spec};
 use crate::situation;
 use crate::sys::{Deadline, Sys};
 use crate::terminal::nobody_sees;
@@ -39,8 +38,6 @@ const SIGN_IN_PAUSE: u64 = 30;
 const LOOK_AGAIN: Duration = Duration::from_millis(25);
 /// A wait beyond this is told.
 const SILENT_WAIT: Duration = Duration::from_secs(1);
-/// A machine's sign-in takes no longer, unless `--timeout` says so (D3).
-const MACHINE_LIMIT: Duration = Duration::from_secs(60);
 
 /// What a kept token is good for.
 #[derive(Debug, PartialEq, Eq)]
@@ -72,7 +69,7 @@ pub fn token(sys: &Sys, spec: &Spec) -> Result<Token, Error> {
         return Ok(token);
     }
     // Before the cache's directory is made: a request that must not be sent leaves no trace.
-    spec.request.authority.admit(spec.login.brings_own_secret())?;
+    admit(&*spec.login)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
         Error::new(&situation::FILE, format!("the process could not be set up: {}", io_words(&error)))
             .remedy("try again")
@@ -80,13 +77,19 @@ pub fn token(sys: &Sys, spec: &Spec) -> Result<Token, Error> {
     let outcome = runtime.block_on(until_interrupted(async {
         cache.create(sys);
         let after = |time| Deadline::after(&*sys.clock, time);
-        let machine = spec.login.client_of_person().is_none().then_some(MACHINE_LIMIT);
+        let machine = (!spec.login.may_need_person()).then(|| spec.login.patience());
         let overall = spec.timeout.as_ref().map(|(time, _)| *time).or(machine).map(after);
-        Attempt { sys, spec, cache: &cache, slot: cache.slot(&identity), overall }.run().await
+        let slot = cache.slot(&identity);
+        Attempt { sys, spec, cache: &cache, slot, overall, settled: OnceCell::new() }.run().await
     }));
     // A name lookup may still hang in the resolver; nobody waits for it.
     runtime.shutdown_background();
     outcome
+}
+
+/// Whether the login's proof may go where it is asked for.
+fn admit(login: &dyn Login) -> Result<(), Error> {
+    login.request().map_or(Ok(()), |request| request.authority.admit(login.brings_own_secret()))
 }
 
 fn fresh(slot: &Slot, now: u64) -> Option<Token> {
@@ -110,6 +113,8 @@ struct Attempt<'a> {
     /// What bounds everything that follows, together: an explicit `--timeout`, or a machine's own
     /// limit; a person's time begins when it is their turn (D3).
     overall: Option<Deadline>,
+    /// What a login that leaves its way open has settled on.
+    settled: OnceCell<Settled>,
 }
 
 impl Attempt<'_> {
@@ -160,16 +165,25 @@ impl Attempt<'_> {
     }
 
     async fn renew_or_sign_in_under_lock(&self) -> Result<Token, Error> {
-        let person_needed = self.spec.login.client_of_person().is_some();
         let before = self.read();
-        let patience = if person_needed { self.human_deadline() } else { self.machine_deadline() };
+        let person_perhaps = self.spec.login.may_need_person();
+        let patience = if person_perhaps { self.human_deadline() } else { self.machine_deadline() };
         let (_held, waited) = match self.wait_for_lock(&before, patience).await? {
             Turn::Ours { held, waited } => (held, waited),
             Turn::Served(token) => return Ok(token),
         };
         let kept = self.read();
-        if !person_needed {
-            return self.machine_signs_in(waited.then_some(&before), &kept).await;
+        if let Some(failure) = failed_meanwhile(&before, &kept).filter(|_| waited && self.spec.login.person().is_none())
+        {
+            return Err(failed_for_another(failure));
+        }
+        if let Some(token) =
+            self.settle(self.machine_deadline()).await.inspect_err(|error| self.note_sign_in_failure(error))?
+        {
+            return Ok(token);
+        }
+        if self.login().person().is_none() {
+            return self.machine_signs_in().await;
         }
         match self.renew(&kept, self.machine_deadline()).await {
             Renewal::Done(token) => Ok(token),
@@ -178,14 +192,29 @@ impl Attempt<'_> {
         }
     }
 
-    /// Signs in without a person. A process that has waited, and found `before` when it began, does
-    /// not repeat what failed for another one meanwhile; one that comes later tries anew.
-    async fn machine_signs_in(&self, before: Option<&Kept>, kept: &Kept) -> Result<Token, Error> {
-        if let Some((failure, before)) = kept.sign_in_failure.as_ref().zip(before)
-            && before.sign_in_failure.as_ref() != Some(failure)
-        {
-            return Err(failed_for_another(failure));
+    /// The login, as far as it has settled on a way.
+    fn login(&self) -> &dyn Login {
+        self.settled.get().map_or(&*self.spec.login, |settled| &*settled.login)
+    }
+
+    /// Lets the login settle on a way, where it has left that open, and says which one it is when it
+    /// is another one than before. Looking around may have brought the token already.
+    async fn settle(&self, deadline: Deadline) -> Result<Option<Token>, Error> {
+        if self.settled.get().is_some() {
+            return Ok(None);
         }
+        let session = self.session(deadline, None);
+        let Some(mut settled) = self.spec.login.settle(&session, self.cache).await? else { return Ok(None) };
+        admit(&*settled.login)?;
+        if self.read().way.as_deref() != Some(settled.way) {
+            self.sys.terminal.say(&settled.reason);
+        }
+        let grant = settled.grant.take();
+        let _ = self.settled.set(settled);
+        Ok(grant.map(|grant| self.keep(grant, None)))
+    }
+
+    async fn machine_signs_in(&self) -> Result<Token, Error> {
         let outcome = self.acquire(&self.session(self.machine_deadline(), None)).await;
         if let Err(error) = &outcome {
             self.note_sign_in_failure(error);
@@ -240,27 +269,32 @@ impl Attempt<'_> {
 
     /// Renews without a person: by refresh token, or by signing in again where that needs nobody.
     async fn renew(&self, kept: &Kept, deadline: Deadline) -> Renewal {
-        let Some(client) = self.spec.login.client_of_person() else {
+        match self.settle(deadline).await {
+            Ok(None) => {}
+            Ok(Some(token)) => return Renewal::Done(token),
+            Err(error) => return Renewal::Failed(error),
+        }
+        let Some(person) = self.login().person() else {
             return match self.acquire(&self.session(deadline, None)).await {
                 Ok(token) => Renewal::Done(token),
                 Err(error) => Renewal::Failed(error),
             };
         };
         let Some(account) = &kept.account else { return Renewal::NeedsSignIn(None) };
-        let identity = self.grant_identity(client, account);
+        let identity = grant_identity(person, account);
         let Some(grant) = self.cache.grant(&identity) else { return Renewal::NeedsSignIn(None) };
-        self.renew_by(&identity, &grant, client, deadline).await
+        self.renew_by(&identity, &grant, person, deadline).await
     }
 
     async fn renew_by(
         &self,
         identity: &Identity,
         grant: &SavedGrant,
-        client: &ClientId,
+        person: Person<'_>,
         deadline: Deadline,
     ) -> Renewal {
         let session = self.session(deadline, None);
-        let refusal = match token::refresh(&session, client, &grant.refresh_token).await {
+        let refusal = match token::refresh(&session, person, &grant.refresh_token).await {
             Ok(answer) => return Renewal::Done(self.keep(answer, Some(&grant.account))),
             Err(Failure::Unreachable(error)) => return Renewal::Failed(error),
             Err(Failure::Refused(refusal, ahead)) if !refusal.person_can_help() => {
@@ -271,7 +305,7 @@ impl Attempt<'_> {
         // Another process may have rotated the token meanwhile, from another cluster's slot.
         match self.cache.grant(identity) {
             Some(newer) if newer.refresh_token != grant.refresh_token => {
-                match token::refresh(&session, client, &newer.refresh_token).await {
+                match token::refresh(&session, person, &newer.refresh_token).await {
                     Ok(answer) => return Renewal::Done(self.keep(answer, Some(&newer.account))),
                     Err(Failure::Unreachable(error)) => return Renewal::Failed(error),
                     Err(Failure::Refused(refusal, _)) if refusal.grant_is_dead() => self.cache.forget_grant(identity),
@@ -309,7 +343,7 @@ impl Attempt<'_> {
     }
 
     async fn acquire(&self, session: &Session<'_>) -> Result<Token, Error> {
-        let grant = self.spec.login.acquire(session).await?;
+        let grant = self.login().acquire(session).await?;
         if let Some(account) = &grant.account {
             self.sys.terminal.say(format!("signed in as {}", crate::error::one_line(&account.username)));
         }
@@ -318,7 +352,7 @@ impl Attempt<'_> {
 
     fn session(&self, deadline: Deadline, claims: Option<String>) -> Session<'_> {
         let longer_by = self.spec.longer_by();
-        Session { sys: self.sys, request: &self.spec.request, deadline, longer_by, claims, prompted: Cell::new(false) }
+        Session { sys: self.sys, deadline, longer_by, claims, prompted: Cell::new(false) }
     }
 
     /// Keeps what was granted. The refresh token comes before the token, and the account that leads
@@ -327,15 +361,15 @@ impl Attempt<'_> {
     fn keep(&self, grant: Grant, known: Option<&Account>) -> Token {
         let account = grant.account.or_else(|| known.cloned());
         let account = account.or_else(|| grant.refresh_token.as_ref().map(|_| self.nameless()));
-        if let (Some(client), Some(account), Some(refresh_token)) =
-            (self.spec.login.client_of_person(), &account, grant.refresh_token)
+        if let (Some(person), Some(account), Some(refresh_token)) =
+            (self.login().person(), &account, grant.refresh_token)
         {
             let kept = self.read();
             if kept.account.as_ref() != Some(account) {
                 self.write(&Kept { account: Some(account.clone()), token: None, ..kept });
             }
             let saved = SavedGrant { refresh_token, account: account.clone() };
-            self.cache.save_grant(self.sys, &self.grant_identity(client, account), &saved);
+            self.cache.save_grant(self.sys, &grant_identity(person, account), &saved);
         }
         self.write(&Kept {
             token: Some(grant.token.clone()),
@@ -343,6 +377,8 @@ impl Attempt<'_> {
             account,
             renewal_failed_on: None,
             sign_in_failure: None,
+            way: self.settled.get().map(|settled| settled.way.to_owned()),
+            absent_on: None,
         });
         grant.token
     }
@@ -352,14 +388,6 @@ impl Attempt<'_> {
     fn nameless(&self) -> Account {
         let place = self.slot.as_ref().map(Slot::name).unwrap_or_default();
         Account { id: format!("unknown, of {place}"), username: "unknown".into() }
-    }
-
-    fn grant_identity(&self, client: &ClientId, account: &Account) -> Identity {
-        let mut identity = Identity::new("grant");
-        identity.field("environment", &self.spec.request.authority.environment());
-        identity.field("client", client.as_str());
-        identity.field("account", &account.id);
-        identity
     }
 
     fn read(&self) -> Kept {
@@ -377,12 +405,20 @@ impl Attempt<'_> {
     }
 
     fn machine_deadline(&self) -> Deadline {
-        self.overall.unwrap_or_else(|| Deadline::after(&*self.sys.clock, MACHINE_LIMIT))
+        self.overall.unwrap_or_else(|| Deadline::after(&*self.sys.clock, self.login().patience()))
     }
 
     fn human_deadline(&self) -> Deadline {
         self.overall.unwrap_or_else(|| Deadline::after(&*self.sys.clock, self.spec.login_timeout))
     }
+}
+
+fn grant_identity(person: Person<'_>, account: &Account) -> Identity {
+    let mut identity = Identity::new("grant");
+    identity.field("environment", &person.request.authority.environment());
+    identity.field("client", person.client.as_str());
+    identity.field("account", &account.id);
+    identity
 }
 
 /// The network's failures, and nobody being there to ask, say nothing against the token in hand.
@@ -396,6 +432,12 @@ fn leaves_token_good(error: &Error) -> bool {
     ];
     let of_the_way = none_of_entras.into_iter().any(|situation| error.is(situation));
     of_the_way || matches!(error.situation().turn, situation::Turn::Network | situation::Turn::Time)
+}
+
+/// What has failed for another process since `before`: whoever waited for it does not repeat it,
+/// whoever comes later tries anew.
+fn failed_meanwhile<'k>(before: &Kept, now: &'k Kept) -> Option<&'k SignInFailure> {
+    now.sign_in_failure.as_ref().filter(|failure| before.sign_in_failure.as_ref() != Some(failure))
 }
 
 enum Turn {

@@ -83,6 +83,20 @@ situations! {
     /// A host that is no known Entra authority and that the user has not named.
     UNTRUSTED_AUTHORITY = [], You, "the authority host is not a known Entra authority", "";
 
+    // --- The machine, its build system and other programs -----------------------------------
+    /// Nothing on this machine hands out a managed identity.
+    NO_IDENTITY_HOST = [], You, "this machine has no managed identity", "";
+    /// The host knows no such identity.
+    IDENTITY_UNKNOWN = [], You, "there is no such identity on this machine", "";
+    /// The host does not give the token.
+    HOST_REFUSED = [], You, "the host does not give a token", "";
+    /// The host's answer can't be used.
+    HOST_ANSWER = [], You, "the answer of the host cannot be used", "";
+    /// An assertion could not be had from where it should come from.
+    ASSERTION_SOURCE = [], You, "the federated token cannot be had", "";
+    /// A program could not be run.
+    TOOL = [], You, "a program could not be run", "";
+
     // --- The network ---------------------------------------------------------------------
     /// The name of the host has no address.
     NAME_NOT_FOUND = [], Network, "the host name was not found",
@@ -122,6 +136,16 @@ situations! {
     SIGN_IN_JUST_FAILED = [], You, "a sign-in for the same cluster has just failed", "";
     /// Ctrl-C.
     INTERRUPTED = [], You, "interrupted", "";
+
+    // --- Client certificates ---------------------------------------------------------------
+    /// The file has no key and certificate that could sign for Entra.
+    CERTIFICATE_FILE = [], You, "the client certificate's file cannot be used", "";
+    /// Today is outside of its validity.
+    CERTIFICATE_EXPIRED = [], You, "the client certificate is not valid today",
+        "renew it and upload the new one to the app registration";
+    /// Its file has a password, and not the one that was given.
+    CERTIFICATE_PASSWORD = [], You, "the client certificate's file needs its password",
+        "give its password with --client-certificate-password-file or AZURE_CLIENT_CERTIFICATE_PASSWORD";
 
     // --- What Entra says of secrets and apps ----------------------------------------------
     /// Wrong client secret.

@@ -1,5 +1,5 @@
-//! Everything outside the process comes in through [`Sys`]: arguments, environment, clock, HTTP
-//! and the terminal. Clippy forbids the ambient ways, so what a function can reach is what it is
+//! Everything outside the process comes in through [`Sys`]: arguments, environment, clock, HTTP,
+//! the programs of others and the terminal. Clippy forbids the ambient ways, so what a function can reach is what it is
 //! given.
 
 use std::future::Future;
@@ -11,6 +11,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::error::Error;
 use crate::http::{Http, ReqwestHttp};
+use crate::process::{SystemTools, Tools};
 use crate::situation;
 use crate::terminal::Terminal;
 
@@ -27,6 +28,8 @@ pub struct Sys {
     pub clock: Box<dyn Clock>,
     /// The network; nothing is set up before the first request.
     pub http: Box<dyn Http>,
+    /// The programs of others; nothing is started before one is asked.
+    pub tools: Box<dyn Tools>,
     /// What people read.
     pub terminal: Terminal,
 }
@@ -45,8 +48,9 @@ impl Sys {
         Ok(Self {
             args,
             http: Box::new(ReqwestHttp::new(&env)),
+            tools: Box::new(SystemTools::new(&env)),
             env,
-            clock: Box::new(SystemClock(std::time::Instant::now())),
+            clock: Box::new(SystemClock::start()),
             terminal: Terminal::stderr(),
         })
     }
@@ -133,7 +137,14 @@ pub trait Clock {
     fn sleep(&self, time: Duration) -> Pin<Box<dyn Future<Output = ()>>>;
 }
 
-struct SystemClock(std::time::Instant);
+pub(crate) struct SystemClock(std::time::Instant);
+
+impl SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "the clock itself")]
+    pub(crate) fn start() -> Self {
+        Self(std::time::Instant::now())
+    }
+}
 
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "the clock itself")]

@@ -41,9 +41,14 @@ impl Identity {
 
     /// Adds a field. The text may be secret: only a keyed hash of the whole leaves this value.
     pub fn field(&mut self, name: &str, text: &str) {
-        for part in [name, text] {
+        self.bytes(name, text.as_bytes());
+    }
+
+    /// Adds a field that is no text. It may be secret, too.
+    pub fn bytes(&mut self, name: &str, bytes: &[u8]) {
+        for part in [name.as_bytes(), bytes] {
             self.0.extend_from_slice(&(part.len() as u64).to_be_bytes());
-            self.0.extend_from_slice(part.as_bytes());
+            self.0.extend_from_slice(part);
         }
     }
 }
@@ -199,6 +204,7 @@ mod tests {
             env: crate::sys::Env::default(),
             clock: Box::new(FakeClock::default()),
             http: Box::new(crate::http::fake::FakeHttp::default()),
+            tools: Box::new(crate::process::fake::NoTools),
             terminal: Terminal::to(std::io::sink()),
         }
     }

@@ -113,6 +113,12 @@ impl Authority {
         identity.field("path", &self.tenant_path().to_ascii_lowercase());
     }
 
+    /// Whether assertions are signed as Entra wants them today (PS256). Others, AD FS above all, know
+    /// RS256 only.
+    pub fn is_entra(&self) -> bool {
+        self.trust == Trust::Known && !self.is_adfs()
+    }
+
     /// AD FS has one tenant, literally `adfs`, and no versions in its paths.
     fn is_adfs(&self) -> bool {
         self.tenant_path().to_ascii_lowercase().ends_with("/adfs/")
@@ -201,9 +207,11 @@ mod tests {
     fn authority<const N: usize>(line: &str, env: [(&str, &str); N]) -> Result<Authority, String> {
         let env = Env::from(env);
         let args: Vec<_> = line.split_whitespace().map(String::from).collect();
-        let values = Values::resolve(&read(&args, Commands::GET_TOKEN).unwrap(), &env);
+        let given = read(&args, Commands::GET_TOKEN).unwrap();
+        let values = Values::resolve(&given, &env);
         let called_by_client = ExecInfo::from_env(&env).unwrap().called_by_client;
-        Authority::resolve(&Choices { values: &values, env: &env, called_by_client }).map_err(|error| error.to_string())
+        let choices = Choices { given: &given, values: &values, env: &env, called_by_client };
+        Authority::resolve(&choices).map_err(|error| error.to_string())
     }
 
     fn endpoint(line: &str, audience: &Audience) -> String {

@@ -10,14 +10,13 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::error::{Error, one_line};
-use crate::options::types::ClientId;
 use crate::secret::Secret;
 use crate::situation;
 use crate::sys::Deadline;
 
 use super::error::Refusal;
 use super::token::{Answer, Endpoint, Failure, person_scopes, seconds};
-use super::{Audience, Grant, Session};
+use super::{Audience, Grant, Person, Session};
 
 /// RFC 8628 section 3.5: what `slow_down` adds, for good.
 const SLOW_DOWN: Duration = Duration::from_secs(5);
@@ -31,17 +30,17 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 ///
 /// # Errors
 /// A refusal, a declined or expired sign-in, or no answer to the first request.
-pub async fn sign_in(session: &Session<'_>, client: &ClientId) -> Result<Grant, Error> {
-    let code = request_code(session, client).await?;
+pub async fn sign_in(session: &Session<'_>, person: Person<'_>) -> Result<Grant, Error> {
+    let code = request_code(session, person).await?;
     session.sys.terminal.say(code.prompt());
     session.prompted.set(true);
-    Poll { session, client, code: &code }.until_done().await
+    Poll { session, person, code: &code }.until_done().await
 }
 
-async fn request_code(session: &Session<'_>, client: &ClientId) -> Result<Code, Error> {
+async fn request_code(session: &Session<'_>, person: Person<'_>) -> Result<Code, Error> {
     let scope;
-    let mut fields = vec![("client_id", client.as_str())];
-    match &session.request.audience {
+    let mut fields = vec![("client_id", person.client.as_str())];
+    match &person.request.audience {
         Audience::Scope(audience) => {
             scope = person_scopes(audience).map(|scope| scope.to_string()).collect::<Vec<_>>().join(" ");
             fields.push(("scope", &scope));
@@ -51,7 +50,7 @@ async fn request_code(session: &Session<'_>, client: &ClientId) -> Result<Code, 
     if let Some(claims) = &session.claims {
         fields.push(("claims", claims));
     }
-    Ok(Endpoint::named(session, "devicecode").post(&fields).await?)
+    Ok(Endpoint::named(session, person.request, "devicecode").post(&fields).await?)
 }
 
 /// The answer to the first request.
@@ -88,7 +87,7 @@ impl Code {
 
 struct Poll<'a> {
     session: &'a Session<'a>,
-    client: &'a ClientId,
+    person: Person<'a>,
     code: &'a Code,
 }
 
@@ -124,15 +123,14 @@ impl Poll<'_> {
         let limit = Deadline::after(&*self.session.sys.clock, POLL_LIMIT);
         let session = Session {
             sys: self.session.sys,
-            request: self.session.request,
             deadline: limit.or_earlier(self.session.deadline),
             longer_by: self.session.longer_by.clone(),
             claims: None,
             prompted: Cell::new(true),
         };
-        let endpoint = Endpoint::named(&session, "token");
-        let (client, code) = (self.client.as_str(), self.code.device_code.expose());
-        let answer: Answer = match &session.request.audience {
+        let endpoint = Endpoint::named(&session, self.person.request, "token");
+        let (client, code) = (self.person.client.as_str(), self.code.device_code.expose());
+        let answer: Answer = match &self.person.request.audience {
             Audience::Scope(_) => {
                 let grant = "urn:ietf:params:oauth:grant-type:device_code";
                 let fields =
@@ -209,6 +207,7 @@ mod tests {
     use crate::http::Response;
     use crate::http::fake::FakeHttp;
     use crate::options::args::read;
+    use crate::options::types::ClientId;
     use crate::options::{Choices, Commands, Values};
     use crate::sys::fake::FakeClock;
     use crate::sys::{Clock, Env, Sys};
@@ -236,16 +235,17 @@ mod tests {
             env: Env::default(),
             clock: Box::new(clock.clone()),
             http: Box::new(http),
+            tools: Box::new(crate::process::fake::NoTools),
             terminal: Terminal::to(std::io::sink()),
         };
         let args: Vec<_> = format!("-t T --server-id S {line}").split_whitespace().map(String::from).collect();
-        let values = Values::resolve(&read(&args, Commands::GET_TOKEN).unwrap(), &sys.env);
-        let request =
-            TokenRequest::parse(&Choices { values: &values, env: &sys.env, called_by_client: false }).unwrap();
+        let given = read(&args, Commands::GET_TOKEN).unwrap();
+        let values = Values::resolve(&given, &sys.env);
+        let choices = Choices { given: &given, values: &values, env: &sys.env, called_by_client: false };
+        let request = TokenRequest::parse(&choices).unwrap();
         let deadline = Deadline::after(&clock, Duration::from_secs(300));
         let session = Session {
             sys: &sys,
-            request: &request,
             deadline,
             longer_by: "--login-timeout".into(),
             claims: None,
@@ -253,7 +253,8 @@ mod tests {
         };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let client = ClientId::parse("C").unwrap();
-        let result = runtime.block_on(sign_in(&session, &client));
+        let person = Person { client: &client, request: &request };
+        let result = runtime.block_on(sign_in(&session, person));
         let sent = forms.borrow().clone();
         (result, clock.monotonic().as_secs(), sent)
     }

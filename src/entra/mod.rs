@@ -1,6 +1,8 @@
 //! Entra ID: where it is, what is asked of it, what it answers, and what its refusals mean.
 
 pub mod authority;
+pub mod binding;
+pub mod certificate;
 pub mod device;
 pub mod error;
 pub mod token;
@@ -8,16 +10,18 @@ pub mod token;
 use std::cell::Cell;
 
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 use crate::cache::Identity;
 use crate::error::Error;
+use crate::options::types::ClientId;
 use crate::options::{Choices, LEGACY, SERVER_ID};
 use crate::secret::Secret;
 use crate::sys::{Deadline, Sys};
 
 use authority::Authority;
 
-/// What is wanted, however one signs in.
+/// What is asked of Entra, however one signs in.
 #[derive(Debug)]
 pub struct TokenRequest {
     /// Where to ask.
@@ -48,6 +52,11 @@ impl TokenRequest {
         Ok(Self { authority, audience })
     }
 
+    /// Where tokens are asked for, and for whom assertions are made out.
+    pub fn token_endpoint(&self) -> Url {
+        self.authority.endpoint("token", &self.audience)
+    }
+
     /// Writes everything that tells this request from another into `identity`.
     pub fn identify(&self, identity: &mut Identity) {
         self.authority.identify(identity);
@@ -60,7 +69,7 @@ impl TokenRequest {
 
 impl Audience {
     /// As Azure/kubelogin: trailing slashes are trimmed and `/.default` is added unless it is there.
-    fn scope(server: &str) -> Self {
+    pub fn scope(server: &str) -> Self {
         if server.ends_with("/.default") {
             return Self::Scope(server.to_owned());
         }
@@ -72,8 +81,6 @@ impl Audience {
 pub struct Session<'a> {
     /// The world.
     pub sys: &'a Sys,
-    /// What is wanted.
-    pub request: &'a TokenRequest,
     /// When to give up.
     pub deadline: Deadline,
     /// The option that would have given more time, for messages.
@@ -82,6 +89,15 @@ pub struct Session<'a> {
     pub claims: Option<String>,
     /// Whether a person has been asked; a sign-in that fails after that is not repeated at once.
     pub prompted: Cell<bool>,
+}
+
+/// The client that a person signs in with, and for what.
+#[derive(Clone, Copy)]
+pub struct Person<'a> {
+    /// The public client whose refresh tokens stand for the person.
+    pub client: &'a ClientId,
+    /// What is asked for.
+    pub request: &'a TokenRequest,
 }
 
 /// What a sign-in brought.

@@ -11,16 +11,16 @@ use oauth2::{AuthType, EndpointNotSet, EndpointSet, HttpRequest, HttpResponse, R
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use url::Url;
-use zeroize::Zeroizing;
 
 use crate::error::Error;
-use crate::http::{self, FormPost, host};
+use crate::http::{self, Request, host};
 use crate::options::types::ClientId;
 use crate::secret::Secret;
 use crate::situation;
 
+use super::binding::TokenProxy;
 use super::error::Refusal;
-use super::{Account, Audience, Grant, Session, Token};
+use super::{Account, Audience, Grant, Person, Session, Token, TokenRequest};
 
 /// What a token request may end in besides a grant.
 #[derive(Debug)]
@@ -40,16 +40,39 @@ impl From<Failure> for Error {
     }
 }
 
-/// Signs in as an application with its secret (RFC 6749, section 4.4).
+/// By what an application proves to be itself.
+#[derive(Clone, Copy)]
+pub enum Proof<'a> {
+    /// Its secret.
+    Secret(&'a Secret),
+    /// A signed statement (RFC 7523, section 2.2): its own, by certificate, or that of an issuer whom
+    /// it trusts.
+    Assertion(&'a Secret),
+}
+
+/// Signs in as an application (RFC 6749, section 4.4), through `proxy` where there is one.
 ///
 /// # Errors
 /// A refusal, or no usable answer.
-pub async fn client_credentials(session: &Session<'_>, client: &ClientId, secret: &Secret) -> Result<Grant, Failure> {
-    let endpoint = Endpoint::token(session);
-    let oauth =
-        oauth_client(client, &endpoint.url).set_client_secret(oauth2::ClientSecret::new(secret.expose().into()));
+pub async fn client_credentials(
+    session: &Session<'_>,
+    wanted: &TokenRequest,
+    client: &ClientId,
+    proof: Proof<'_>,
+    proxy: Option<&TokenProxy>,
+) -> Result<Grant, Failure> {
+    const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+    let endpoint = Endpoint { proxy, ..Endpoint::named(session, wanted, "token") };
+    let mut oauth = oauth_client(client, &endpoint.url);
+    if let Proof::Secret(secret) = proof {
+        oauth = oauth.set_client_secret(oauth2::ClientSecret::new(secret.expose().into()));
+    }
     let mut request = oauth.exchange_client_credentials();
-    match &session.request.audience {
+    if let Proof::Assertion(assertion) = proof {
+        request = request.add_extra_param("client_assertion_type", ASSERTION_TYPE);
+        request = request.add_extra_param("client_assertion", assertion.expose());
+    }
+    match &wanted.audience {
         Audience::Scope(scope) => request = request.add_scope(Scope::new(scope.clone())),
         Audience::Resource(resource) => request = request.add_extra_param("resource", resource),
     }
@@ -60,12 +83,12 @@ pub async fn client_credentials(session: &Session<'_>, client: &ClientId, secret
 ///
 /// # Errors
 /// A refusal, or no usable answer.
-pub async fn refresh(session: &Session<'_>, client: &ClientId, refresh_token: &Secret) -> Result<Grant, Failure> {
-    let endpoint = Endpoint::token(session);
-    let oauth = oauth_client(client, &endpoint.url);
+pub async fn refresh(session: &Session<'_>, person: Person<'_>, refresh_token: &Secret) -> Result<Grant, Failure> {
+    let endpoint = Endpoint::named(session, person.request, "token");
+    let oauth = oauth_client(person.client, &endpoint.url);
     let refresh_token = oauth2::RefreshToken::new(refresh_token.expose().into());
     let mut request = oauth.exchange_refresh_token(&refresh_token);
-    match &session.request.audience {
+    match &person.request.audience {
         Audience::Scope(scope) => {
             request = request.add_scopes(person_scopes(scope)).add_extra_param("client_info", "1");
         }
@@ -103,6 +126,8 @@ fn oauth_client(client: &ClientId, token_url: &Url) -> OauthClient {
 pub(super) struct Endpoint<'a> {
     session: &'a Session<'a>,
     url: Url,
+    /// What stands between us and the endpoint, in a pod with an identity binding.
+    proxy: Option<&'a TokenProxy>,
     status: Cell<u16>,
     /// When the last request was sent, by our clock: a token lives from then on at the earliest.
     asked_on: Cell<u64>,
@@ -110,18 +135,14 @@ pub(super) struct Endpoint<'a> {
 }
 
 impl<'a> Endpoint<'a> {
-    fn token(session: &'a Session<'a>) -> Self {
-        Self::named(session, "token")
-    }
-
-    pub(super) fn named(session: &'a Session<'a>, name: &str) -> Self {
-        let url = session.request.authority.endpoint(name, &session.request.audience);
-        Self { session, url, status: Cell::new(0), asked_on: Cell::new(0), clock_ahead: Cell::new(None) }
+    pub(super) fn named(session: &'a Session<'a>, wanted: &TokenRequest, name: &str) -> Self {
+        let url = wanted.authority.endpoint(name, &wanted.audience);
+        Self { session, url, proxy: None, status: Cell::new(0), asked_on: Cell::new(0), clock_ahead: Cell::new(None) }
     }
 
     /// Sends the form `fields` and reads a `T` or a refusal.
     pub(super) async fn post<T: DeserializeOwned>(&self, fields: &[(&str, &str)]) -> Result<T, Failure> {
-        let body = self.send(&FormPost::new(self.url.clone(), fields)).await.map_err(Failure::Unreachable)?;
+        let body = self.send(Request::form(self.url.clone(), fields)).await.map_err(Failure::Unreachable)?;
         if self.status.get() == 200 {
             return serde_json::from_slice(&body).map_err(|error| self.unusable(None, &error));
         }
@@ -131,16 +152,19 @@ impl<'a> Endpoint<'a> {
 
     /// Carries a request that `oauth2` has written.
     async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse, Error> {
-        let post = FormPost { url: self.url.clone(), body: Zeroizing::new(request.into_body()) };
-        let body = self.send(&post).await?;
+        let body = self.send(Request::encoded_form(self.url.clone(), request.into_body())).await?;
         let mut response = HttpResponse::new(body);
         *response.status_mut() = oauth2::http::StatusCode::from_u16(self.status.get()).unwrap_or_default();
         Ok(response)
     }
 
-    async fn send(&self, post: &FormPost) -> Result<Vec<u8>, Error> {
+    async fn send(&self, mut request: Request) -> Result<Vec<u8>, Error> {
+        if let Some(proxy) = self.proxy {
+            request = Request { url: proxy.url(&self.url), way: proxy.way()?, ..request };
+        }
         self.asked_on.set(self.session.sys.clock.now());
-        let response = http::post(self.session.sys, post, self.session.deadline).await?;
+        let retry = &http::TOKEN_ENDPOINT;
+        let response = http::send(self.session.sys, &request, retry, self.session.deadline).await?;
         let now = self.session.sys.clock.now();
         self.status.set(response.status);
         self.clock_ahead.set(response.date.map(|date| now.cast_signed() - date.cast_signed()));

@@ -1,18 +1,19 @@
 //! The real client: reqwest over rustls, set up at the first request.
 
-use std::cell::OnceCell;
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::client::proxy::matcher::Matcher;
-use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, LOCATION, RETRY_AFTER, USER_AGENT};
+use reqwest::header::{CONTENT_TYPE, DATE, HOST, HeaderMap, LOCATION, RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 use url::Url;
 
 use super::failure::{self, NameNotFound, Route};
 use super::tls::{self, Refusals};
-use super::{BODY_LIMIT, FormPost, Http, Response};
+use super::{BODY_LIMIT, Http, Method, Request, Response, Way, host};
 use crate::error::Error;
 use crate::situation;
 use crate::sys::{Clock, Env, Pending};
@@ -23,7 +24,7 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// reqwest, configured from the environment snapshot and built at the first request.
 pub struct ReqwestHttp {
     settings: Settings,
-    ready: OnceCell<Ready>,
+    ready: RefCell<Vec<(Way, Rc<Ready>)>>,
 }
 
 #[derive(Debug, Clone)]
@@ -53,18 +54,21 @@ impl ReqwestHttp {
                 no_proxy: format!("{no_proxy},{NEVER_PROXIED}"),
                 certificates: tls::ExtraRoots::from_env(env),
             },
-            ready: OnceCell::new(),
+            ready: RefCell::default(),
         }
     }
 
-    fn ready(&self) -> Result<&Ready, Error> {
-        if self.ready.get().is_none() {
-            let _ = self.ready.set(Ready::build(&self.settings)?);
+    /// The client for `way`, built when it is first wanted.
+    fn ready(&self, way: &Way, url: &Url) -> Result<Rc<Ready>, Error> {
+        if let Some((_, ready)) = self.ready.borrow().iter().find(|(known, _)| known == way) {
+            return Ok(ready.clone());
         }
-        self.ready.get().ok_or_else(|| Error::new(&situation::TLS, "the HTTP client could not be set up"))
+        let ready = Rc::new(Ready::build(&self.settings, way, url)?);
+        self.ready.borrow_mut().push((way.clone(), ready.clone()));
+        Ok(ready)
     }
 
-    fn route<'a>(&'a self, ready: &'a Ready, url: &'a Url) -> Route<'a> {
+    fn route<'a>(&'a self, ready: &Ready, url: &'a Url) -> Route<'a> {
         let uri = url.as_str().parse::<oauth2::http::Uri>().ok();
         let proxied = uri.is_some_and(|uri| ready.matcher.as_ref().is_some_and(|m| m.intercept(&uri).is_some()));
         let proxy = self.settings.proxy.as_ref().filter(|_| proxied);
@@ -76,17 +80,21 @@ impl ReqwestHttp {
 /// addresses such as the instance metadata service.
 const NEVER_PROXIED: &str = "localhost,127.0.0.0/8,::1,169.254.0.0/16,fe80::/10";
 
+/// What lies on this machine or its host answers a connection at once or not at all.
+const DIRECT_CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
 impl Ready {
-    fn build(settings: &Settings) -> Result<Self, Error> {
-        let (config, refusals) = tls::config(&settings.certificates)?;
+    fn build(settings: &Settings, way: &Way, url: &Url) -> Result<Self, Error> {
+        let (config, refusals) = tls::config(&settings.certificates, way)?;
+        let limit = if *way == Way::Public { CONNECT_LIMIT } else { DIRECT_CONNECT_LIMIT };
         let mut builder = reqwest::Client::builder()
             .tls_backend_preconfigured(config)
             .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT_LIMIT)
-            .dns_resolver(Arc::new(Resolver))
+            .connect_timeout(limit)
+            .dns_resolver(Arc::new(Resolver { only: stand_in(way, url) }))
             .no_proxy();
         let mut matcher = None;
-        if let Some((variable, address)) = &settings.proxy {
+        if let Some((variable, address)) = settings.proxy.as_ref().filter(|_| *way == Way::Public) {
             if !usable_scheme(address) {
                 return Err(unusable_proxy(variable));
             }
@@ -99,6 +107,12 @@ impl Ready {
         })?;
         Ok(Self { client, refusals, matcher })
     }
+}
+
+/// The host that is connected to in place of the server name that is sent.
+fn stand_in(way: &Way, url: &Url) -> Option<String> {
+    let Way::Bound { name: Some(_), .. } = way else { return None };
+    url.host_str().map(|host| host.trim_matches(['[', ']']).to_owned())
 }
 
 /// What reqwest does not know it would pass over in silence and connect directly.
@@ -115,12 +129,12 @@ fn unusable_proxy(variable: &str) -> Error {
 }
 
 impl Http for ReqwestHttp {
-    fn send<'a>(&'a self, post: &'a FormPost, limit: Duration, clock: &'a dyn Clock) -> Pending<'a, Response> {
+    fn send<'a>(&'a self, request: &'a Request, limit: Duration, clock: &'a dyn Clock) -> Pending<'a, Response> {
         Box::pin(async move {
-            let ready = self.ready()?;
-            let route = self.route(ready, &post.url);
+            let ready = self.ready(&request.way, &request.url)?;
+            let route = self.route(&ready, &request.url);
             tokio::select! {
-                answer = exchange(&ready.client, post) => {
+                answer = exchange(&ready.client, request) => {
                     answer.map_err(|error| failure::explain(&error, &route, &ready.refusals, clock.now()))
                 }
                 () = clock.sleep(limit) => Err(Error::new(&situation::DEADLINE, "no answer in time")),
@@ -129,18 +143,15 @@ impl Http for ReqwestHttp {
     }
 }
 
-async fn exchange(client: &reqwest::Client, post: &FormPost) -> Result<Response, failure::Failure> {
-    let request = client
-        .post(post.url.clone())
-        .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-        .header(USER_AGENT, concat!("kubentra/", env!("CARGO_PKG_VERSION")))
-        .body(post.body.to_vec());
-    let mut answer = request.send().await?;
+async fn exchange(client: &reqwest::Client, request: &Request) -> Result<Response, failure::Failure> {
+    let mut answer = written(client, request).send().await?;
     let mut response = Response {
         status: answer.status().as_u16(),
         retry_after: retry_after(answer.headers()),
         date: date(answer.headers()),
         location: text(answer.headers(), &LOCATION),
+        challenge: text(answer.headers(), &WWW_AUTHENTICATE),
+        content_type: text(answer.headers(), &CONTENT_TYPE),
         body: Vec::new(),
     };
     while let Some(chunk) = answer.chunk().await? {
@@ -150,6 +161,29 @@ async fn exchange(client: &reqwest::Client, post: &FormPost) -> Result<Response,
         response.body.extend_from_slice(&chunk);
     }
     Ok(response)
+}
+
+fn written(client: &reqwest::Client, request: &Request) -> reqwest::RequestBuilder {
+    let mut url = request.url.clone();
+    let mut builder = match &request.way {
+        // The name that TLS sends is the URL's; whom the request is for stands in `Host`.
+        Way::Bound { name: Some(name), .. } if url.set_host(Some(name)).is_ok() => {
+            on(client, request, url).header(HOST, host(&request.url))
+        }
+        _ => on(client, request, url),
+    };
+    builder = builder.header(USER_AGENT, concat!("kubentra/", env!("CARGO_PKG_VERSION")));
+    for (name, value) in &request.headers {
+        builder = builder.header(*name, value.expose());
+    }
+    builder
+}
+
+fn on(client: &reqwest::Client, request: &Request, url: Url) -> reqwest::RequestBuilder {
+    match request.method {
+        Method::Get => client.get(url),
+        Method::Post => client.post(url).body(request.body.to_vec()),
+    }
 }
 
 fn text(headers: &HeaderMap, name: &reqwest::header::HeaderName) -> Option<String> {
@@ -174,13 +208,17 @@ fn http_date(text: &str) -> Option<u64> {
 }
 
 /// The system's resolver, whose failure can be recognised afterwards.
-struct Resolver;
+struct Resolver {
+    /// The one host that every name stands for, if there is one.
+    only: Option<String>,
+}
 
 impl reqwest::dns::Resolve for Resolver {
     fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
+        let name = self.only.clone().unwrap_or_else(|| name.as_str().to_owned());
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await;
-            let addresses: Vec<_> = found.map_err(|_| NameNotFound(name.as_str().to_owned()))?.collect();
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await.map(Iterator::collect::<Vec<_>>);
+            let addresses = found.map_err(|_| NameNotFound(name))?;
             Ok(Box::new(addresses.into_iter()) as reqwest::dns::Addrs)
         })
     }
@@ -204,8 +242,13 @@ mod tests {
     fn loopback_and_link_local_are_never_proxied() {
         let env = Env::from([("HTTPS_PROXY", "http://user:pw@proxy.test:3128"), ("NO_PROXY", ".corp.test")]);
         let http = ReqwestHttp::new(&env);
-        let ready = http.ready().unwrap();
-        let proxied = |url: &str| http.route(ready, &Url::parse(url).unwrap()).proxy.is_some();
+        let proxied = |url: &str, way: &Way| {
+            let url = Url::parse(url).unwrap();
+            http.route(&http.ready(way, &url).unwrap(), &url).proxy.is_some()
+        };
+        let direct = |url| proxied(url, &Way::Direct);
+        let proxied = |url| proxied(url, &Way::Public);
+        assert!(!direct("https://login.microsoftonline.com/"));
         assert!(proxied("https://login.microsoftonline.com/"));
         for direct in ["https://localhost/", "https://127.0.0.9/", "https://[::1]/", "https://169.254.169.254/"] {
             assert!(!proxied(direct), "{direct}");

@@ -11,7 +11,7 @@ use rustls::{CertificateError, DigitallySignedStruct, SignatureScheme};
 use url::Url;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::host;
+use super::{Way, host};
 use crate::error::Error;
 use crate::situation;
 use crate::sys::Env;
@@ -43,10 +43,14 @@ impl ExtraRoots {
     }
 }
 
-/// A client configuration, and where its refusals are kept.
-pub(super) fn config(extra: &ExtraRoots) -> Result<(rustls::ClientConfig, Arc<Refusals>), Error> {
+/// A client configuration for `way`, and where its refusals are kept.
+pub(super) fn config(extra: &ExtraRoots, way: &Way) -> Result<(rustls::ClientConfig, Arc<Refusals>), Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let verifier = verifier(extra, &provider).map_err(unusable)?;
+    let verifier = match way {
+        Way::Public | Way::Direct => verifier(extra, &provider).map_err(unusable)?,
+        Way::Pinned(thumbprint) => Arc::new(Pinned { thumbprint: *thumbprint, provider: provider.clone() }),
+        Way::Bound { roots, .. } => bound(roots, &provider)?,
+    };
     let refusals = Arc::new(Refusals { last: Mutex::new(None), useless: extra.useless() });
     let witness = Witness { verifier, refusals: refusals.clone() };
     let config = rustls::ClientConfig::builder_with_provider(provider)
@@ -62,6 +66,67 @@ fn unusable(why: String) -> Error {
     Error::new(&situation::TLS, "the trusted certificates could not be loaded")
         .remedy("check SSL_CERT_FILE and SSL_CERT_DIR")
         .detail(why)
+}
+
+/// The roots of an AKS identity binding, and no others.
+fn bound(roots: &[u8], provider: &Arc<rustls::crypto::CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, Error> {
+    let mut store = rustls::RootCertStore::empty();
+    store.add_parsable_certificates(CertificateDer::pem_slice_iter(roots).filter_map(Result::ok));
+    let built = rustls::client::WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider.clone()).build();
+    built.map(|verifier| verifier as Arc<dyn ServerCertVerifier>).map_err(|error| {
+        Error::new(&situation::TLS, "the CA of the token proxy holds no usable certificate")
+            .remedy("correct AZURE_KUBERNETES_CA_FILE or AZURE_KUBERNETES_CA_DATA")
+            .detail(error.to_string())
+    })
+}
+
+/// Accepts one certificate, by its SHA-1, whatever its name and issuer are: Service Fabric's is
+/// signed by itself, and its thumbprint comes with the process's environment.
+#[derive(Debug)]
+struct Pinned {
+    thumbprint: [u8; 20],
+    provider: Arc<rustls::crypto::CryptoProvider>,
+}
+
+impl ServerCertVerifier for Pinned {
+    fn verify_server_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, leaf);
+        if digest.as_ref() == self.thumbprint {
+            return Ok(ServerCertVerified::assertion());
+        }
+        Err(rustls::Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, leaf, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, leaf, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
 }
 
 #[cfg(target_os = "linux")]
@@ -241,6 +306,11 @@ impl Refused {
                 Error::new(&situation::TLS, format!("{server} shows a certificate for another name ({subject})"))
                     .remedy("look for a proxy or wrong DNS entry in between")
             }
+            CertificateError::ApplicationVerificationFailure => Error::new(
+                &situation::TLS,
+                format!("{server} shows another certificate ({subject}) than IDENTITY_SERVER_THUMBPRINT says"),
+            )
+            .remedy("restart the service, so that its environment is that of the node again"),
             other => {
                 Error::new(&situation::TLS, format!("the certificate of {server} ({subject}) is refused: {other}"))
                     .remedy("have the server's certificate corrected")

@@ -1,13 +1,13 @@
 //! A person signs in on any device with a browser, by a short code.
 
 use crate::cache::Identity;
-use crate::entra::{Grant, Session, TokenRequest, device};
+use crate::entra::{Grant, Person, Session, TokenRequest, device};
 use crate::error::Error;
 use crate::options::types::ClientId;
 use crate::options::{CLIENT_ID, Choices, ENVIRONMENT, LEGACY, TENANT_ID};
 use crate::sys::Pending;
 
-use super::{Login, Method, Parsed, Rule};
+use super::{Login, Method, Rule};
 
 /// `--login devicecode`.
 pub(super) static METHOD: Method = Method {
@@ -24,23 +24,29 @@ pub(super) static METHOD: Method = Method {
 
 struct DeviceCode {
     client: ClientId,
+    request: TokenRequest,
 }
 
-fn parse(choices: &Choices) -> Result<Parsed, Error> {
+fn parse(choices: &Choices) -> Result<Box<dyn Login>, Error> {
     let client = choices.values.require(&CLIENT_ID, "client ID cannot be empty")?;
-    Ok((Box::new(DeviceCode { client }), TokenRequest::parse(choices)?))
+    Ok(Box::new(DeviceCode { client, request: TokenRequest::parse(choices)? }))
 }
 
 impl Login for DeviceCode {
     fn identify(&self, identity: &mut Identity) {
+        self.request.identify(identity);
         identity.field("client", self.client.as_str());
     }
 
     fn acquire<'a>(&'a self, session: &'a Session<'a>) -> Pending<'a, Grant> {
-        Box::pin(device::sign_in(session, &self.client))
+        Box::pin(device::sign_in(session, Person { client: &self.client, request: &self.request }))
     }
 
-    fn client_of_person(&self) -> Option<&ClientId> {
-        Some(&self.client)
+    fn request(&self) -> Option<&TokenRequest> {
+        Some(&self.request)
+    }
+
+    fn person(&self) -> Option<Person<'_>> {
+        Some(Person { client: &self.client, request: &self.request })
     }
 }

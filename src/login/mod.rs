@@ -1,15 +1,16 @@
 //! The login methods. A method is one file and one line in [`METHODS`].
 
 mod devicecode;
+mod given_secret;
 mod spn;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::cache::Identity;
-use crate::entra::{Grant, Session, TokenRequest};
+use crate::cache::{Cache, Identity};
+use crate::entra::{Grant, Person, Session, TokenRequest};
 use crate::error::Error;
-use crate::options::types::{ClientId, GoDuration, Storage};
+use crate::options::types::{GoDuration, Storage};
 use crate::options::{
     AUTHORITY_HOST, CACHE_DIR, CACHE_STORAGE, CLIENT_ID, Choices, DISABLE_ENVIRONMENT_OVERRIDE,
     DISABLE_INSTANCE_DISCOVERY, Decl, ENVIRONMENT, LOGIN, LOGIN_TIMEOUT, Opt, SERVER_ID, Source, TENANT_ID, TIMEOUT,
@@ -31,11 +32,8 @@ pub struct Method {
     /// this order.
     pub arguments: &'static [Argument],
     /// Makes a complete login of `choices`, or says what is missing.
-    pub parse: fn(&Choices) -> Result<Parsed, Error>,
+    pub parse: fn(&Choices) -> Result<Box<dyn Login>, Error>,
 }
-
-/// A login and what it shall bring.
-pub type Parsed = (Box<dyn Login>, TokenRequest);
 
 /// An option of a method in a kubeconfig entry.
 pub struct Argument {
@@ -87,14 +85,19 @@ pub static TRAILING: &[Argument] = &[
 
 /// A parsed, complete way to sign in.
 pub trait Login {
-    /// Writes everything that tells this login from another, secrets included.
+    /// Writes everything that tells this login and what it asks for from another, secrets included.
     fn identify(&self, identity: &mut Identity);
 
     /// Signs in.
     fn acquire<'a>(&'a self, session: &'a Session<'a>) -> Pending<'a, Grant>;
 
-    /// The client whose refresh tokens stand for a person, for methods that need one to sign in.
-    fn client_of_person(&self) -> Option<&ClientId> {
+    /// What is asked of Entra; nothing where the token comes from the machine or another program.
+    fn request(&self) -> Option<&TokenRequest> {
+        None
+    }
+
+    /// For methods that need a person: with what client that person signs in.
+    fn person(&self) -> Option<Person<'_>> {
         None
     }
 
@@ -102,6 +105,38 @@ pub trait Login {
     fn brings_own_secret(&self) -> bool {
         false
     }
+
+    /// Looks around and settles on a way, for a login that leaves it open until a token is wanted.
+    fn settle<'a>(&'a self, _: &'a Session<'a>, _: &'a Cache) -> Pending<'a, Option<Settled>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
+    /// Whether a person may be asked, in the end.
+    fn may_need_person(&self) -> bool {
+        self.person().is_some()
+    }
+
+    /// How long a machine's sign-in may take where no `--timeout` says so (design, D3).
+    fn patience(&self) -> Duration {
+        Duration::from_secs(60)
+    }
+
+    /// Whether enough is known of what makes this login the one it is for its tokens to be kept.
+    fn can_be_kept(&self) -> bool {
+        true
+    }
+}
+
+/// The way that a login has settled on.
+pub struct Settled {
+    /// What signs in from now on.
+    pub login: Box<dyn Login>,
+    /// The way's name, to see whether it is another one than before.
+    pub way: &'static str,
+    /// The way and why it was taken, for people.
+    pub reason: String,
+    /// What trying this way has brought already.
+    pub grant: Option<Grant>,
 }
 
 /// Everything that one run of `get-token` needs to know.
@@ -109,8 +144,6 @@ pub struct Spec {
     method: &'static Method,
     /// How to sign in.
     pub login: Box<dyn Login>,
-    /// What is wanted.
-    pub request: TokenRequest,
     /// The time for everything, if one was given, and by which flag or variable.
     pub timeout: Option<(Duration, Source)>,
     /// The time for a person.
@@ -131,15 +164,14 @@ impl Spec {
         let method = Method::find(values)?;
         check(values)?;
         values.require(&SERVER_ID, "server-id is required")?;
-        let (login, request) = (method.parse)(choices)?;
+        let login = (method.parse)(choices)?;
         Ok(Self {
             method,
-            login,
-            request,
             timeout: positive(values, &TIMEOUT)?.zip(values.source(&TIMEOUT).cloned()),
             login_timeout: positive(values, &LOGIN_TIMEOUT)?.unwrap_or_default(),
-            storage: values.require(&CACHE_STORAGE, "cache storage cannot be empty")?,
+            storage: kept(&*login, values.require(&CACHE_STORAGE, "cache storage cannot be empty")?),
             cache_dir: cache_dir(values, choices.env)?,
+            login,
         })
     }
 
@@ -152,7 +184,6 @@ impl Spec {
     pub fn identity(&self) -> Identity {
         let mut identity = Identity::new("token");
         identity.field("method", self.method.name);
-        self.request.identify(&mut identity);
         self.login.identify(&mut identity);
         identity
     }
@@ -209,6 +240,10 @@ pub fn described() -> String {
 /// The methods' names, separated by commas.
 pub fn names() -> String {
     METHODS.iter().map(|method| method.name).collect::<Vec<_>>().join(", ")
+}
+
+fn kept(login: &dyn Login, storage: Storage) -> Storage {
+    if login.can_be_kept() { storage } else { Storage::None }
 }
 
 fn positive(values: &Values, option: &Opt<GoDuration>) -> Result<Option<Duration>, Error> {

@@ -21,7 +21,7 @@ pub struct Typed {
 }
 
 /// What a command line says.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Given {
     flags: Vec<Typed>,
     /// Arguments that are no flags, in order.
@@ -36,6 +36,14 @@ impl Given {
     /// The last of the flags that set `decl`.
     pub fn last(&self, decl: &Decl) -> Option<&Typed> {
         self.flags.iter().rev().find(|typed| std::ptr::eq(typed.decl, decl))
+    }
+
+    /// The same without the flags that set `decl`.
+    #[must_use]
+    pub fn without(&self, decl: &Decl) -> Self {
+        let mut rest = self.clone();
+        rest.flags.retain(|typed| !std::ptr::eq(typed.decl, decl));
+        rest
     }
 
     /// All flags, in order.
@@ -254,10 +262,10 @@ mod tests {
 
     #[test]
     fn an_entry_is_read_past_what_is_not_known() {
-        let entry = read_entry(&words("get-token --subscription S --client-id=C --novel --legacy=maybe -t T"));
+        let entry = read_entry(&words("get-token --future S --client-id=C --novel --legacy=maybe -t T"));
         assert_eq!(entry.last(&CLIENT_ID.decl).unwrap().text.expose(), "C");
         assert_eq!(entry.last(&TENANT_ID.decl).unwrap().text.expose(), "T");
-        assert_eq!(entry.unknown, ["--subscription", "--novel", "--legacy"]);
+        assert_eq!(entry.unknown, ["--future", "--novel", "--legacy"]);
     }
 
     #[test]

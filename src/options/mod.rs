@@ -13,7 +13,7 @@ pub use args::{Given, Typed};
 pub use values::{Choices, Source, Values};
 
 use crate::secret::Secret;
-use types::{AuthorityHost, ClientId, Cloud, GoDuration, Path, Storage, TenantId};
+use types::{AuthorityHost, ClientId, Cloud, GoDuration, Path, Storage, TenantId, TokenSource};
 
 /// An option whose text parses to `T`.
 pub struct Opt<T: 'static> {
@@ -306,6 +306,72 @@ options! {
     CLIENT_SECRET_FILE: Path = text("client-secret-file", "FILE", Path::parse,
         "File that holds the client application secret; a trailing line break is not part of it")
         .vars(&[ours("KUBENTRA_CLIENT_SECRET_FILE")]);
+
+    /// The certificate of a confidential client.
+    CLIENT_CERTIFICATE: Path = text("client-certificate", "FILE", Path::parse,
+        "File with the client application's certificate and private key, as PEM or PFX; wins over a secret")
+        .vars(&[
+            over("AAD_SERVICE_PRINCIPAL_CLIENT_CERTIFICATE", When::WithoutAzurerm),
+            over("AZURE_CLIENT_CERTIFICATE_PATH", When::WithoutAzurerm),
+            over("ARM_CLIENT_CERTIFICATE_PATH", When::WithAzurerm),
+        ]);
+
+    /// The password of the certificate's file.
+    CLIENT_CERTIFICATE_PASSWORD: Secret = text("client-certificate-password", "PASSWORD", hidden,
+        "Password of the certificate's file; prefer --client-certificate-password-file")
+        .secret()
+        .vars(&[
+            over("AAD_SERVICE_PRINCIPAL_CLIENT_CERTIFICATE_PASSWORD", When::WithoutAzurerm),
+            over("AZURE_CLIENT_CERTIFICATE_PASSWORD", When::WithoutAzurerm),
+            over("ARM_CLIENT_CERTIFICATE_PASSWORD", When::WithAzurerm),
+        ]);
+
+    /// A file with the password of the certificate's file.
+    CLIENT_CERTIFICATE_PASSWORD_FILE: Path = text("client-certificate-password-file", "FILE", Path::parse,
+        "File that holds the password of the certificate's file; a trailing line break is not part of it")
+        .vars(&[ours("KUBENTRA_CLIENT_CERTIFICATE_PASSWORD_FILE")]);
+
+    /// A managed identity, by its place in Azure.
+    IDENTITY_RESOURCE_ID: String = text("identity-resource-id", "ID", any,
+        "Managed identity to use, by its Azure resource ID");
+
+    /// A managed identity, by the object that stands for it in the tenant.
+    IDENTITY_OBJECT_ID: String = text("identity-object-id", "ID", any,
+        "Managed identity to use, by the object ID of its service principal")
+        .vars(&[ours("KUBENTRA_IDENTITY_OBJECT_ID")]);
+
+    /// The file with a federated token.
+    FEDERATED_TOKEN_FILE: Path = text("federated-token-file", "FILE", Path::parse,
+        "File with the federated token to exchange, as the workload identity webhook mounts it")
+        .vars(&[over("AZURE_FEDERATED_TOKEN_FILE", When::Login("workloadidentity"))]);
+
+    /// Where federated tokens come from.
+    FEDERATED_TOKEN_SOURCE: TokenSource = text("federated-token-source", "SOURCE", TokenSource::parse,
+        "Where the federated token comes from: file, github, azure-pipelines, env:NAME, url:URL or command:PROGRAM ARGUMENTS (default: found by itself)")
+        .vars(&[ours("KUBENTRA_FEDERATED_TOKEN_SOURCE")]);
+
+    /// For whom a federated token is asked.
+    FEDERATED_AUDIENCE: String = text("federated-audience", "AUDIENCE", any,
+        "Audience to ask federated tokens for (default: that of the cloud, api://AzureADTokenExchange)")
+        .vars(&[ours("KUBENTRA_FEDERATED_AUDIENCE")]);
+
+    /// No way around through the cluster.
+    DISABLE_TOKEN_PROXY: bool = switch("disable-token-proxy",
+        "Ask Entra itself in a pod with an AKS identity binding, and not the proxy of AZURE_KUBERNETES_TOKEN_PROXY");
+
+    /// The connection of an Azure Pipelines job.
+    AZURE_PIPELINES_SERVICE_CONNECTION_ID: String = text("azure-pipelines-service-connection-id", "ID", any,
+        "ID of the service connection that an Azure Pipelines job signs in with")
+        .vars(&[var("AZURESUBSCRIPTION_SERVICE_CONNECTION_ID", Rank::Fallback, When::Login("azurepipelines"))]);
+
+    /// The subscription that az shall use.
+    SUBSCRIPTION: String = text("subscription", "ID", any, "Azure CLI subscription whose account is used")
+        .short('s');
+
+    /// Where az keeps its state.
+    AZURE_CONFIG_DIR: Path = text("azure-config-dir", "DIR", Path::parse,
+        "Configuration directory of the Azure CLI, written into the entry's environment")
+        .on(Commands::CONVERT);
 
     /// The cloud.
     ENVIRONMENT: Cloud = text("environment", "NAME", Cloud::parse, "Azure environment: AzurePublicCloud, AzureUSGovernmentCloud, AzureChinaCloud or AzureStackCloud")

@@ -136,6 +136,85 @@ impl Cloud {
     }
 }
 
+/// Where the federated tokens of a workload come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenSource {
+    /// The file of `--federated-token-file`.
+    File,
+    /// GitHub Actions.
+    GitHub,
+    /// The service connection of an Azure Pipelines job.
+    AzurePipelines,
+    /// This variable.
+    Variable(String),
+    /// A GET of this address: https, or plain http on this machine.
+    Url(Url),
+    /// What this program prints. The text is kept as it was given: it is what a user allows.
+    Command {
+        /// The text after `command:`.
+        text: String,
+        /// Program and arguments.
+        words: Vec<String>,
+    },
+}
+
+impl TokenSource {
+    /// `file`, `github`, `azure-pipelines`, `env:NAME`, `url:URL`, or `command:` with either words
+    /// between blanks or a JSON list of texts.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match text.split_once(':').map_or((text, ""), |(kind, rest)| (kind, rest.trim())) {
+            ("file", "") => Ok(Self::File),
+            ("github", "") => Ok(Self::GitHub),
+            ("azure-pipelines", "") => Ok(Self::AzurePipelines),
+            ("env", name) if !name.is_empty() && !name.contains(['=', ' ']) => Ok(Self::Variable(name.to_owned())),
+            ("url", url) => local_or_https(url).map(Self::Url),
+            ("command", command) => words(command).map(|words| Self::Command { text: command.to_owned(), words }),
+            _ => Err("the federated token source is not one of file, github, azure-pipelines, env:NAME, url:URL and command:PROGRAM ARGUMENTS".into()),
+        }
+    }
+}
+
+/// A URL that may be asked for what proves an identity: https, or http to this machine and its host
+/// (loopback and link-local addresses).
+///
+/// # Errors
+/// What is wrong with it; passwords are not quoted.
+pub fn local_or_https(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).ok().filter(Url::has_host).ok_or("it is not a URL with a host")?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("it must hold no user name or password".into());
+    }
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if url.host().is_some_and(|host| is_local(&host)) => Ok(url),
+        "http" => Err("it must be https, or lie on this machine".into()),
+        _ => Err("it must be an http or https URL".into()),
+    }
+}
+
+fn is_local(host: &url::Host<&str>) -> bool {
+    match host {
+        url::Host::Domain(name) => name.eq_ignore_ascii_case("localhost"),
+        url::Host::Ipv4(address) => address.is_loopback() || address.is_link_local(),
+        url::Host::Ipv6(address) => address.is_loopback() || address.is_unicast_link_local(),
+    }
+}
+
+fn words(command: &str) -> Result<Vec<String>, String> {
+    let words: Vec<String> = if command.starts_with('[') {
+        serde_json::from_str(command).map_err(|_| "the command is not a JSON list of texts".to_owned())?
+    } else {
+        command.split_whitespace().map(String::from).collect()
+    };
+    if words.first().is_none_or(String::is_empty) {
+        return Err("the command names no program".into());
+    }
+    Ok(words)
+}
+
 /// How tokens are kept between runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Storage {
@@ -270,6 +349,25 @@ mod tests {
             assert!(TenantId::parse(bad).is_err(), "{bad}");
         }
         assert!(TenantId::parse("contoso.onmicrosoft.com").is_ok());
+    }
+
+    #[test]
+    fn token_sources() {
+        let words = |text| match TokenSource::parse(text) {
+            Ok(TokenSource::Command { words, .. }) => words,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(words("command:gcloud  print  token"), ["gcloud", "print", "token"]);
+        assert_eq!(words(r#"command:["a b", "c"]"#), ["a b", "c"]);
+        assert_eq!(TokenSource::parse("env:JWT"), Ok(TokenSource::Variable("JWT".into())));
+        for bad in ["", "env:", "env", "files", "file:x", "command:", "command:[1]", "url:http://example.com/", "url:x"]
+        {
+            assert!(TokenSource::parse(bad).is_err(), "{bad}");
+        }
+        for local in ["http://localhost:1/x", "http://127.0.0.2/", "http://[::1]/", "http://169.254.129.2:80/t"] {
+            assert!(local_or_https(local).is_ok(), "{local}");
+        }
+        assert!(!local_or_https("https://user:canary@x/").unwrap_err().contains("canary"));
     }
 
     #[test]

@@ -1,0 +1,276 @@
+//! Programs of others: az, azd, token commands. Each is started by its path with an argument list,
+//! never through a shell, in a directory where nobody can plant anything, and ends with us.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+
+use crate::error::{Error, io_words};
+use crate::secret::Secret;
+use crate::situation;
+use crate::sys::{Clock, Env, Pending};
+
+/// A program to run.
+pub struct Call {
+    /// Where it lies.
+    pub program: PathBuf,
+    /// Its arguments, the program's name not among them.
+    pub arguments: Vec<String>,
+    /// Variables beside those of our own environment.
+    pub variables: Vec<(&'static str, String)>,
+}
+
+/// How a program ended, and what it said.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its exit code; nothing, where a signal ended it.
+    pub code: Option<i32>,
+    /// What it printed, at most [`OUTPUT_LIMIT`] bytes; others than UTF-8 are replaced.
+    pub stdout: Secret,
+    /// What it complained of, within the same bounds.
+    pub stderr: String,
+}
+
+/// Programs, so that tests can stand in for them.
+pub trait Tools {
+    /// Runs `call` to its end, with an empty stdin. After `limit` it is killed with everything that it
+    /// has started, as it is when the returned future is dropped.
+    ///
+    /// # Errors
+    /// A program that can't be started, that prints too much, or that does not end in time.
+    fn run<'a>(&'a self, call: &'a Call, limit: Duration, clock: &'a dyn Clock) -> Pending<'a, Ended>;
+}
+
+/// No token comes near this many bytes.
+pub const OUTPUT_LIMIT: usize = 1024 * 1024;
+
+/// A program that has ended may leave others behind that hold its pipes; nobody waits for those.
+const AFTER_THE_END: Duration = Duration::from_millis(300);
+
+/// Where `name` lies on the `PATH` of `env`. Relative entries are passed over: they mean another
+/// program in every directory.
+pub fn find(env: &Env, name: &str) -> Option<PathBuf> {
+    let directories = std::env::split_paths(env.get("PATH")?).filter(|directory| directory.is_absolute());
+    let names = if cfg!(windows) { vec![format!("{name}.exe"), format!("{name}.cmd")] } else { vec![name.to_owned()] };
+    directories
+        .flat_map(|directory| names.clone().into_iter().map(move |name| directory.join(name)))
+        .find(|path| runs(path))
+}
+
+#[cfg(unix)]
+fn runs(path: &std::path::Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(not(unix))]
+fn runs(path: &std::path::Path) -> bool {
+    path.is_file()
+}
+
+/// The programs of this machine.
+pub(crate) struct SystemTools {
+    directory: PathBuf,
+}
+
+impl SystemTools {
+    pub(crate) fn new(env: &Env) -> Self {
+        let system = env.get("SYSTEMROOT").filter(|_| cfg!(windows)).unwrap_or("/");
+        Self { directory: system.into() }
+    }
+}
+
+impl Tools for SystemTools {
+    fn run<'a>(&'a self, call: &'a Call, limit: Duration, clock: &'a dyn Clock) -> Pending<'a, Ended> {
+        Box::pin(async move {
+            let mut child = self.command(call).spawn().map_err(|error| {
+                Error::new(&situation::TOOL, format!("{} cannot be run: {}", call.program.display(), io_words(&error)))
+            })?;
+            let _family = Family::of(&child);
+            let pipes = child.stdout.take().zip(child.stderr.take());
+            let (stdout, stderr) = pipes.ok_or_else(|| Error::new(&situation::TOOL, "a program has no output"))?;
+            let (mut out, mut err) = (zeroize::Zeroizing::new(Vec::new()), Vec::new());
+            let status = {
+                let mut reading = std::pin::pin!(async {
+                    let _ = tokio::try_join!(read(stdout, &mut out), read(stderr, &mut err));
+                });
+                let ended = async {
+                    tokio::select! {
+                        status = child.wait() => {
+                            tokio::select! { () = &mut reading => (), () = clock.sleep(AFTER_THE_END) => () }
+                            status.map(Some)
+                        }
+                        () = &mut reading => Ok(None),
+                    }
+                };
+                tokio::select! {
+                    status = ended => status,
+                    () = clock.sleep(limit) => return Err(out_of_time(call, limit)),
+                }
+            };
+            if out.len() > OUTPUT_LIMIT || err.len() > OUTPUT_LIMIT {
+                return Err(prints_too_much(call));
+            }
+            // Whoever has closed its pipes is about to end.
+            let status = match status {
+                Ok(Some(status)) => Ok(status),
+                Ok(None) => tokio::select! {
+                    status = child.wait() => status,
+                    () = clock.sleep(limit) => return Err(out_of_time(call, limit)),
+                },
+                Err(error) => Err(error),
+            };
+            Ok(Ended {
+                code: status.ok().and_then(|status| status.code()),
+                stdout: Secret::new(String::from_utf8_lossy(&out)),
+                stderr: String::from_utf8_lossy(&err).into_owned(),
+            })
+        })
+    }
+}
+
+/// Reads to the end, or until there is more than there may be.
+async fn read(pipe: impl tokio::io::AsyncRead + Unpin, into: &mut Vec<u8>) -> Result<(), ()> {
+    let read = pipe.take(OUTPUT_LIMIT as u64 + 1).read_to_end(into).await;
+    if read.is_ok() && into.len() <= OUTPUT_LIMIT { Ok(()) } else { Err(()) }
+}
+
+impl SystemTools {
+    #[expect(clippy::disallowed_methods, reason = "the one place that starts programs")]
+    fn command(&self, call: &Call) -> tokio::process::Command {
+        let mut command = std::process::Command::new(&call.program);
+        command.args(&call.arguments).envs(call.variables.iter().map(|(name, value)| (name, value)));
+        command.current_dir(&self.directory);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let mut command = tokio::process::Command::from(command);
+        command.kill_on_drop(true);
+        command
+    }
+}
+
+/// A program and all that it has started: az is a script that starts Python, and killing the script
+/// alone would leave Python behind.
+struct Family {
+    #[cfg(unix)]
+    group: Option<rustix::process::Pid>,
+}
+
+impl Family {
+    #[cfg(unix)]
+    fn of(child: &tokio::process::Child) -> Self {
+        let leader = child.id().and_then(|id| i32::try_from(id).ok());
+        Self { group: leader.and_then(rustix::process::Pid::from_raw) }
+    }
+
+    #[cfg(not(unix))]
+    fn of(_: &tokio::process::Child) -> Self {
+        Self {}
+    }
+}
+
+impl Drop for Family {
+    fn drop(&mut self) {
+        #[cfg(unix)]
+        if let Some(group) = self.group {
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        }
+    }
+}
+
+fn name(call: &Call) -> String {
+    call.program.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+fn out_of_time(call: &Call, limit: Duration) -> Error {
+    let what = format!("{} did not answer in {} s", name(call), limit.as_secs_f32().ceil());
+    Error::new(&situation::DEADLINE, what).from_source(call.program.display())
+}
+
+fn prints_too_much(call: &Call) -> Error {
+    let what = format!("{} printed more than {} KiB, which is no token", name(call), OUTPUT_LIMIT / 1024);
+    Error::new(&situation::TOOL, what).from_source(call.program.display())
+}
+
+#[cfg(test)]
+pub(crate) mod fake {
+    //! No programs at all, for tests that need none.
+
+    use super::{Call, Clock, Duration, Ended, Pending, Tools};
+
+    pub(crate) struct NoTools;
+
+    impl Tools for NoTools {
+        fn run<'a>(&'a self, call: &'a Call, _: Duration, _: &'a dyn Clock) -> Pending<'a, Ended> {
+            panic!("{} is not to be run", call.program.display())
+        }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "clippy's own exception does not see through the two conditions")]
+
+    use super::*;
+    use crate::sys::SystemClock;
+
+    fn run(script: &str, limit: Duration) -> Result<Ended, Error> {
+        let tools = SystemTools::new(&Env::default());
+        let call = Call {
+            program: "/bin/sh".into(),
+            arguments: vec!["-c".into(), script.into()],
+            variables: vec![("GREETING", "hello".into())],
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let clock = SystemClock::start();
+        runtime.block_on(tools.run(&call, limit, &clock))
+    }
+
+    const LONG: Duration = Duration::from_secs(30);
+
+    #[test]
+    fn output_and_code_of_a_program() {
+        let ended = run("echo $GREETING; pwd; cat; echo no >&2; exit 3", LONG).unwrap();
+        assert_eq!((ended.code, ended.stdout.expose(), ended.stderr.as_str()), (Some(3), "hello\n/\n", "no\n"));
+    }
+
+    #[test]
+    fn a_program_that_does_not_end_is_killed_with_its_children() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("pid");
+        let script = format!("trap '' TERM; sleep 100 & echo $! > {}; wait", file.display());
+        let error = run(&script, Duration::from_millis(400)).unwrap_err();
+        assert!(error.is(&situation::DEADLINE), "{error}");
+        let child = std::fs::read_to_string(file).unwrap();
+        // It is a zombie until somebody has waited for it.
+        let state = || std::fs::read_to_string(format!("/proc/{}/stat", child.trim())).unwrap_or_default();
+        let runs = || !state().is_empty() && !state().contains(") Z ");
+        let clock = SystemClock::start();
+        while runs() {
+            assert!(clock.monotonic() < LONG, "{}", state());
+        }
+    }
+
+    #[test]
+    fn what_a_program_leaves_behind_is_not_waited_for() {
+        let ended = run("sleep 20 & echo done", LONG).unwrap();
+        assert_eq!(ended.stdout.expose(), "done\n");
+    }
+
+    #[test]
+    fn too_much_output_is_refused() {
+        let error = run("head -c 3000000 /dev/zero", LONG).unwrap_err();
+        assert!(error.to_string().starts_with("sh printed more than 1024 KiB"), "{error}");
+    }
+
+    #[test]
+    fn programs_are_found_in_absolute_directories_only() {
+        let env = Env::from([("PATH", "relative:/nowhere:/bin:/usr/bin")]);
+        assert!(find(&env, "sh").unwrap().is_absolute());
+        assert_eq!(find(&Env::from([("PATH", ".:bin")]), "sh"), None);
+        assert_eq!(find(&env, "no-such-program"), None);
+    }
+}
