@@ -18,9 +18,10 @@ use crate::support::World;
 use crate::support::certificates::{Kind, pem_file};
 use crate::support::entra::Claims;
 use crate::support::entra::directory::{AKS_SERVER, APP, APP_SECRET, TENANT};
+use crate::support::hosts::identity::TWIN;
 use crate::support::hosts::{
     APP_SERVICE, ARC, CLOUD_SHELL, Challenge, Fault, GITHUB, GITHUB_TOKEN, Host, IDENTITY_HEADER, IMDS, PIPELINES,
-    PIPELINES_TOKEN, SERVICE_CONNECTION, TWIN, Times, USER,
+    PIPELINES_TOKEN, SERVICE_CONNECTION, Times, USER,
 };
 
 const RESOURCE: &str = "resource=6dae42f8-4368-4678-94ff-3960e28e3630";

@@ -22,7 +22,8 @@
 use std::time::Duration;
 
 use super::entra::{number, user};
-use crate::support::hosts::{Challenge, FakeHosts, Fault, Host, SYSTEM, TWIN, Times, USER};
+use crate::support::hosts::identity::{Identity, SYSTEM, TWIN, USER};
+use crate::support::hosts::{Challenge, FakeHosts, Fault, Host, Times};
 
 pub fn direct(hosts: &FakeHosts, words: &[&str]) -> Result<(), String> {
     match words {
@@ -62,7 +63,7 @@ fn host(name: &str) -> Result<Host, String> {
     known.map(|(host, _)| host).ok_or_else(|| format!("not a host: {name}"))
 }
 
-fn identities(names: &[&str]) -> Result<Vec<&'static crate::support::hosts::Identity>, String> {
+fn identities(names: &[&str]) -> Result<Vec<&'static Identity>, String> {
     let names = names.iter().filter(|name| **name != "none");
     let identity = |name: &&str| match *name {
         "system" => Ok(&SYSTEM),

@@ -262,7 +262,7 @@ fn of_hosts(env: &TestEnv) -> Vec<(String, String)> {
         ("{identity-client}", places::USER.client_id.to_owned()),
         ("{identity-object}", places::USER.oid.to_owned()),
         ("{identity-arm}", places::USER.arm_id.to_owned()),
-        ("{twin-client}", places::TWIN.client_id.to_owned()),
+        ("{twin-client}", places::identity::TWIN.client_id.to_owned()),
         ("{token-proxy}", proxy.url()),
         ("{token-proxy-sni}", SNI_NAME.to_owned()),
         ("{token-proxy-ca}", env.dir().join("token-proxy-ca.pem").display().to_string()),

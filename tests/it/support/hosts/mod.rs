@@ -13,7 +13,7 @@ mod app_service;
 mod arc;
 mod cloud_shell;
 mod fault;
-mod identity;
+pub mod identity;
 mod imds;
 mod oidc;
 mod query;
@@ -21,7 +21,7 @@ mod service_fabric;
 
 pub use arc::Challenge;
 pub use fault::Fault;
-pub use identity::{Identity, SYSTEM, TWIN, USER, Who};
+pub use identity::{Identity, SYSTEM, USER, Who};
 
 use super::entra::directory::ALICE;
 use super::entra::{Claims, FakeEntra};

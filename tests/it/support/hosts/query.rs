@@ -2,6 +2,8 @@
 
 use super::Who;
 
+type OfKind = fn(String) -> Who;
+
 /// The parameters, decoded, in the order sent.
 pub(super) struct Query {
     pairs: Vec<(String, String)>,
@@ -41,7 +43,7 @@ impl Query {
     /// Which identity is meant, by the names that a host has for client id, object id and ARM id.
     /// `Err` if it is said twice.
     pub(super) fn who(&self, client: &[&str], object: &[&str], arm: &[&str]) -> Result<Option<Who>, String> {
-        let kinds: [(&[&str], fn(String) -> Who); 3] = [(client, Who::Client), (object, Who::Object), (arm, Who::Arm)];
+        let kinds: [(&[&str], OfKind); 3] = [(client, Who::Client), (object, Who::Object), (arm, Who::Arm)];
         let mut said = Vec::new();
         for (names, kind) in kinds {
             said.extend(names.iter().filter_map(|name| self.get(name)).map(|value| kind(value.to_owned())));
