@@ -30,6 +30,7 @@ pub(super) static METHOD: Method = Method {
         Rule::Carried.of(&DISABLE_ENVIRONMENT_OVERRIDE),
         Rule::Carried.of(&CLIENT_SECRET_FILE).unless(&CLIENT_SECRET),
     ],
+    variables: &[],
     parse,
 };
 
