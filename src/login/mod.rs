@@ -32,6 +32,9 @@ pub struct Method {
     /// The options it reads besides the common ones, and how `convert-kubeconfig` writes each, in
     /// this order.
     pub arguments: &'static [Argument],
+    /// Options of `convert-kubeconfig` that become variables of the entry, each with the
+    /// variable's name.
+    pub variables: &'static [(&'static Decl, &'static str)],
     /// Makes a complete login of `choices`, or says what is missing.
     pub parse: fn(&Choices) -> Result<Box<dyn Login>, Error>,
 }
