@@ -390,6 +390,8 @@ fn grant_identity(person: Person<'_>, account: &Account) -> Identity {
 /// The network's failures, and nobody being there to ask, say nothing against the token in hand.
 fn leaves_token_good(error: &Error) -> bool {
     let none_of_entras = [
+        &situation::NO_IDENTITY_HOST,
+        &situation::HOST_ANSWER,
         &situation::TLS,
         &situation::PROXY,
         &situation::CLOCK_SKEW,

@@ -46,6 +46,11 @@ impl Identity {
             self.0.extend_from_slice(part.as_bytes());
         }
     }
+
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 /// The cache of this run.

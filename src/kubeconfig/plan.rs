@@ -219,6 +219,9 @@ fn arguments(wish: &Wish, source: &Source) -> Result<Vec<String>, Error> {
 fn value(argument: &Argument, typed: &Given, source: &Source) -> Result<Option<Secret>, Error> {
     let decl = argument.decl;
     let typed_for = |decl| typed.last(decl).filter(|typed| !typed.text.is_empty());
+    if argument.outdone_by.and_then(typed_for).is_some() {
+        return Ok(None);
+    }
     let rival = argument.rival.and_then(typed_for);
     let text = match (typed_for(decl), argument.rule) {
         (Some(own), _) if rival.is_some() => {
