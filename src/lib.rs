@@ -7,6 +7,7 @@
 //! - [`commands`]: a file per command, readable top to bottom; [`cli`] finds and starts them
 //! - [`obtain`]: how a token is had; [`cache`]: what is kept between runs
 //! - [`entra`]: authorities, requests, answers, refusals; [`http`]: the one client under them
+//! - [`hosts`]: what hands out managed identities; [`process`]: programs of others
 //! - [`kubeconfig`]: reading, planning and surgical editing
 //! - [`sys`]: everything outside the process; [`situation`]: what can go wrong and what to do
 
@@ -17,6 +18,7 @@ pub mod entra;
 pub mod error;
 pub mod exec_credential;
 pub mod files;
+pub mod hosts;
 pub mod http;
 pub mod kubeconfig;
 pub mod login;

@@ -51,6 +51,11 @@ impl Identity {
             self.0.extend_from_slice(part);
         }
     }
+
+    #[cfg(test)]
+    pub(crate) fn written(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 /// The cache of this run.

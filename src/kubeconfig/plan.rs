@@ -248,6 +248,9 @@ fn typed<'a>(given: &'a Given, decl: &Decl) -> Option<&'a Typed> {
 
 fn value(argument: &Argument, given: &Given, source: &Source) -> Result<Option<Secret>, Error> {
     let decl = argument.decl;
+    if argument.outdone_by.is_some_and(|stronger| typed(given, stronger).is_some()) {
+        return Ok(None);
+    }
     let rival = argument.rival.and_then(|rival| typed(given, rival));
     let text = match (typed(given, decl), argument.rule) {
         (Some(own), _) if rival.is_some() => {

@@ -4,6 +4,7 @@ mod azd;
 mod azurecli;
 mod devicecode;
 mod given_secret;
+mod msi;
 mod spn;
 mod tool;
 
@@ -24,7 +25,7 @@ use crate::situation;
 use crate::sys::{Env, Pending};
 
 /// Every login method, in the order of the messages that list them.
-pub static METHODS: &[&Method] = &[&devicecode::METHOD, &spn::METHOD, &azurecli::METHOD, &azd::METHOD];
+pub static METHODS: &[&Method] = &[&devicecode::METHOD, &spn::METHOD, &msi::METHOD, &azurecli::METHOD, &azd::METHOD];
 
 /// A login method as data.
 pub struct Method {
@@ -50,11 +51,18 @@ pub struct Argument {
     pub rule: Rule,
     /// Another option that says the same; only one of them is written, the typed one first.
     pub rival: Option<&'static Decl>,
+    /// Another option that says the same and goes before: beside it this one is not written.
+    pub outdone_by: Option<&'static Decl>,
 }
 
 impl Argument {
     const fn unless<T>(mut self, rival: &'static Opt<T>) -> Self {
         self.rival = Some(&rival.decl);
+        self
+    }
+
+    const fn behind<T>(mut self, stronger: &'static Opt<T>) -> Self {
+        self.outdone_by = Some(&stronger.decl);
         self
     }
 }
@@ -72,7 +80,7 @@ pub enum Rule {
 
 impl Rule {
     const fn of<T>(self, option: &'static Opt<T>) -> Argument {
-        Argument { decl: &option.decl, rule: self, rival: None }
+        Argument { decl: &option.decl, rule: self, rival: None, outdone_by: None }
     }
 }
 
