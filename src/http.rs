@@ -113,6 +113,8 @@ pub struct Response {
     pub challenge: Option<String>,
     /// `Content-Type`, as sent.
     pub content_type: Option<String>,
+    /// What Azure DevOps calls the request by (`x-vss-e2eid`), for those who look for it there.
+    pub trace: Option<String>,
     /// At most [`BODY_LIMIT`] bytes.
     pub body: Vec<u8>,
 }
@@ -257,13 +259,17 @@ pub(crate) mod fake {
     use std::cell::RefCell;
     use std::collections::VecDeque;
 
-    use super::{Duration, Error, Http, Pending, Request, Response};
+    use super::{Duration, Error, Http, Method, Pending, Request, Response};
+
+    /// What was asked: method, address, and headers with their values.
+    pub(crate) type Asked = (Method, String, Vec<(&'static str, String)>);
 
     /// Gives the scripted answers in turn and records the forms.
     #[derive(Default)]
     pub(crate) struct FakeHttp {
         pub(crate) answers: RefCell<VecDeque<Result<Response, Error>>>,
         pub(crate) forms: std::rc::Rc<RefCell<Vec<String>>>,
+        pub(crate) requests: std::rc::Rc<RefCell<Vec<Asked>>>,
     }
 
     impl Http for FakeHttp {
@@ -274,6 +280,8 @@ pub(crate) mod fake {
             _: &'a dyn crate::sys::Clock,
         ) -> Pending<'a, Response> {
             self.forms.borrow_mut().push(String::from_utf8_lossy(&request.body).into_owned());
+            let headers = request.headers.iter().map(|(name, value)| (*name, value.expose().to_owned())).collect();
+            self.requests.borrow_mut().push((request.method, request.url.to_string(), headers));
             let answer = self.answers.borrow_mut().pop_front().expect("an answer for every request");
             Box::pin(std::future::ready(answer))
         }

@@ -1,7 +1,9 @@
 //! The login methods. A method is one file and one line in [`METHODS`].
 
+mod azurepipelines;
 mod devicecode;
 mod spn;
+mod workloadidentity;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,7 +21,8 @@ use crate::situation;
 use crate::sys::{Env, Pending};
 
 /// Every login method, in the order of the messages that list them.
-pub static METHODS: &[&Method] = &[&devicecode::METHOD, &spn::METHOD];
+pub static METHODS: &[&Method] =
+    &[&devicecode::METHOD, &spn::METHOD, &workloadidentity::METHOD, &azurepipelines::METHOD];
 
 /// A login method as data.
 pub struct Method {
