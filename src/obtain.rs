@@ -430,6 +430,8 @@ fn leaves_token_good(error: &Error) -> bool {
         &situation::TLS,
         &situation::PROXY,
         &situation::CLOCK_SKEW,
+        &situation::ASSERTION_SOURCE,
+        &situation::TOOL,
         &situation::NOBODY_THERE,
         &situation::SIGN_IN_JUST_FAILED,
         &situation::NO_IDENTITY_HOST,
