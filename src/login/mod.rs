@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
+pub use given_secret::Ways;
+
 use crate::cache::{Cache, Identity};
 use crate::entra::{Grant, Person, Session, TokenRequest};
 use crate::error::Error;
@@ -22,6 +24,9 @@ use crate::sys::{Env, Pending};
 
 /// Every login method, in the order of the messages that list them.
 pub static METHODS: &[&Method] = &[&devicecode::METHOD, &spn::METHOD];
+
+/// Every secret that can be typed, and so stand in a kubeconfig.
+pub static SECRETS: &[Ways] = &[spn::SECRET, spn::PASSWORD];
 
 /// A login method as data.
 pub struct Method {
