@@ -113,6 +113,8 @@ pub struct Response {
     pub challenge: Option<String>,
     /// `Content-Type`, as sent.
     pub content_type: Option<String>,
+    /// What Azure DevOps calls the request by (`x-vss-e2eid`), for those who look for it there.
+    pub trace: Option<String>,
     /// At most [`BODY_LIMIT`] bytes.
     pub body: Vec<u8>,
 }
@@ -257,13 +259,36 @@ pub(crate) mod fake {
     use std::cell::RefCell;
     use std::collections::VecDeque;
 
-    use super::{Duration, Error, Http, Pending, Request, Response};
+    use super::{Duration, Error, Http, Method, Pending, Request, Response, Way};
 
-    /// Gives the scripted answers in turn and records the forms.
+    /// Gives the scripted answers in turn and records the requests.
     #[derive(Default)]
     pub(crate) struct FakeHttp {
         pub(crate) answers: RefCell<VecDeque<Result<Response, Error>>>,
         pub(crate) forms: std::rc::Rc<RefCell<Vec<String>>>,
+        pub(crate) requests: std::rc::Rc<RefCell<Vec<Recorded>>>,
+    }
+
+    /// A request with nothing hidden.
+    #[derive(Debug, PartialEq, Eq)]
+    pub(crate) struct Recorded {
+        pub(crate) method: Method,
+        pub(crate) url: String,
+        pub(crate) headers: Vec<(&'static str, String)>,
+        pub(crate) body: String,
+        pub(crate) way: Way,
+    }
+
+    impl From<&Request> for Recorded {
+        fn from(request: &Request) -> Self {
+            Self {
+                method: request.method,
+                url: request.url.to_string(),
+                headers: request.headers.iter().map(|(name, value)| (*name, value.expose().to_owned())).collect(),
+                body: String::from_utf8_lossy(&request.body).into_owned(),
+                way: request.way.clone(),
+            }
+        }
     }
 
     impl Http for FakeHttp {
@@ -274,6 +299,7 @@ pub(crate) mod fake {
             _: &'a dyn crate::sys::Clock,
         ) -> Pending<'a, Response> {
             self.forms.borrow_mut().push(String::from_utf8_lossy(&request.body).into_owned());
+            self.requests.borrow_mut().push(request.into());
             let answer = self.answers.borrow_mut().pop_front().expect("an answer for every request");
             Box::pin(std::future::ready(answer))
         }

@@ -6,7 +6,9 @@
 //! - [`options`]: every option, declared once; [`login`]: every login method, a file each
 //! - [`commands`]: a file per command, readable top to bottom; [`cli`] finds and starts them
 //! - [`obtain`]: how a token is had; [`cache`]: what is kept between runs
+//! - [`federated`]: the sources of federated tokens, a file each, and their exchange
 //! - [`entra`]: authorities, requests, answers, refusals; [`http`]: the one client under them
+//! - [`hosts`]: what hands out managed identities; [`process`]: programs of others
 //! - [`kubeconfig`]: reading, planning and surgical editing
 //! - [`sys`]: everything outside the process; [`situation`]: what can go wrong and what to do
 
@@ -16,7 +18,9 @@ pub mod commands;
 pub mod entra;
 pub mod error;
 pub mod exec_credential;
+pub mod federated;
 pub mod files;
+pub mod hosts;
 pub mod http;
 pub mod kubeconfig;
 pub mod login;

@@ -395,7 +395,7 @@ impl Attempt<'_> {
     }
 
     fn write(&self, kept: &Kept) {
-        if let Some(slot) = &self.slot {
+        if let Some(slot) = self.slot.as_ref().filter(|_| self.login().can_be_kept()) {
             slot.write(self.sys, kept);
         }
     }
@@ -425,9 +425,13 @@ fn grant_identity(person: Person<'_>, account: &Account) -> Identity {
 /// nothing against the token in hand.
 fn leaves_token_good(error: &Error) -> bool {
     let none_of_entras = [
+        &situation::NO_IDENTITY_HOST,
+        &situation::HOST_ANSWER,
         &situation::TLS,
         &situation::PROXY,
         &situation::CLOCK_SKEW,
+        &situation::ASSERTION_SOURCE,
+        &situation::TOOL,
         &situation::NOBODY_THERE,
         &situation::SIGN_IN_JUST_FAILED,
         &situation::NO_IDENTITY_HOST,

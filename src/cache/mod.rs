@@ -29,6 +29,7 @@ use vault::Vault;
 
 /// A canonical, versioned serialisation of everything that tells one request from another. Fields
 /// are length-prefixed, so that no two requests write the same bytes.
+#[derive(PartialEq, Eq)]
 pub struct Identity(Zeroizing<Vec<u8>>);
 
 impl Identity {
@@ -50,6 +51,11 @@ impl Identity {
             self.0.extend_from_slice(&(part.len() as u64).to_be_bytes());
             self.0.extend_from_slice(part);
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn written(&self) -> &[u8] {
+        &self.0
     }
 }
 

@@ -1,8 +1,15 @@
 //! The login methods. A method is one file and one line in [`METHODS`].
 
+mod auto;
+mod azd;
+mod azurecli;
+mod azurepipelines;
 mod devicecode;
 mod given_secret;
+mod msi;
 mod spn;
+mod tool;
+mod workloadidentity;
 
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -23,7 +30,16 @@ use crate::situation;
 use crate::sys::{Env, Pending};
 
 /// Every login method, in the order of the messages that list them.
-pub static METHODS: &[&Method] = &[&devicecode::METHOD, &spn::METHOD];
+pub static METHODS: &[&Method] = &[
+    &devicecode::METHOD,
+    &spn::METHOD,
+    &msi::METHOD,
+    &azurecli::METHOD,
+    &azd::METHOD,
+    &workloadidentity::METHOD,
+    &azurepipelines::METHOD,
+    &auto::METHOD,
+];
 
 /// Every secret that can be typed, and so stand in a kubeconfig.
 pub static SECRETS: &[Ways] = &[spn::SECRET, spn::PASSWORD];
@@ -37,6 +53,9 @@ pub struct Method {
     /// The options it reads besides the common ones, and how `convert-kubeconfig` writes each, in
     /// this order.
     pub arguments: &'static [Argument],
+    /// Options of `convert-kubeconfig` that become variables of the entry, each with the
+    /// variable's name.
+    pub variables: &'static [(&'static Decl, &'static str)],
     /// Makes a complete login of `choices`, or says what is missing.
     pub parse: fn(&Choices) -> Result<Box<dyn Login>, Error>,
 }
@@ -49,11 +68,18 @@ pub struct Argument {
     pub rule: Rule,
     /// Another option that says the same; only one of them is written, the typed one first.
     pub rival: Option<&'static Decl>,
+    /// Another option that says the same and goes before: beside it this one is not written.
+    pub outdone_by: Option<&'static Decl>,
 }
 
 impl Argument {
     const fn unless<T>(mut self, rival: &'static Opt<T>) -> Self {
         self.rival = Some(&rival.decl);
+        self
+    }
+
+    const fn behind<T>(mut self, stronger: &'static Opt<T>) -> Self {
+        self.outdone_by = Some(&stronger.decl);
         self
     }
 }
@@ -65,13 +91,16 @@ pub enum Rule {
     Required,
     /// The typed flag, else the source entry.
     Carried,
+    /// The same, unless it says what holds without it: kubelogin writes no environment for these
+    /// methods, and in another cloud than the public one they need it.
+    Deviating,
     /// The typed flag only: what a source entry says is dropped.
     Typed,
 }
 
 impl Rule {
     const fn of<T>(self, option: &'static Opt<T>) -> Argument {
-        Argument { decl: &option.decl, rule: self, rival: None }
+        Argument { decl: &option.decl, rule: self, rival: None, outdone_by: None }
     }
 }
 

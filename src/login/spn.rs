@@ -35,6 +35,7 @@ pub(super) static METHOD: Method = Method {
         Rule::Carried.of(&CLIENT_SECRET_FILE).unless(&CLIENT_SECRET),
         Rule::Carried.of(&CLIENT_CERTIFICATE_PASSWORD_FILE).unless(&CLIENT_CERTIFICATE_PASSWORD),
     ],
+    variables: &[],
     parse,
 };
 

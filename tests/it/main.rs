@@ -18,3 +18,4 @@ mod network;
 mod parallel;
 mod prompts;
 mod support;
+mod tools;

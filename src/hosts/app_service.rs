@@ -1,0 +1,116 @@
+//! App Service and its family: Functions, Container Apps, Logic Apps, Automation.
+
+use url::Url;
+
+use crate::error::Error;
+use crate::http::{Request, Way};
+use crate::secret::Secret;
+use crate::situation;
+use crate::sys::Env;
+
+use super::{By, Host, IDENTITY_ENDPOINT, IDENTITY_HEADER, Refusal, Wanted, endpoint, header, question, unknown};
+
+/// The endpoint of one app.
+pub(super) struct AppService {
+    endpoint: Url,
+    header: Secret,
+}
+
+impl AppService {
+    pub(super) fn from_env(env: &Env) -> Result<Self, Error> {
+        Ok(Self { endpoint: endpoint(env, IDENTITY_ENDPOINT)?, header: header(env, IDENTITY_HEADER)? })
+    }
+}
+
+impl Host for AppService {
+    fn name(&self) -> &'static str {
+        "App Service"
+    }
+
+    fn endpoint(&self) -> &Url {
+        &self.endpoint
+    }
+
+    fn named_by(&self) -> Option<&'static str> {
+        Some(IDENTITY_ENDPOINT)
+    }
+
+    fn parameter(&self, by: By) -> Option<&'static str> {
+        Some(match by {
+            By::ClientId => "client_id",
+            By::ObjectId => "principal_id",
+            By::ResourceId => "mi_res_id",
+        })
+    }
+
+    /// `Metadata` is what Automation wants, under the same variables.
+    fn request(&self, wanted: &Wanted) -> Request {
+        Request::get(question(self, "2019-08-01", wanted))
+            .header("X-IDENTITY-HEADER", self.header.expose())
+            .header("Metadata", "true")
+            .over(Way::Direct)
+    }
+
+    fn explain(&self, refusal: &Refusal, wanted: &Wanted) -> Option<Error> {
+        explain(refusal, wanted, self.name(), IDENTITY_HEADER)
+    }
+}
+
+/// What both of its APIs say: `No User Assigned or Delegated Managed Identity found for specified
+/// ClientId/ResourceId/PrincipalId.`, or `Unable to load requested managed identity.` (azure-cli #20196).
+pub(super) fn explain(refusal: &Refusal, wanted: &Wanted, host: &str, variable: &str) -> Option<Error> {
+    match refusal.status {
+        401 => Some(header_refused(host, variable)),
+        400 | 404 if refusal.says("managed identity") => Some(unknown(wanted, "app")),
+        _ => None,
+    }
+}
+
+/// The host gives a process its header at the start, and forgets it when it starts the next one.
+pub(super) fn header_refused(host: &str, variable: &str) -> Error {
+    Error::new(&situation::HOST_REFUSED, format!("{host} does not accept the secret of this process"))
+        .from_source(variable)
+        .remedy("start the process anew: the secret changes when the host restarts it")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fake::{answer, ask, by, granted};
+    use super::*;
+    use crate::http::Method;
+    use crate::http::fake::Recorded;
+
+    const ENV: [(&str, &str); 2] =
+        [(IDENTITY_ENDPOINT, "http://169.254.129.2:8081/msi/token"), (IDENTITY_HEADER, "HEADER")];
+
+    #[test]
+    fn the_request() {
+        let outcome = ask(ENV, Some(by(By::ResourceId)), vec![granted()]);
+        assert_eq!(outcome.result.unwrap().access_token.expose(), "TOKEN");
+        let expected = Recorded {
+            method: Method::Get,
+            url: "http://169.254.129.2:8081/msi/token?api-version=2019-08-01&resource=6dae42f8&mi_res_id=ID".into(),
+            headers: vec![("X-IDENTITY-HEADER", "HEADER".into()), ("Metadata", "true".into())],
+            body: String::new(),
+            way: Way::Direct,
+        };
+        assert_eq!(outcome.requests, [expected]);
+    }
+
+    #[test]
+    fn refusals() {
+        let unknown = r#"{"statusCode":400,"message":"No User Assigned or Delegated Managed Identity found for specified ClientId/ResourceId/PrincipalId.","correlationId":"x"}"#;
+        let outcome = ask(ENV, Some(by(By::ObjectId)), vec![answer(400, unknown)]);
+        assert!(outcome.is(&situation::IDENTITY_UNKNOWN));
+        assert!(outcome.error().starts_with("no identity with object ID ID is assigned to this app (--object-id);"));
+        let unable = r#"{"statusCode":400,"message":"Unable to load requested managed identity."}"#;
+        assert!(ask(ENV, None, vec![answer(400, unable)]).is(&situation::IDENTITY_UNKNOWN));
+        assert_eq!(
+            ask(ENV, None, vec![answer(401, r#"{"statusCode":401,"message":"no"}"#)]).error(),
+            "App Service does not accept the secret of this process (IDENTITY_HEADER); \
+             start the process anew: the secret changes when the host restarts it"
+        );
+        let other = ask(ENV, None, vec![answer(400, r#"{"statusCode":400,"message":"Bad audience."}"#)]);
+        assert!(other.error().starts_with("App Service gives no token: Bad audience (HTTP 400);"));
+    }
+}

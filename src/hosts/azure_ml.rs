@@ -1,0 +1,89 @@
+//! Azure ML compute, which speaks App Service's API of 2017; as do apps that know no newer one.
+
+use url::Url;
+
+use crate::error::Error;
+use crate::http::{Request, Way};
+use crate::secret::Secret;
+use crate::sys::Env;
+
+use super::{By, Host, MSI_ENDPOINT, MSI_SECRET, Refusal, Wanted, app_service, endpoint, header, question};
+
+/// The identity of a compute instance, where nobody names another.
+const DEFAULT_CLIENT_ID: &str = "DEFAULT_IDENTITY_CLIENT_ID";
+
+/// The endpoint of one compute instance.
+pub(super) struct AzureMl {
+    endpoint: Url,
+    secret: Secret,
+    default_client: Option<String>,
+}
+
+impl AzureMl {
+    pub(super) fn from_env(env: &Env) -> Result<Self, Error> {
+        Ok(Self {
+            endpoint: endpoint(env, MSI_ENDPOINT)?,
+            secret: header(env, MSI_SECRET)?,
+            default_client: env.get(DEFAULT_CLIENT_ID).map(String::from),
+        })
+    }
+}
+
+impl Host for AzureMl {
+    fn name(&self) -> &'static str {
+        "Azure ML"
+    }
+
+    fn endpoint(&self) -> &Url {
+        &self.endpoint
+    }
+
+    fn named_by(&self) -> Option<&'static str> {
+        Some(MSI_ENDPOINT)
+    }
+
+    fn parameter(&self, by: By) -> Option<&'static str> {
+        (by == By::ClientId).then_some("clientid")
+    }
+
+    fn request(&self, wanted: &Wanted) -> Request {
+        let mut url = question(self, "2017-09-01", wanted);
+        if let Some(client) = self.default_client.as_ref().filter(|_| wanted.selector.is_none()) {
+            url.query_pairs_mut().append_pair("clientid", client);
+        }
+        Request::get(url).header("secret", self.secret.expose()).over(Way::Direct)
+    }
+
+    fn explain(&self, refusal: &Refusal, wanted: &Wanted) -> Option<Error> {
+        app_service::explain(refusal, wanted, self.name(), MSI_SECRET)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fake::{answer, ask, by};
+    use super::*;
+    use crate::http::Method;
+    use crate::http::fake::Recorded;
+
+    const ENDPOINT: (&str, &str) = (MSI_ENDPOINT, "http://127.0.0.1:46808/MSI/auth");
+    const SECRET: (&str, &str) = (MSI_SECRET, "SECRET");
+    const DEFAULT: (&str, &str) = (DEFAULT_CLIENT_ID, "DEFAULT");
+
+    #[test]
+    fn the_request() {
+        let granted = || answer(200, r#"{"access_token":"TOKEN","expires_on":"01/15/2099 02:57:58 +00:00"}"#);
+        let outcome = ask([ENDPOINT, SECRET, DEFAULT], Some(by(By::ClientId)), vec![granted()]);
+        assert_eq!(outcome.result.unwrap().access_token.expose(), "TOKEN");
+        let expected = |query| Recorded {
+            method: Method::Get,
+            url: format!("http://127.0.0.1:46808/MSI/auth?api-version=2017-09-01&resource=6dae42f8{query}"),
+            headers: vec![("secret", "SECRET".into())],
+            body: String::new(),
+            way: Way::Direct,
+        };
+        assert_eq!(outcome.requests, [expected("&clientid=ID")]);
+        assert_eq!(ask([ENDPOINT, SECRET], None, vec![granted()]).requests, [expected("")]);
+        assert_eq!(ask([ENDPOINT, SECRET, DEFAULT], None, vec![granted()]).requests, [expected("&clientid=DEFAULT")]);
+    }
+}

@@ -1,0 +1,578 @@
+//! Managed identity: who hands out tokens on this machine, and how each of them wants to be asked.
+//! A host is one file and one line in [`detect`].
+//!
+//! What is said of hosts follows Microsoft's documentation of each and the agreement of its SDKs
+//! (azidentity, azure-identity, MSAL); none of it was tried on the real ones.
+
+mod answer;
+mod app_service;
+mod arc;
+mod azure_ml;
+mod cloud_shell;
+pub mod imds;
+mod service_fabric;
+
+use std::path::Path;
+use std::time::Duration;
+
+use url::Url;
+
+pub use answer::Refusal;
+
+use crate::cache::Identity;
+use crate::entra::{Session, Token};
+use crate::error::Error;
+use crate::http::{self, Request, Response, Retry, Way};
+use crate::options::{Source, types};
+use crate::secret::Secret;
+use crate::situation;
+use crate::sys::{Env, Pending};
+
+use answer::Answer;
+
+const IDENTITY_ENDPOINT: &str = "IDENTITY_ENDPOINT";
+const IDENTITY_HEADER: &str = "IDENTITY_HEADER";
+const IDENTITY_SERVER_THUMBPRINT: &str = "IDENTITY_SERVER_THUMBPRINT";
+const IMDS_ENDPOINT: &str = "IMDS_ENDPOINT";
+const MSI_ENDPOINT: &str = "MSI_ENDPOINT";
+const MSI_SECRET: &str = "MSI_SECRET";
+
+/// The host that `env` speaks of, in the order on which Microsoft's SDKs agree. Nothing is asked:
+/// where nothing else is said it is IMDS.
+///
+/// # Errors
+/// Variables of a host that make no sense.
+pub fn detect(env: &Env) -> Result<Box<dyn Host>, Error> {
+    let set = |name: &str| env.get(name).is_some();
+    if set(IDENTITY_ENDPOINT) && set(IDENTITY_HEADER) && set(IDENTITY_SERVER_THUMBPRINT) {
+        Ok(Box::new(service_fabric::ServiceFabric::from_env(env)?))
+    } else if set(IDENTITY_ENDPOINT) && set(IDENTITY_HEADER) {
+        Ok(Box::new(app_service::AppService::from_env(env)?))
+    } else if set(IDENTITY_ENDPOINT) && set(IMDS_ENDPOINT) {
+        Ok(Box::new(arc::Arc::from_env(env)?))
+    } else if set(MSI_ENDPOINT) && set(MSI_SECRET) {
+        Ok(Box::new(azure_ml::AzureMl::from_env(env)?))
+    } else if set(MSI_ENDPOINT) {
+        Ok(Box::new(cloud_shell::CloudShell::from_env(env)?))
+    } else if arc::is_installed(env) {
+        Ok(Box::new(arc::Arc::installed(env)?))
+    } else {
+        Ok(Box::new(imds::Imds::from_env(env)?))
+    }
+}
+
+/// What hands out the tokens of managed identities.
+pub trait Host {
+    /// How messages call it.
+    fn name(&self) -> &'static str;
+
+    /// Where it is asked.
+    fn endpoint(&self) -> &Url;
+
+    /// The variable that says where it is asked, if one does.
+    fn named_by(&self) -> Option<&'static str>;
+
+    /// The name under which it is told which identity is meant; nothing, where it can't be told so.
+    fn parameter(&self, by: By) -> Option<&'static str>;
+
+    /// The request for `wanted`.
+    fn request(&self, wanted: &Wanted) -> Request;
+
+    /// Whether the environment itself says that it is there.
+    fn is_certain(&self) -> bool {
+        true
+    }
+
+    /// When it is asked again.
+    fn retry(&self) -> &'static Retry {
+        &RETRY
+    }
+
+    /// How long it may take.
+    fn patience(&self) -> Duration {
+        Duration::from_secs(60)
+    }
+
+    /// What a refusal of its own kind means.
+    fn explain(&self, refusal: &Refusal, wanted: &Wanted) -> Option<Error>;
+
+    /// That nothing answers there.
+    fn absent(&self) -> Error {
+        let what = format!("{} does not answer at {}", self.name(), http::host(self.endpoint()));
+        let error = Error::new(&situation::NO_IDENTITY_HOST, what);
+        match self.named_by() {
+            None => error.remedy(ELSEWHERE),
+            Some(variable) => {
+                error.from_source(variable).remedy(format!("correct or unset {variable}, or {ELSEWHERE}"))
+            }
+        }
+    }
+
+    /// Asks for the token.
+    fn token<'a>(&'a self, session: &'a Session<'a>, wanted: &'a Wanted) -> Pending<'a, Token> {
+        Box::pin(async move {
+            let asked_on = session.sys.clock.now();
+            let response = ask(self, session, &self.request(wanted)).await?;
+            accept(self, &response, wanted)?.token(self.name(), asked_on)
+        })
+    }
+
+    /// Writes everything that tells this question from another into `identity`: the whole request,
+    /// the host's secret included.
+    fn identify(&self, wanted: &Wanted, identity: &mut Identity) {
+        let request = self.request(wanted);
+        identity.field("host", self.name());
+        identity.field("url", request.url.as_str());
+        identity.field("body", &String::from_utf8_lossy(&request.body));
+        for (name, value) in &request.headers {
+            identity.field(name, value.expose());
+        }
+        if let Way::Pinned(thumbprint) = &request.way {
+            identity.field("thumbprint", &format!("{thumbprint:?}"));
+        }
+    }
+}
+
+/// The rule of hosts that say nothing else: 429 and 5xx are given three more chances.
+const RETRY: Retry = Retry { busy_is_an_error: false, ..http::TOKEN_ENDPOINT };
+
+/// What to do where there is no managed identity.
+const ELSEWHERE: &str = "sign in in another way (-l azurecli, -l workloadidentity or -l spn)";
+
+/// What is asked of a host.
+#[derive(Debug)]
+pub struct Wanted {
+    /// The audience, without `/.default`.
+    pub resource: String,
+    /// The identity; nothing for the one that the host picks.
+    pub selector: Option<Selector>,
+}
+
+impl Wanted {
+    /// The audience of the server id, which may be written as a scope, as Azure/kubelogin asks for it.
+    pub fn new(server: &str, selector: Option<Selector>) -> Self {
+        let resource = server.strip_suffix("/.default").unwrap_or_else(|| server.trim_end_matches('/'));
+        Self { resource: resource.to_owned(), selector }
+    }
+}
+
+/// One of several identities.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Selector {
+    /// What kind of name it is given by.
+    pub by: By,
+    /// The name.
+    pub id: String,
+    /// Which option said so.
+    pub source: Source,
+}
+
+/// By what an identity is named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// The client id of its application.
+    ClientId,
+    /// The object id of its service principal.
+    ObjectId,
+    /// Its id as a resource of Azure.
+    ResourceId,
+}
+
+impl By {
+    const ALL: [Self; 3] = [Self::ClientId, Self::ObjectId, Self::ResourceId];
+
+    /// How people call it.
+    pub fn words(self) -> &'static str {
+        match self {
+            By::ClientId => "client ID",
+            By::ObjectId => "object ID",
+            By::ResourceId => "resource ID",
+        }
+    }
+}
+
+/// Refuses a selector that `host` would pass over: it would answer for another identity than the one
+/// that was named.
+///
+/// # Errors
+/// The refusal.
+pub fn admit(host: &dyn Host, selector: Option<&Selector>) -> Result<(), Error> {
+    let Some(selector) = selector.filter(|selector| host.parameter(selector.by).is_none()) else { return Ok(()) };
+    let name = host.name();
+    let known: Vec<_> = By::ALL.into_iter().filter(|by| host.parameter(*by).is_some()).map(By::words).collect();
+    let what = match known.as_slice() {
+        [] => format!("{name} chooses the identity by itself and takes no {}", selector.by.words()),
+        known => format!("{name} takes no {} of an identity, only its {}", selector.by.words(), known.join(" or ")),
+    };
+    let undo = if matches!(selector.source, Source::Variable(_)) { "unset" } else { "remove" };
+    Err(Error::new(&situation::OPTION_INVALID, what)
+        .from_source(&selector.source)
+        .remedy(format!("{undo} {}", selector.source)))
+}
+
+/// What tells this machine from others that share its home directory and its addresses, such as
+/// 169.254.169.254: two virtual machines, or two pods of one node. The boot id is the kernel's, the
+/// host name also the container's. Nothing, where there are no such files.
+pub fn machine() -> Option<String> {
+    let read = |name: &str| crate::files::read_text(&Path::new("/proc/sys/kernel").join(name), 1024).ok();
+    Some(format!("{}{}", read("random/boot_id")?, read("hostname")?))
+}
+
+/// Sends `request` as `host` wants it.
+async fn ask<H: Host + ?Sized>(host: &H, session: &Session<'_>, request: &Request) -> Result<Response, Error> {
+    let answer = http::send(session.sys, request, host.retry(), session.deadline).await;
+    let response = answer.map_err(|error| unreachable(host, error))?;
+    session.sys.terminal.detail(5, || format!("{} answered HTTP {}", http::host(&request.url), response.status));
+    Ok(response)
+}
+
+fn unreachable<H: Host + ?Sized>(host: &H, error: Error) -> Error {
+    let nobody = [&situation::NAME_NOT_FOUND, &situation::CONNECTION_REFUSED, &situation::CONNECTION_BROKEN];
+    if error.is(&situation::DEADLINE) {
+        return error.also(&format!("where there is no managed identity, {ELSEWHERE}"));
+    }
+    if !nobody.into_iter().any(|situation| error.is(situation)) {
+        return error;
+    }
+    let absent = host.absent().detail(error.what());
+    error.details().iter().fold(absent, Error::detail)
+}
+
+/// The answer, if it is one with a token.
+fn accept<H: Host + ?Sized>(host: &H, response: &Response, wanted: &Wanted) -> Result<Answer, Error> {
+    if response.status == 200 {
+        Answer::read(host.name(), &response.body)
+    } else {
+        Err(refused(host, response, wanted))
+    }
+}
+
+/// What an answer without a token means: what the host itself knows of it, what Entra has told the
+/// host, that the host is busy, else its words.
+fn refused<H: Host + ?Sized>(host: &H, response: &Response, wanted: &Wanted) -> Error {
+    let refusal = Refusal::read(response);
+    let said = format!("{} says: {refusal}", host.name());
+    let explained = host.explain(&refusal, wanted).or_else(|| refusal.of_entra(wanted));
+    let error = explained.unwrap_or_else(|| match refusal.status {
+        status if http::is_busy(status) => busy(host, &refusal),
+        _ => Error::new(&situation::HOST_REFUSED, format!("{} gives no token: {refusal}", host.name()))
+            .remedy("check the identity and --server-id"),
+    });
+    error.detail(said)
+}
+
+fn busy<H: Host + ?Sized>(host: &H, refusal: &Refusal) -> Error {
+    let wait = refusal.retry_after.map(|time| format!(" and asks to wait {} s", time.as_secs())).unwrap_or_default();
+    Error::new(&situation::UNAVAILABLE, format!("{} answered HTTP {}{wait}", host.name(), refusal.status))
+}
+
+/// That the identity is not there; `place` is where it would be assigned.
+fn unknown(wanted: &Wanted, place: &str) -> Error {
+    let Some(Selector { by, id, source }) = &wanted.selector else {
+        let what = format!("this {place} has no system-assigned identity, or more than one user-assigned");
+        return Error::new(&situation::IDENTITY_UNKNOWN, what)
+            .remedy(format!("name one with --client-id, or assign one to the {place}"));
+    };
+    let what = format!("no identity with {} {id} is assigned to this {place}", by.words());
+    Error::new(&situation::IDENTITY_UNKNOWN, what)
+        .from_source(source)
+        .remedy(format!("assign it to the {place}, or correct {source}"))
+}
+
+/// The address in `variable`: what hands out identities lies on this machine or beside it, or proves
+/// itself by https.
+fn endpoint(env: &Env, variable: &'static str) -> Result<Url, Error> {
+    address(env.get(variable).unwrap_or_default(), variable)
+}
+
+fn address(text: &str, source: &'static str) -> Result<Url, Error> {
+    types::local_or_https(text).map_err(|why| {
+        Error::new(&situation::OPTION_INVALID, format!("the address of the managed identity cannot be used: {why}"))
+            .from_source(source)
+            .remedy(format!("correct or unset {source}"))
+    })
+}
+
+/// The header text in `variable`.
+fn header(env: &Env, variable: &'static str) -> Result<Secret, Error> {
+    let text = env.get(variable).unwrap_or_default();
+    if text.chars().all(|c| c.is_ascii_graphic()) {
+        return Ok(Secret::new(text));
+    }
+    Err(Error::new(&situation::OPTION_INVALID, "the secret of the managed identity is not one that fits into a header")
+        .from_source(variable)
+        .remedy(format!("correct {variable}; the host sets it")))
+}
+
+/// `endpoint` with the API version, the audience and the selector, each under the host's own name.
+fn question<H: Host + ?Sized>(host: &H, version: &str, wanted: &Wanted) -> Url {
+    let mut url = host.endpoint().clone();
+    url.query_pairs_mut().append_pair("api-version", version).append_pair("resource", &wanted.resource);
+    if let Some(selector) = &wanted.selector
+        && let Some(name) = host.parameter(selector.by)
+    {
+        url.query_pairs_mut().append_pair(name, &selector.id);
+    }
+    url
+}
+
+#[cfg(test)]
+mod fake {
+    //! Asks a host against scripted answers, in a time that passes by itself.
+
+    use std::cell::{Cell, RefCell};
+
+    use super::{Env, Error, Host, Response, Selector, Session, Token, Wanted, admit, detect, situation};
+    use crate::http::fake::{FakeHttp, Recorded};
+    use crate::sys::fake::FakeClock;
+    use crate::sys::{Clock, Deadline, Sys};
+    use crate::terminal::Terminal;
+
+    /// What came of it.
+    pub(super) struct Outcome {
+        pub(super) result: Result<Token, Error>,
+        pub(super) requests: Vec<Recorded>,
+        pub(super) seconds: u64,
+    }
+
+    impl Outcome {
+        pub(super) fn error(&self) -> String {
+            self.result.as_ref().unwrap_err().to_string()
+        }
+
+        pub(super) fn is(&self, situation: &'static situation::Situation) -> bool {
+            self.result.as_ref().is_err_and(|error| error.is(situation))
+        }
+    }
+
+    pub(super) type Answers = Vec<Result<Response, Error>>;
+
+    #[expect(clippy::unnecessary_wraps, reason = "scripted answers are results")]
+    pub(super) fn answer(status: u16, body: &str) -> Result<Response, Error> {
+        Ok(Response { status, body: body.into(), ..Response::default() })
+    }
+
+    /// A good answer, for an hour.
+    pub(super) fn granted() -> Result<Response, Error> {
+        answer(200, r#"{"access_token":"TOKEN","expires_in":"3600","token_type":"Bearer"}"#)
+    }
+
+    pub(super) fn wanted(selector: Option<Selector>) -> Wanted {
+        Wanted::new("6dae42f8/.default", selector)
+    }
+
+    pub(super) fn by(by: super::By) -> Selector {
+        Selector { by, id: "ID".into(), source: super::Source::Flag(format!("--{}", by.words().replace(" ID", "-id"))) }
+    }
+
+    /// Asks the host of `env`, as `--login msi` does.
+    pub(super) fn ask<const N: usize>(env: [(&str, &str); N], selector: Option<Selector>, answers: Answers) -> Outcome {
+        let host = detect(&Env::from(env)).unwrap();
+        ask_host(&*host, selector, answers)
+    }
+
+    pub(super) fn ask_host(host: &dyn Host, selector: Option<Selector>, answers: Answers) -> Outcome {
+        let clock = FakeClock::default();
+        let http = FakeHttp { answers: RefCell::new(answers.into()), ..Default::default() };
+        let requests = http.requests.clone();
+        let sys = Sys {
+            args: Vec::new(),
+            env: Env::default(),
+            clock: Box::new(clock.clone()),
+            http: Box::new(http),
+            tools: Box::new(crate::process::fake::NoTools),
+            terminal: Terminal::to(std::io::sink()),
+        };
+        let deadline = Deadline::after(&clock, host.patience());
+        let session =
+            Session { sys: &sys, deadline, longer_by: String::new(), claims: None, prompted: Cell::new(false) };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let wanted = wanted(selector);
+        let result = runtime.block_on(async {
+            admit(host, wanted.selector.as_ref())?;
+            host.token(&session, &wanted).await
+        });
+        let requests = requests.take();
+        Outcome { result, requests, seconds: clock.monotonic().as_secs() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fake::{answer, ask, by, granted};
+    use super::*;
+
+    const APP: (&str, &str) = (IDENTITY_ENDPOINT, "http://127.0.0.1:41/msi/token/");
+    const HEADER: (&str, &str) = (IDENTITY_HEADER, "HEADER");
+    const THUMBPRINT: (&str, &str) = (IDENTITY_SERVER_THUMBPRINT, "00112233445566778899AABBCCDDEEFF00112233");
+    const ARC: (&str, &str) = (IMDS_ENDPOINT, "http://127.0.0.1:40342");
+    const MSI: (&str, &str) = (MSI_ENDPOINT, "http://localhost:50342/oauth2/token");
+    const SECRET: (&str, &str) = (MSI_SECRET, "SECRET");
+
+    fn name<const N: usize>(env: [(&str, &str); N]) -> &'static str {
+        detect(&Env::from(env)).unwrap().name()
+    }
+
+    #[test]
+    fn hosts_are_told_by_their_variables() {
+        assert_eq!(name([APP, HEADER, THUMBPRINT, ARC, MSI, SECRET]), "Service Fabric");
+        assert_eq!(name([APP, HEADER, ARC, MSI, SECRET]), "App Service");
+        assert_eq!(name([APP, ARC, MSI, SECRET]), "the Azure Arc agent");
+        assert_eq!(name([APP, MSI, SECRET]), "Azure ML");
+        assert_eq!(name([APP, MSI]), "Cloud Shell");
+        assert_eq!(name([APP, (IDENTITY_HEADER, "")]), "IMDS");
+        assert_eq!(name([HEADER, THUMBPRINT, SECRET, ARC]), "IMDS", "Container Instances set these two alone");
+    }
+
+    #[test]
+    fn each_host_has_its_own_names_for_selectors() {
+        let names = |host: Box<dyn Host>| By::ALL.map(|by| host.parameter(by));
+        let of = |env: &Env| names(detect(env).unwrap());
+        let all = |client, object, resource| [Some(client), Some(object), Some(resource)];
+        assert_eq!(of(&Env::default()), all("client_id", "object_id", "msi_res_id"));
+        assert_eq!(of(&Env::from([APP, HEADER])), all("client_id", "principal_id", "mi_res_id"));
+        assert_eq!(of(&Env::from([APP, ARC])), all("client_id", "object_id", "msi_res_id"));
+        assert_eq!(of(&Env::from([MSI, SECRET])), [Some("clientid"), None, None]);
+        assert_eq!(of(&Env::from([MSI])), [None; 3]);
+        assert_eq!(of(&Env::from([APP, HEADER, THUMBPRINT])), [None; 3]);
+    }
+
+    #[test]
+    fn a_selector_that_would_be_passed_over_is_refused_before_any_request() {
+        let refusal = |outcome: fake::Outcome| {
+            assert!(outcome.requests.is_empty() && outcome.is(&situation::OPTION_INVALID));
+            outcome.error()
+        };
+        assert_eq!(
+            refusal(ask([MSI], Some(by(By::ClientId)), vec![granted()])),
+            "Cloud Shell chooses the identity by itself and takes no client ID (--client-id); remove --client-id"
+        );
+        for by in By::ALL.map(by) {
+            refusal(ask([APP, HEADER, THUMBPRINT], Some(by.clone()), vec![granted()]));
+            refusal(ask([MSI], Some(by), vec![granted()]));
+        }
+        let variable = Selector { source: Source::Variable("KUBENTRA_IDENTITY_OBJECT_ID"), ..by(By::ObjectId) };
+        assert_eq!(
+            refusal(ask([MSI, SECRET], Some(variable), vec![granted()])),
+            "Azure ML takes no object ID of an identity, only its client ID (KUBENTRA_IDENTITY_OBJECT_ID); \
+             unset KUBENTRA_IDENTITY_OBJECT_ID"
+        );
+        refusal(ask([MSI, SECRET], Some(by(By::ResourceId)), vec![granted()]));
+    }
+
+    #[test]
+    fn addresses_of_the_environment_are_local_or_https() {
+        let refusal = |env: &Env| detect(env).err().unwrap().to_string();
+        for (variable, env) in [
+            (IDENTITY_ENDPOINT, Env::from([(IDENTITY_ENDPOINT, "http://evil.example/"), HEADER])),
+            (IDENTITY_ENDPOINT, Env::from([(IDENTITY_ENDPOINT, "http://evil.example/"), HEADER, THUMBPRINT])),
+            (IDENTITY_ENDPOINT, Env::from([(IDENTITY_ENDPOINT, "http://evil.example/"), ARC])),
+            (MSI_ENDPOINT, Env::from([(MSI_ENDPOINT, "http://evil.example/"), SECRET])),
+            (MSI_ENDPOINT, Env::from([(MSI_ENDPOINT, "http://evil.example/")])),
+            (
+                "AZURE_POD_IDENTITY_AUTHORITY_HOST",
+                Env::from([("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://10.0.0.4")]),
+            ),
+        ] {
+            assert_eq!(
+                refusal(&env),
+                format!(
+                    "the address of the managed identity cannot be used: it must be https, or lie on this machine \
+                     ({variable}); correct or unset {variable}"
+                )
+            );
+        }
+    }
+
+    #[test]
+    fn a_header_that_is_none_is_refused_and_not_quoted() {
+        let error = detect(&Env::from([APP, (IDENTITY_HEADER, "canary\n")])).err().unwrap().to_string();
+        assert!(error.contains("(IDENTITY_HEADER)") && !error.contains("canary"), "{error}");
+    }
+
+    #[test]
+    fn what_is_asked_decides_the_place_in_the_cache() {
+        let identity = |env: &Env, wanted: &Wanted| {
+            let mut identity = Identity::new("token");
+            detect(env).unwrap().identify(wanted, &mut identity);
+            identity.written().to_vec()
+        };
+        let app = |header| Env::from([APP, (IDENTITY_HEADER, header)]);
+        let plain = || fake::wanted(None);
+        let seen = [
+            identity(&Env::default(), &plain()),
+            identity(&Env::default(), &Wanted::new("other", None)),
+            identity(&Env::default(), &fake::wanted(Some(by(By::ClientId)))),
+            identity(&Env::default(), &fake::wanted(Some(by(By::ObjectId)))),
+            identity(&app("one"), &plain()),
+            identity(&app("two"), &plain()),
+            identity(&Env::from([MSI]), &plain()),
+            identity(&Env::from([MSI]), &Wanted::new("other", None)),
+            identity(&Env::from([APP, HEADER, THUMBPRINT]), &plain()),
+            identity(&Env::from([APP, HEADER, (IDENTITY_SERVER_THUMBPRINT, &"1".repeat(40))]), &plain()),
+        ];
+        for (index, one) in seen.iter().enumerate() {
+            assert!(seen[..index].iter().all(|other| other != one), "{index}");
+        }
+        assert_eq!(identity(&app("one"), &plain()), seen[4]);
+    }
+
+    #[test]
+    fn audiences_are_plain() {
+        for server in ["api://x", "api://x/", "api://x/.default"] {
+            assert_eq!(Wanted::new(server, None).resource, "api://x");
+        }
+    }
+
+    #[test]
+    fn busy_hosts_are_asked_four_times_in_seven_seconds() {
+        for (env, statuses) in [(Env::from([APP, HEADER]), [500, 429, 503, 502]), (Env::from([MSI]), [503; 4])] {
+            let answers = statuses.map(|status| answer(status, "")).into();
+            let outcome = fake::ask_host(&*detect(&env).unwrap(), None, answers);
+            assert!(outcome.is(&situation::UNAVAILABLE), "{}", outcome.error());
+            assert_eq!((outcome.requests.len(), outcome.seconds), (4, 7));
+        }
+        let outcome = ask([APP, HEADER], None, vec![answer(429, ""), answer(429, ""), granted()]);
+        assert!(outcome.result.is_ok());
+        assert_eq!(outcome.seconds, 3);
+    }
+
+    #[test]
+    fn nobody_answers_at_an_address_of_the_environment() {
+        let refused = || Err(Error::new(&situation::CONNECTION_REFUSED, "127.0.0.1:41 refused the connection"));
+        let outcome = ask([APP, HEADER], None, vec![refused()]);
+        assert!(outcome.is(&situation::NO_IDENTITY_HOST));
+        assert_eq!(
+            outcome.error(),
+            "App Service does not answer at 127.0.0.1:41 (IDENTITY_ENDPOINT); correct or unset IDENTITY_ENDPOINT, \
+             or sign in in another way (-l azurecli, -l workloadidentity or -l spn)"
+        );
+        assert_eq!(outcome.result.unwrap_err().details(), ["127.0.0.1:41 refused the connection"]);
+    }
+
+    #[test]
+    fn words_of_entra_that_a_host_passes_on() {
+        let body = r#"{"error":"invalid_resource","error_description":"AADSTS500011: The resource principal named x"}"#;
+        let outcome = ask([], None, vec![answer(400, body)]);
+        assert!(outcome.is(&situation::SERVER_APP_UNKNOWN));
+        assert!(outcome.error().starts_with("the server app was not found in this tenant, AADSTS500011; check"));
+        let bare = ask([], None, vec![answer(400, r#"{"error":"invalid_resource"}"#)]);
+        assert!(bare.error().starts_with("no token is given for the audience 6dae42f8; check --server-id"));
+    }
+
+    #[test]
+    fn other_words_of_a_host_are_bounded_and_on_one_line() {
+        let body = format!(r#"{{"error":{{"code":"Odd","message":"a\u001b[31m\n{}"}}}}"#, "x".repeat(5000));
+        let outcome = ask([MSI], None, vec![answer(400, &body)]);
+        assert!(outcome.is(&situation::HOST_REFUSED));
+        let error = outcome.error();
+        assert!(error.starts_with("Cloud Shell gives no token: Odd: a [31m xxx") && error.len() < 350, "{error}");
+        let page = ask([MSI], None, vec![answer(418, "<html>login</html>")]);
+        assert!(page.error().starts_with("Cloud Shell gives no token: HTTP 418;"), "{}", page.error());
+    }
+
+    #[test]
+    fn this_machine_is_known_on_linux() {
+        assert_eq!(machine().is_some(), cfg!(target_os = "linux"));
+    }
+}
