@@ -9,8 +9,8 @@ use crate::kubeconfig::document::{Document, Edit};
 use crate::kubeconfig::lock::{self, FileLock};
 use crate::kubeconfig::plan::{self, Line, Verdict, Wish};
 use crate::kubeconfig::{self, Loaded};
-use crate::login::Method;
-use crate::options::{CLIENT_SECRET, CLIENT_SECRET_FILE, CONTEXT, DRY_RUN, Given, KUBECONFIG, Values};
+use crate::login::{Method, Rule, SECRETS};
+use crate::options::{CONTEXT, DRY_RUN, Decl, Given, KUBECONFIG, Values};
 use crate::secret::Secret;
 use crate::situation;
 use crate::sys::{Env, Sys};
@@ -27,8 +27,7 @@ pub(super) fn run(sys: &Sys, given: &Given) -> Result<Secret, Error> {
     };
     crate::login::check(&Values::resolve(given, &Env::default()))?;
     let path = values.get(&KUBECONFIG)?.map(|path| path.0);
-    let secret_variable = values.variable(&CLIENT_SECRET.decl);
-    let conversion = Conversion { sys, wish: &wish, dry_run: values.is_on(&DRY_RUN), secret_variable };
+    let conversion = Conversion { sys, wish: &wish, dry_run: values.is_on(&DRY_RUN), values: &values };
     conversion.run(path.as_deref())
 }
 
@@ -36,8 +35,8 @@ struct Conversion<'a> {
     sys: &'a Sys,
     wish: &'a Wish<'a>,
     dry_run: bool,
-    /// The variable that would give the secret, if one counts in this run; for advice.
-    secret_variable: Option<&'static str>,
+    /// Knows the variables that count in this run; for advice.
+    values: &'a Values,
 }
 
 /// Another program may write between our reading and our lock; then we plan anew.
@@ -109,27 +108,43 @@ impl Conversion<'_> {
         }
     }
 
-    /// A secret that stands in the file, and what the entry said and no longer says.
+    /// Secrets that stand in the file, and what the entry said and no longer says.
     fn note_values(&self, files: &[Loaded], line: &Line) {
         let user = &files[line.file].document.users()[line.user];
-        let file = CLIENT_SECRET_FILE.decl.flag();
-        let writes = self.wish.method.written().any(|argument| std::ptr::eq(argument.decl, &CLIENT_SECRET.decl));
-        if writes && self.wish.typed.last(&CLIENT_SECRET.decl).is_some_and(|typed| !typed.text.is_empty()) {
-            let stands = if self.dry_run { "would stand in the kubeconfig" } else { "stands in the kubeconfig now" };
-            self.say(&format!(
-                "warning: the client secret of {} {stands}; {file}{} keep it out",
-                line.name,
-                self.secret_variable.map(|name| format!(" or {name}")).unwrap_or_default(),
-            ));
+        let stands = if self.dry_run { "would stand in the kubeconfig" } else { "stands in the kubeconfig now" };
+        for ways in SECRETS.iter().filter(|ways| self.writes(&ways.text.decl)) {
+            let (name, secret, file) = (&line.name, ways.name, ways.file.decl.flag());
+            let others = self.values.variable(&ways.text.decl).map(|variable| format!("{file} or {variable} keep"));
+            let others = others.unwrap_or_else(|| format!("{file} keeps"));
+            self.say(&format!("warning: the {secret} of {name} {stands}; {others} it out"));
         }
         let left_out = plan::left_out(user, self.wish);
         if !left_out.is_empty() {
-            let secret = left_out.contains(&CLIENT_SECRET.decl.flag());
-            let variable = self.secret_variable.map(|name| format!(", or set {name} where kubectl runs"));
-            let advice = format!("; give {file}{}", variable.unwrap_or_default());
-            let advice = if secret { advice } else { String::new() };
+            let advice = self.advice(&left_out);
             self.say(&format!("note: not taken over for {}: {}{advice}", line.name, left_out.join(", ")));
         }
+    }
+
+    /// Whether a typed value of `decl` is written.
+    fn writes(&self, decl: &Decl) -> bool {
+        self.wish.types(decl) && self.wish.method.written().any(|argument| std::ptr::eq(argument.decl, decl))
+    }
+
+    /// How the new login can be given what its entry no longer says: a secret better by its file.
+    /// Whoever has typed something of the kind has chosen.
+    fn advice(&self, left_out: &[String]) -> String {
+        let proofs = || self.wish.method.written().filter(|one| one.rule == Rule::Typed || one.rival.is_some());
+        let missing: Vec<&Decl> = proofs().map(|one| one.decl).filter(|one| left_out.contains(&one.flag())).collect();
+        if missing.is_empty() || proofs().any(|one| self.wish.types(one.decl)) {
+            return String::new();
+        }
+        let in_file = |decl: &Decl| SECRETS.iter().find(|ways| std::ptr::eq(&ways.text.decl, decl));
+        let flag = |decl: &&Decl| in_file(decl).map_or(decl.flag(), |ways| ways.file.decl.flag());
+        let flags = missing.iter().map(flag).collect::<Vec<_>>().join(" and ");
+        let variables = missing.iter().filter_map(|decl| self.values.variable(decl)).collect::<Vec<_>>().join(" and ");
+        let variables =
+            if variables.is_empty() { variables } else { format!(", or set {variables} where kubectl runs") };
+        format!("; give {flags}{variables}")
     }
 
     /// One unified diff a file, with every secret masked.

@@ -28,6 +28,13 @@ pub struct Wish<'a> {
     pub command: &'a str,
 }
 
+impl Wish<'_> {
+    /// Whether a value of `decl` was typed.
+    pub fn types(&self, decl: &Decl) -> bool {
+        self.typed.last(decl).is_some_and(|typed| !typed.text.is_empty())
+    }
+}
+
 /// What happens to one user.
 pub struct Line {
     /// Which file, as an index.
@@ -299,9 +306,12 @@ pub fn left_out(user: &User, wish: &Wish) -> Vec<String> {
     let Auth::Exec(exec) = &user.auth else { return Vec::new() };
     let entry = read_entry(&exec.args);
     let kept = |decl: &Decl| {
-        let carried = |argument: &Argument| std::ptr::eq(argument.decl, decl) && argument.rule != Rule::Typed;
-        let said_once = [&LOGIN.decl, &VERBOSITY.decl, &LOGTOSTDERR.decl].iter().any(|own| std::ptr::eq(*own, decl));
-        said_once || wish.typed.last(decl).is_some() || wish.method.written().any(carried)
+        let is_it = |other: &Decl| std::ptr::eq(other, decl);
+        let carried = |argument: &Argument| is_it(argument.decl) && argument.rule != Rule::Typed;
+        let replaced = |argument: &Argument| argument.rival.is_some_and(is_it) && wish.types(argument.decl);
+        let said_once = [&LOGIN.decl, &VERBOSITY.decl, &LOGTOSTDERR.decl].into_iter().any(is_it);
+        let written = wish.method.written().any(|argument| carried(argument) || replaced(argument));
+        said_once || written || wish.typed.last(decl).is_some()
     };
     let known = entry.flags().iter().filter(|typed| !kept(typed.decl)).map(|typed| typed.flag.clone());
     known.chain(entry.unknown.iter().cloned()).collect()

@@ -19,10 +19,13 @@ pub(super) struct GivenSecret {
 }
 
 /// The two options that can give a secret, and its name in messages.
-pub(super) struct Ways {
-    pub(super) text: &'static Opt<Secret>,
-    pub(super) file: &'static Opt<types::Path>,
-    pub(super) name: &'static str,
+pub struct Ways {
+    /// The secret itself.
+    pub text: &'static Opt<Secret>,
+    /// A file that holds it.
+    pub file: &'static Opt<types::Path>,
+    /// What it is, for messages.
+    pub name: &'static str,
 }
 
 impl Ways {

@@ -15,6 +15,8 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
+pub use given_secret::Ways;
+
 use crate::cache::{Cache, Identity};
 use crate::entra::{Grant, Person, Session, TokenRequest};
 use crate::error::Error;
@@ -38,6 +40,9 @@ pub static METHODS: &[&Method] = &[
     &azurepipelines::METHOD,
     &auto::METHOD,
 ];
+
+/// Every secret that can be typed, and so stand in a kubeconfig.
+pub static SECRETS: &[Ways] = &[spn::SECRET, spn::PASSWORD];
 
 /// A login method as data.
 pub struct Method {

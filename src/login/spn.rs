@@ -39,9 +39,9 @@ pub(super) static METHOD: Method = Method {
     parse,
 };
 
-const SECRET: Ways = Ways { text: &CLIENT_SECRET, file: &CLIENT_SECRET_FILE, name: "client secret" };
+pub(super) const SECRET: Ways = Ways { text: &CLIENT_SECRET, file: &CLIENT_SECRET_FILE, name: "client secret" };
 
-const PASSWORD: Ways = Ways {
+pub(super) const PASSWORD: Ways = Ways {
     text: &CLIENT_CERTIFICATE_PASSWORD,
     file: &CLIENT_CERTIFICATE_PASSWORD_FILE,
     name: "client certificate password",
@@ -49,6 +49,9 @@ const PASSWORD: Ways = Ways {
 
 /// No file with a key and its chain comes near this many bytes.
 const CERTIFICATE_LIMIT: u64 = 1024 * 1024;
+
+const CHECK_CERTIFICATE: &str =
+    "check the clock of this machine, and that the app registration shows this very certificate";
 
 /// An application with its proof.
 struct Application {
@@ -67,7 +70,9 @@ enum Held {
 /// token in the cache, and opening a PFX takes up to 50 ms.
 struct CertificateFile {
     bytes: Zeroizing<Vec<u8>>,
-    password: Option<Secret>,
+    password: Option<GivenSecret>,
+    /// How a password can be given in this run.
+    password_advice: String,
     /// The path, and what named it.
     shown: String,
 }
@@ -109,15 +114,44 @@ impl CertificateFile {
                 .from_source(&shown)
                 .remedy(format!("correct {source}"))
         })?;
-        let password = PASSWORD.find(values)?.map(|given| given.secret);
-        Ok(Some(Self { bytes, password, shown }))
+        let password = PASSWORD.find(values)?;
+        Ok(Some(Self { bytes, password, password_advice: PASSWORD.advice(values), shown }))
+    }
+
+    fn password(&self) -> Option<&Secret> {
+        self.password.as_ref().map(|given| &given.secret)
     }
 
     fn assertion(&self, session: &Session<'_>, request: &TokenRequest, client: &ClientId) -> Result<Secret, Error> {
         let now = session.sys.clock.now();
-        let certificate = Certificate::parse(&self.bytes, self.password.as_ref(), &self.shown, now)?;
+        let certificate = Certificate::parse(&self.bytes, self.password(), &self.shown, now)
+            .map_err(|error| self.blame_password(error))?;
         session.sys.terminal.detail(1, || format!("the client certificate is {}", certificate.subject()));
         certificate.assertion(signing(request), request.token_endpoint().as_str(), client.as_str(), now)
+    }
+
+    /// What Entra says of an assertion is about the file that signed it.
+    fn blame(&self, error: Error) -> Error {
+        if error.is(&situation::CERTIFICATE_NAME) {
+            error.also("the file has to hold the certificates of its issuers too").from_source(&self.shown)
+        } else if error.is(&situation::ASSERTION_INVALID) {
+            error.remedy(CHECK_CERTIFICATE).from_source(&self.shown)
+        } else if error.is(&situation::CERTIFICATE_UNKNOWN) || error.is(&situation::CLOCK_SKEW) {
+            error.from_source(&self.shown)
+        } else {
+            error
+        }
+    }
+
+    /// A variable may have given another password than the one that was typed.
+    fn blame_password(&self, error: Error) -> Error {
+        if !error.is(&situation::CERTIFICATE_PASSWORD) {
+            return error;
+        }
+        error.remedy(match &self.password {
+            Some(given) => format!("correct the password, which comes from {}", given.source),
+            None => self.password_advice.clone(),
+        })
     }
 }
 
@@ -136,7 +170,7 @@ impl Login for Application {
             Held::Secret(given) => identity.field("secret", given.secret.expose()),
             Held::Certificate(file) => {
                 identity.bytes("certificate", &file.bytes);
-                identity.field("password", file.password.as_ref().map(Secret::expose).unwrap_or_default());
+                identity.field("password", file.password().map(Secret::expose).unwrap_or_default());
             }
         }
     }
@@ -170,15 +204,11 @@ impl Application {
 
     /// A proof that is refused is named by where it came from.
     fn blame(&self, error: Error) -> Error {
-        let about = |situations: &[&'static situation::Situation]| situations.iter().any(|one| error.is(one));
+        let about_secret = error.is(&situation::SECRET_WRONG) || error.is(&situation::SECRET_EXPIRED);
         match &self.proof {
-            Held::Secret(given) if about(&[&situation::SECRET_WRONG, &situation::SECRET_EXPIRED]) => {
-                error.from_source(&given.source)
-            }
-            Held::Certificate(file) if about(&[&situation::CERTIFICATE_UNKNOWN, &situation::CERTIFICATE_NAME]) => {
-                error.from_source(&file.shown)
-            }
-            _ => error,
+            Held::Secret(given) if about_secret => error.from_source(&given.source),
+            Held::Certificate(file) => file.blame(error),
+            Held::Secret(_) => error,
         }
     }
 }

@@ -16,6 +16,7 @@ use base64::engine::general_purpose::STANDARD;
 use crate::env::{Run, TestEnv};
 use crate::parallel::{Running, grants, prompts, until};
 use crate::support::apiserver::FakeApiServer;
+use crate::support::certificates::{Kind, pem_file};
 use crate::support::entra::directory::{
     AKS_CLIENT, AKS_SERVER, ALICE, APP, APP_OID, APP_SECRET, OTHER_TENANT, TENANT, User,
 };
@@ -76,15 +77,28 @@ fn both_versions_of_the_exec_api_are_answered_in_kind() {
 }
 
 #[test]
+fn an_application_signs_in_with_its_certificate() {
+    with_every_kubectl(|kubectl| {
+        let env = converted_to_certificate();
+        for asked in [&["client_credentials"][..], &[]] {
+            assert_eq!(kubectl.get_namespaces(&env).stderr, "");
+            assert_eq!(take_grants(&env), asked);
+        }
+        assert_eq!(users(&env.world.api), [APP_OID]);
+    });
+}
+
+#[test]
 fn thirty_at_once_sign_an_application_in_once() {
-    let env = converted_to_spn();
-    // Slow enough that all of them are there before the one answer.
-    env.world.entra.inject_on("token", Fault::Slow(Duration::from_secs(3)));
-    let Some(running) = thirty(&env) else { return };
-    for run in running.into_iter().map(Running::finish) {
-        assert_eq!((run.code, run.stdout.as_str()), (0, NAMESPACES), "{run:#?}");
+    for env in [converted_to_spn(), converted_to_certificate()] {
+        // Slow enough that all of them are there before the one answer.
+        env.world.entra.inject_on("token", Fault::Slow(Duration::from_secs(3)));
+        let Some(running) = thirty(&env) else { return };
+        for run in running.into_iter().map(Running::finish) {
+            assert_eq!((run.code, run.stdout.as_str()), (0, NAMESPACES), "{run:#?}");
+        }
+        assert_eq!(grants(&env), ["client_credentials"]);
     }
-    assert_eq!(grants(&env), ["client_credentials"]);
 }
 
 #[test]
@@ -234,11 +248,25 @@ pub fn signed_out() -> TestEnv {
 /// The same, converted to an application whose secret stands in the environment.
 fn converted_to_spn() -> TestEnv {
     let mut env = signed_out();
-    let run = Run::of(&mut env.command("kubelogin", &["convert-kubeconfig", "-l", "spn"]));
-    let expected = format!("converted clusterUser_rg_name to spn ({})\n", kubeconfig(&env).display());
-    assert_eq!((run.code, run.stderr), (0, expected));
+    convert_to_spn(&env, &[]);
     env.set("AAD_SERVICE_PRINCIPAL_CLIENT_ID", APP).set("AAD_SERVICE_PRINCIPAL_CLIENT_SECRET", APP_SECRET);
     env
+}
+
+/// The same, converted to an application with a certificate that the entry names.
+fn converted_to_certificate() -> TestEnv {
+    let env = signed_out();
+    let file = pem_file("app", Kind::Chained);
+    env.write("app.pem", &file);
+    env.world.entra.certificate(file.as_bytes());
+    convert_to_spn(&env, &["--client-id", APP, "--client-certificate", "app.pem"]);
+    env
+}
+
+fn convert_to_spn(env: &TestEnv, more: &[&str]) {
+    let run = Run::of(env.command("kubelogin", &["convert-kubeconfig", "-l", "spn"]).args(more));
+    let expected = format!("converted clusterUser_rg_name to spn ({})\n", kubeconfig(env).display());
+    assert_eq!((run.code, run.stderr), (0, expected));
 }
 
 fn kubeconfig(env: &TestEnv) -> PathBuf {

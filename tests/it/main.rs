@@ -8,6 +8,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests start programs, write files and wait for them")]
 
 mod cases;
+mod certificates;
 mod env;
 mod fakes;
 mod get_token;

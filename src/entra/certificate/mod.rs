@@ -67,14 +67,15 @@ impl Certificate {
     /// # Errors
     /// The key can't sign; `parse` has seen to it that this doesn't happen.
     pub fn assertion(&self, signing: Signing, audience: &str, client: &str, now: u64) -> Result<Secret, Error> {
+        // A clock that is ahead of Entra's makes an assertion of the future: AADSTS700024.
+        let from = now.saturating_sub(300);
         let claims = Claims {
             aud: audience,
             iss: client,
             sub: client,
             jti: uuid::Uuid::new_v4().to_string(),
-            // A clock that is ahead of Entra's makes an assertion of the future: AADSTS700024.
-            nbf: now.saturating_sub(300),
-            iat: now,
+            nbf: from,
+            iat: from,
             exp: now + 600,
         };
         jsonwebtoken::encode(&self.header(signing), &claims, &self.key)
@@ -207,7 +208,7 @@ impl Contents {
         }
         let found = subjects(certificates.iter());
         let what = format!("the private key in the client certificate's file does not belong to {found}");
-        file_error(what, "put the certificate into the file that was made for this key")
+        file_error(what, "put the certificate that was made for this key into the file")
     }
 }
 

@@ -131,7 +131,7 @@ fn the_assertion_as_entra_wants_it() {
         let jti = claims["jti"].as_str().unwrap().to_owned();
         let wanted = serde_json::json!({
             "aud": "https://login.example/t/oauth2/v2.0/token", "iss": "app", "sub": "app", "jti": jti,
-            "nbf": NOW - 300, "iat": NOW, "exp": NOW + 600,
+            "nbf": NOW - 300, "iat": NOW - 300, "exp": NOW + 600,
         });
         assert_eq!(claims, wanted);
         assert_eq!(uuid::Uuid::parse_str(&jti).unwrap().get_version_num(), 4);
@@ -172,7 +172,7 @@ fn what_a_file_lacks() {
         refusal(format!("{key}{other}{ca}").as_bytes(), None),
         format!(
             "the private key in the client certificate's file does not belong to CN=other and CN=intermediate and \
-             CN=root ({SHOWN}); put the certificate into the file that was made for this key"
+             CN=root ({SHOWN}); put the certificate that was made for this key into the file"
         )
     );
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! assertion write PATH ISS SUB AUD [SECONDS] [forged]    assertion env NAME ISS SUB AUD [SECONDS] [forged]
-//! certificate write PATH NAME [expired | chained]
+//! certificate write PATH NAME [expired | future | chained]
 //! entra certificate PATH                                 entra certificate-name NAME PATH
 //! ```
 //!
@@ -28,6 +28,7 @@ pub fn direct(stage: &mut Stage, words: &[&str]) -> Option<Result<(), String>> {
         }
         ["certificate", "write", path, name] => certificate(stage, path, name, Kind::SelfSigned),
         ["certificate", "write", path, name, "expired"] => certificate(stage, path, name, Kind::Expired),
+        ["certificate", "write", path, name, "future"] => certificate(stage, path, name, Kind::Future),
         ["certificate", "write", path, name, "chained"] => certificate(stage, path, name, Kind::Chained),
         ["entra", "certificate", path] => read(stage, path).map(|file| _ = stage.env.world.entra.certificate(&file)),
         ["entra", "certificate-name", name, path] => {

@@ -86,6 +86,8 @@ pub enum Kind {
     SelfSigned,
     /// The same, good until 2002.
     Expired,
+    /// The same, good from 2080 on.
+    Future,
     /// Signed by a CA of the run, whose certificate follows.
     Chained,
 }
@@ -97,7 +99,11 @@ pub fn pem_file(common_name: &str, kind: Kind) -> String {
     let key = shared_key();
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, common_name);
-    let (from, to) = if kind == Kind::Expired { (2001, 2002) } else { (2020, 2090) };
+    let (from, to) = match kind {
+        Kind::Expired => (2001, 2002),
+        Kind::Future => (2080, 2090),
+        Kind::SelfSigned | Kind::Chained => (2020, 2090),
+    };
     (params.not_before, params.not_after) = (date_time_ymd(from, 1, 1), date_time_ymd(to, 1, 1));
     let certificates = if kind == Kind::Chained {
         let authority = shared_authority();
