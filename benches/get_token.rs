@@ -16,8 +16,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use support::World;
+use support::certificates::{Kind, pem_file};
+use support::entra::Claims;
 use support::entra::directory::{AKS_SERVER, APP, APP_SECRET, TENANT};
+use support::{World, hosts};
 
 const ROUNDS: usize = 1000;
 const PARALLEL: usize = 30;
@@ -33,6 +35,7 @@ fn main() {
     bench.print_warm(&programs);
     for program in programs.iter().filter(|program| program.is_kubentra) {
         bench.print_requests(program);
+        bench.print_methods(program);
     }
 }
 
@@ -42,6 +45,17 @@ struct Program {
     path: PathBuf,
     is_kubentra: bool,
 }
+
+/// A way to sign in without a person.
+struct LoginWay {
+    label: &'static str,
+    login: &'static str,
+    arguments: Vec<String>,
+    variables: Vec<(&'static str, String)>,
+}
+
+/// For whom a federated token is, in the public cloud.
+const AUDIENCE: &str = "api://AzureADTokenExchange";
 
 struct Bench<'a> {
     world: World,
@@ -171,6 +185,92 @@ impl Bench<'_> {
             start.elapsed().as_millis()
         );
         std::fs::remove_dir_all(self.directory.join("cold")).expect("the cold cache");
+    }
+
+    /// What each way without a person asks of Entra and of the host that it runs on.
+    fn print_methods(&self, program: &Program) {
+        println!("\n{:<44} {:>14} {:>14} {:>9}", "requests of a login", "cold", "warm", "cold ms");
+        for way in self.ways() {
+            let cold = self.requests_of(program, &way);
+            let warm = self.requests_of(program, &way);
+            let shown = |(entra, hosts, _): (usize, usize, Duration)| format!("{} ({entra}+{hosts})", entra + hosts);
+            println!("{:<44} {:>14} {:>14} {:>9}", way.label, shown(cold), shown(warm), cold.2.as_millis());
+        }
+        println!("(Entra + host); {}", program.label);
+        std::fs::remove_dir_all(self.directory.join("ways")).expect("the caches");
+    }
+
+    fn requests_of(&self, program: &Program, way: &LoginWay) -> (usize, usize, Duration) {
+        self.world.entra.clear_log();
+        self.world.hosts.clear_log();
+        let mut command = Command::new(&program.path);
+        command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.args(["get-token", "--login", way.login, "--server-id", AKS_SERVER]).args(&way.arguments);
+        command.arg("--cache-dir").arg(self.directory.join("ways").join(way.label.replace(' ', "-")));
+        command.env("HTTPS_PROXY", self.world.proxy.url()).env("SSL_CERT_FILE", self.world.ca_file());
+        command.envs(way.variables.iter().map(|(name, value)| (name, value)));
+        let start = Instant::now();
+        assert!(command.status().expect("it starts").success(), "{} fails", way.label);
+        (self.world.entra.requests().len(), self.world.hosts.requests().len(), start.elapsed())
+    }
+
+    /// The ways, with what each needs registered and written.
+    fn ways(&self) -> Vec<LoginWay> {
+        let (issuer, subject, audience) = ("https://issuer.example", "system:serviceaccount:a:b", AUDIENCE);
+        let (entra, hosts) = (&self.world.entra, &self.world.hosts);
+        let certificate = pem_file("bench", Kind::SelfSigned);
+        entra.certificate(certificate.as_bytes());
+        for host in [hosts::Host::GitHub, hosts::Host::Pipelines] {
+            hosts.assertions(host, issuer, subject, Some(audience));
+        }
+        entra.federate(issuer, subject, audience);
+        let assertion = entra.issuer().mint(&Claims { issuer, subject, audience, lifetime: 3600 });
+        let file = |name: &str, content: &str| {
+            let path = self.directory.join(name);
+            std::fs::write(&path, content).expect("a file");
+            path.display().to_string()
+        };
+        let app = || vec!["--client-id".into(), APP.into(), "--tenant-id".into(), TENANT.into()];
+        let with = |name: &str, value: String| [app(), vec![name.into(), value]].concat();
+        let secret = ("AZURE_CLIENT_SECRET", APP_SECRET.to_owned());
+        let way = |label, login, arguments, variables: Vec<(&'static str, String)>| LoginWay {
+            label,
+            login,
+            arguments,
+            variables,
+        };
+        vec![
+            way("spn, secret", "spn", app(), vec![secret]),
+            way("spn, certificate", "spn", with("--client-certificate", file("bench.pem", &certificate)), vec![]),
+            way("msi, IMDS", "msi", vec![], vec![("AZURE_POD_IDENTITY_AUTHORITY_HOST", hosts.base())]),
+            way(
+                "workloadidentity, file",
+                "workloadidentity",
+                with("--federated-token-file", file("jwt", &assertion)),
+                vec![],
+            ),
+            way(
+                "workloadidentity, GitHub",
+                "workloadidentity",
+                app(),
+                vec![
+                    ("ACTIONS_ID_TOKEN_REQUEST_URL", hosts.secure_url(&format!("{}?existing=1", hosts::GITHUB))),
+                    ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", hosts::GITHUB_TOKEN.into()),
+                ],
+            ),
+            way(
+                "azurepipelines",
+                "azurepipelines",
+                vec![],
+                vec![
+                    ("AZURESUBSCRIPTION_CLIENT_ID", APP.into()),
+                    ("AZURESUBSCRIPTION_TENANT_ID", TENANT.into()),
+                    ("AZURESUBSCRIPTION_SERVICE_CONNECTION_ID", hosts::SERVICE_CONNECTION.into()),
+                    ("SYSTEM_OIDCREQUESTURI", hosts.secure_url(hosts::PIPELINES)),
+                    ("SYSTEM_ACCESSTOKEN", hosts::PIPELINES_TOKEN.into()),
+                ],
+            ),
+        ]
     }
 
     /// The program in the fake world, with a cache of its own.

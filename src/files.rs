@@ -15,6 +15,14 @@ pub fn read_text(path: &Path, limit: u64) -> io::Result<String> {
     String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
 }
 
+/// The bytes of the file at `path`.
+///
+/// # Errors
+/// The file system's, or `InvalidData` for a longer file.
+pub fn read_bytes(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    read_bounded(File::open(path)?, limit)
+}
+
 /// Reads at most `limit` bytes of `file`.
 ///
 /// # Errors

@@ -10,14 +10,14 @@
 //!       └─ sign in → write ────────────────────────────────────→ done
 //! ```
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::time::Duration;
 
 use crate::cache::{Cache, Held, Identity, Kept, Lock, SavedGrant, SignInFailure, Slot};
 use crate::entra::token::{self, Failure};
 use crate::entra::{Account, Grant, Person, Session, Token};
 use crate::error::{Error, io_words};
-use crate::login::{Login, Spec};
+use crate::login::{Login, Settled, Spec};
 use crate::situation;
 use crate::sys::{Deadline, Sys};
 use crate::terminal::nobody_sees;
@@ -77,9 +77,10 @@ pub fn token(sys: &Sys, spec: &Spec) -> Result<Token, Error> {
     let outcome = runtime.block_on(until_interrupted(async {
         cache.create(sys);
         let after = |time| Deadline::after(&*sys.clock, time);
-        let machine = spec.login.person().is_none().then(|| spec.login.patience());
+        let machine = (!spec.login.may_need_person()).then(|| spec.login.patience());
         let overall = spec.timeout.as_ref().map(|(time, _)| *time).or(machine).map(after);
-        Attempt { sys, spec, cache: &cache, slot: cache.slot(&identity), overall }.run().await
+        let slot = cache.slot(&identity);
+        Attempt { sys, spec, cache: &cache, slot, overall, settled: OnceCell::new() }.run().await
     }));
     // A name lookup may still hang in the resolver; nobody waits for it.
     runtime.shutdown_background();
@@ -112,6 +113,8 @@ struct Attempt<'a> {
     /// What bounds everything that follows, together: an explicit `--timeout`, or a machine's own
     /// limit; a person's time begins when it is their turn (D3).
     overall: Option<Deadline>,
+    /// What a login that leaves its way open has settled on.
+    settled: OnceCell<Settled>,
 }
 
 impl Attempt<'_> {
@@ -162,16 +165,25 @@ impl Attempt<'_> {
     }
 
     async fn renew_or_sign_in_under_lock(&self) -> Result<Token, Error> {
-        let person_needed = self.spec.login.person().is_some();
         let before = self.read();
-        let patience = if person_needed { self.human_deadline() } else { self.machine_deadline() };
+        let person_perhaps = self.spec.login.may_need_person();
+        let patience = if person_perhaps { self.human_deadline() } else { self.machine_deadline() };
         let (_held, waited) = match self.wait_for_lock(&before, patience).await? {
             Turn::Ours { held, waited } => (held, waited),
             Turn::Served(token) => return Ok(token),
         };
         let kept = self.read();
-        if !person_needed {
-            return self.machine_signs_in(waited.then_some(&before), &kept).await;
+        if let Some(failure) = failed_meanwhile(&before, &kept).filter(|_| waited && self.spec.login.person().is_none())
+        {
+            return Err(failed_for_another(failure));
+        }
+        if let Some(token) =
+            self.settle(self.machine_deadline()).await.inspect_err(|error| self.note_sign_in_failure(error))?
+        {
+            return Ok(token);
+        }
+        if self.login().person().is_none() {
+            return self.machine_signs_in().await;
         }
         match self.renew(&kept, self.machine_deadline()).await {
             Renewal::Done(token) => Ok(token),
@@ -180,14 +192,29 @@ impl Attempt<'_> {
         }
     }
 
-    /// Signs in without a person. A process that has waited, and found `before` when it began, does
-    /// not repeat what failed for another one meanwhile; one that comes later tries anew.
-    async fn machine_signs_in(&self, before: Option<&Kept>, kept: &Kept) -> Result<Token, Error> {
-        if let Some((failure, before)) = kept.sign_in_failure.as_ref().zip(before)
-            && before.sign_in_failure.as_ref() != Some(failure)
-        {
-            return Err(failed_for_another(failure));
+    /// The login, as far as it has settled on a way.
+    fn login(&self) -> &dyn Login {
+        self.settled.get().map_or(&*self.spec.login, |settled| &*settled.login)
+    }
+
+    /// Lets the login settle on a way, where it has left that open, and says which one it is when it
+    /// is another one than before. Looking around may have brought the token already.
+    async fn settle(&self, deadline: Deadline) -> Result<Option<Token>, Error> {
+        if self.settled.get().is_some() {
+            return Ok(None);
         }
+        let session = self.session(deadline, None);
+        let Some(mut settled) = self.spec.login.settle(&session, self.cache).await? else { return Ok(None) };
+        admit(&*settled.login)?;
+        if self.read().way.as_deref() != Some(settled.way) {
+            self.sys.terminal.say(&settled.reason);
+        }
+        let grant = settled.grant.take();
+        let _ = self.settled.set(settled);
+        Ok(grant.map(|grant| self.keep(grant, None)))
+    }
+
+    async fn machine_signs_in(&self) -> Result<Token, Error> {
         let outcome = self.acquire(&self.session(self.machine_deadline(), None)).await;
         if let Err(error) = &outcome {
             self.note_sign_in_failure(error);
@@ -242,7 +269,12 @@ impl Attempt<'_> {
 
     /// Renews without a person: by refresh token, or by signing in again where that needs nobody.
     async fn renew(&self, kept: &Kept, deadline: Deadline) -> Renewal {
-        let Some(person) = self.spec.login.person() else {
+        match self.settle(deadline).await {
+            Ok(None) => {}
+            Ok(Some(token)) => return Renewal::Done(token),
+            Err(error) => return Renewal::Failed(error),
+        }
+        let Some(person) = self.login().person() else {
             return match self.acquire(&self.session(deadline, None)).await {
                 Ok(token) => Renewal::Done(token),
                 Err(error) => Renewal::Failed(error),
@@ -311,7 +343,7 @@ impl Attempt<'_> {
     }
 
     async fn acquire(&self, session: &Session<'_>) -> Result<Token, Error> {
-        let grant = self.spec.login.acquire(session).await?;
+        let grant = self.login().acquire(session).await?;
         if let Some(account) = &grant.account {
             self.sys.terminal.say(format!("signed in as {}", crate::error::one_line(&account.username)));
         }
@@ -330,7 +362,7 @@ impl Attempt<'_> {
         let account = grant.account.or_else(|| known.cloned());
         let account = account.or_else(|| grant.refresh_token.as_ref().map(|_| self.nameless()));
         if let (Some(person), Some(account), Some(refresh_token)) =
-            (self.spec.login.person(), &account, grant.refresh_token)
+            (self.login().person(), &account, grant.refresh_token)
         {
             let kept = self.read();
             if kept.account.as_ref() != Some(account) {
@@ -345,6 +377,8 @@ impl Attempt<'_> {
             account,
             renewal_failed_on: None,
             sign_in_failure: None,
+            way: self.settled.get().map(|settled| settled.way.to_owned()),
+            absent_on: None,
         });
         grant.token
     }
@@ -371,7 +405,7 @@ impl Attempt<'_> {
     }
 
     fn machine_deadline(&self) -> Deadline {
-        self.overall.unwrap_or_else(|| Deadline::after(&*self.sys.clock, self.spec.login.patience()))
+        self.overall.unwrap_or_else(|| Deadline::after(&*self.sys.clock, self.login().patience()))
     }
 
     fn human_deadline(&self) -> Deadline {
@@ -387,19 +421,28 @@ fn grant_identity(person: Person<'_>, account: &Account) -> Identity {
     identity
 }
 
-/// The network's failures, and nobody being there to ask, say nothing against the token in hand.
+/// The network's failures, a host or program that does not work, and nobody being there to ask say
+/// nothing against the token in hand.
 fn leaves_token_good(error: &Error) -> bool {
     let none_of_entras = [
-        &situation::NO_IDENTITY_HOST,
-        &situation::HOST_ANSWER,
         &situation::TLS,
         &situation::PROXY,
         &situation::CLOCK_SKEW,
         &situation::NOBODY_THERE,
         &situation::SIGN_IN_JUST_FAILED,
+        &situation::NO_IDENTITY_HOST,
+        &situation::HOST_ANSWER,
+        &situation::ASSERTION_SOURCE,
+        &situation::TOOL,
     ];
     let of_the_way = none_of_entras.into_iter().any(|situation| error.is(situation));
     of_the_way || matches!(error.situation().turn, situation::Turn::Network | situation::Turn::Time)
+}
+
+/// What has failed for another process since `before`: whoever waited for it does not repeat it,
+/// whoever comes later tries anew.
+fn failed_meanwhile<'k>(before: &Kept, now: &'k Kept) -> Option<&'k SignInFailure> {
+    now.sign_in_failure.as_ref().filter(|failure| before.sign_in_failure.as_ref() != Some(failure))
 }
 
 enum Turn {

@@ -137,6 +137,16 @@ situations! {
     /// Ctrl-C.
     INTERRUPTED = [], You, "interrupted", "";
 
+    // --- Client certificates ---------------------------------------------------------------
+    /// The file has no key and certificate that could sign for Entra.
+    CERTIFICATE_FILE = [], You, "the client certificate's file cannot be used", "";
+    /// Today is outside of its validity.
+    CERTIFICATE_EXPIRED = [], You, "the client certificate is not valid today",
+        "renew it and upload the new one to the app registration";
+    /// Its file has a password, and not the one that was given.
+    CERTIFICATE_PASSWORD = [], You, "the client certificate's file needs its password",
+        "give its password with --client-certificate-password-file or AZURE_CLIENT_CERTIFICATE_PASSWORD";
+
     // --- What Entra says of secrets and apps ----------------------------------------------
     /// Wrong client secret.
     SECRET_WRONG = [7_000_215, 70002], You, "the client secret is wrong",

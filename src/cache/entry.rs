@@ -19,6 +19,10 @@ pub struct Kept {
     pub renewal_failed_on: Option<u64>,
     /// The last sign-in, if it failed.
     pub sign_in_failure: Option<SignInFailure>,
+    /// The way that `auto` took, so that only a change is told.
+    pub way: Option<String>,
+    /// When something was last looked for in vain.
+    pub absent_on: Option<u64>,
 }
 
 /// A sign-in that failed or was dismissed.

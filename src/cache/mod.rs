@@ -41,14 +41,19 @@ impl Identity {
 
     /// Adds a field. The text may be secret: only a keyed hash of the whole leaves this value.
     pub fn field(&mut self, name: &str, text: &str) {
-        for part in [name, text] {
+        self.bytes(name, text.as_bytes());
+    }
+
+    /// Adds a field that is no text. It may be secret, too.
+    pub fn bytes(&mut self, name: &str, bytes: &[u8]) {
+        for part in [name.as_bytes(), bytes] {
             self.0.extend_from_slice(&(part.len() as u64).to_be_bytes());
-            self.0.extend_from_slice(part.as_bytes());
+            self.0.extend_from_slice(part);
         }
     }
 
     #[cfg(test)]
-    pub(crate) fn bytes(&self) -> &[u8] {
+    pub(crate) fn written(&self) -> &[u8] {
         &self.0
     }
 }

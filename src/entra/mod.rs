@@ -2,6 +2,7 @@
 
 pub mod authority;
 pub mod binding;
+pub mod certificate;
 pub mod device;
 pub mod error;
 pub mod token;
@@ -9,6 +10,7 @@ pub mod token;
 use std::cell::Cell;
 
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 use crate::cache::Identity;
 use crate::error::Error;
@@ -48,6 +50,11 @@ impl TokenRequest {
         let audience =
             if choices.values.is_on(&LEGACY) { Audience::Resource(server) } else { Audience::scope(&server) };
         Ok(Self { authority, audience })
+    }
+
+    /// Where tokens are asked for, and for whom assertions are made out.
+    pub fn token_endpoint(&self) -> Url {
+        self.authority.endpoint("token", &self.audience)
     }
 
     /// Writes everything that tells this request from another into `identity`.

@@ -118,12 +118,12 @@ pub trait Host {
         let request = self.request(wanted);
         identity.field("host", self.name());
         identity.field("url", request.url.as_str());
-        identity.field("body", &String::from_utf8_lossy(&request.body));
+        identity.bytes("body", &request.body);
         for (name, value) in &request.headers {
             identity.field(name, value.expose());
         }
         if let Way::Pinned(thumbprint) = &request.way {
-            identity.field("thumbprint", &format!("{thumbprint:?}"));
+            identity.bytes("thumbprint", thumbprint);
         }
     }
 }
@@ -490,7 +490,7 @@ mod tests {
         let identity = |env: &Env, wanted: &Wanted| {
             let mut identity = Identity::new("token");
             detect(env).unwrap().identify(wanted, &mut identity);
-            identity.bytes().to_vec()
+            identity.written().to_vec()
         };
         let app = |header| Env::from([APP, (IDENTITY_HEADER, header)]);
         let plain = || fake::wanted(None);

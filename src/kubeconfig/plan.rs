@@ -6,13 +6,15 @@ use crate::error::Error;
 use crate::exec_credential;
 use crate::login::{self, Argument, Method, Rule};
 use crate::options::args::read_entry;
-use crate::options::{Commands, Decl, Given, LOGIN, LOGTOSTDERR, Takes, VERBOSITY, Values, args, types};
+use crate::options::{
+    AZURE_CONFIG_DIR, Commands, Decl, Given, LOGIN, LOGTOSTDERR, Takes, Typed, VERBOSITY, Values, args, types,
+};
 use crate::secret::Secret;
 use crate::situation;
 use crate::sys::{Env, own_name};
 
 use super::Loaded;
-use super::document::{Auth, Edit, Exec, NewExec, User};
+use super::document::{Auth, Change, Edit, Exec, NewExec, User, Variable};
 
 /// What the user asked for.
 pub struct Wish<'a> {
@@ -53,8 +55,10 @@ pub enum Verdict {
 /// Decides about every user of `files`, or about the one of `wish.context`.
 ///
 /// # Errors
-/// A context that doesn't exist, or whose user isn't one that can be converted.
+/// A context that doesn't exist, or whose user isn't one that can be converted; a flag that the
+/// method can't write.
 pub fn plan(files: &[Loaded], wish: &Wish) -> Result<Vec<Line>, Error> {
+    refuse_variable(wish)?;
     match wish.context {
         None => Ok(all(files, wish)),
         Some(context) => Ok(vec![of_context(files, wish, context)?]),
@@ -116,6 +120,17 @@ fn of_context(files: &[Loaded], wish: &Wish, name: &str) -> Result<Line, Error> 
     }
 }
 
+/// Azure/kubelogin passes over the flag where the method does not write it.
+fn refuse_variable(wish: &Wish) -> Result<(), Error> {
+    let decl = &AZURE_CONFIG_DIR.decl;
+    let writes = wish.method.variables.iter().any(|(variable, _)| std::ptr::eq(*variable, decl));
+    if writes || typed(wish.typed, decl).is_none() {
+        return Ok(());
+    }
+    let what = format!("{} does not go with --login {}", decl.flag(), wish.method.name);
+    Err(Error::new(&situation::USAGE, what).remedy(format!("leave out {}", decl.flag())))
+}
+
 fn decide(user: &User, wish: &Wish) -> Verdict {
     let outcome = match &user.auth {
         Auth::Exec(exec) => match foreign(exec) {
@@ -156,7 +171,7 @@ fn foreign(exec: &Exec) -> Option<&'static str> {
 
 fn convert_exec(exec: &Exec, wish: &Wish) -> Result<Option<Edit>, Error> {
     let entry = read_entry(&exec.args);
-    let args = arguments(wish, &Source::Entry(&entry))?;
+    let change = Change { args: arguments(wish, &Source::Entry(&entry))?, variables: variables(wish) };
     let version = exec.api_version.as_deref().unwrap_or("missing");
     if !exec_credential::VERSIONS.contains(&version) {
         return Err(Error::new(
@@ -165,7 +180,7 @@ fn convert_exec(exec: &Exec, wish: &Wish) -> Result<Option<Edit>, Error> {
         )
         .remedy(format!("write apiVersion: {} into the exec entry", exec_credential::VERSIONS[1])));
     }
-    Ok((args != exec.args).then_some(Edit::Args(args)))
+    Ok((exec.changed(&change) != *exec).then_some(Edit::Exec(change)))
 }
 
 fn convert_provider(config: &BTreeMap<String, String>, wish: &Wish) -> Result<Option<Edit>, Error> {
@@ -173,6 +188,7 @@ fn convert_provider(config: &BTreeMap<String, String>, wish: &Wish) -> Result<Op
         api_version: exec_credential::VERSIONS[1].into(),
         args: arguments(wish, &Source::Provider(config))?,
         command: wish.command.into(),
+        env: variables(wish),
         install_hint: install_hint(wish.command),
         interactive_mode: "IfAvailable".into(),
     })))
@@ -216,14 +232,27 @@ fn arguments(wish: &Wish, source: &Source) -> Result<Vec<String>, Error> {
     Ok(list)
 }
 
-fn value(argument: &Argument, typed: &Given, source: &Source) -> Result<Option<Secret>, Error> {
+/// The variables that typed flags set; those that the source entry has stay without them.
+fn variables(wish: &Wish) -> Vec<Variable> {
+    let variable = |&(decl, name): &(&'static Decl, &str)| {
+        let typed = typed(wish.typed, decl)?;
+        Some((name.to_owned(), from_here(decl, &typed.text).expose().to_owned()))
+    };
+    wish.method.variables.iter().filter_map(variable).collect()
+}
+
+/// The flag for `decl` that was typed; an empty one counts as unset.
+fn typed<'a>(given: &'a Given, decl: &Decl) -> Option<&'a Typed> {
+    given.last(decl).filter(|typed| !typed.text.is_empty())
+}
+
+fn value(argument: &Argument, given: &Given, source: &Source) -> Result<Option<Secret>, Error> {
     let decl = argument.decl;
-    let typed_for = |decl| typed.last(decl).filter(|typed| !typed.text.is_empty());
-    if argument.outdone_by.and_then(typed_for).is_some() {
+    if argument.outdone_by.is_some_and(|stronger| typed(given, stronger).is_some()) {
         return Ok(None);
     }
-    let rival = argument.rival.and_then(typed_for);
-    let text = match (typed_for(decl), argument.rule) {
+    let rival = argument.rival.and_then(|rival| typed(given, rival));
+    let text = match (typed(given, decl), argument.rule) {
         (Some(own), _) if rival.is_some() => {
             return Err(login::both_given(&own.flag, &rival.map(|rival| rival.flag.clone()).unwrap_or_default()));
         }
@@ -274,4 +303,73 @@ pub fn left_out(user: &User, wish: &Wish) -> Vec<String> {
     };
     let known = entry.flags().iter().filter(|typed| !kept(typed.decl)).map(|typed| typed.flag.clone());
     known.chain(entry.unknown.iter().cloned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::super::document::Document;
+    use super::*;
+
+    /// A method whose entries have a variable.
+    static WITH_VARIABLE: Method = Method {
+        name: "devicecode",
+        about: "for tests",
+        arguments: &[],
+        variables: &[(&AZURE_CONFIG_DIR.decl, "AZURE_CONFIG_DIR")],
+        parse: |_| unreachable!(),
+    };
+
+    static WITHOUT: Method = Method { variables: &[], ..WITH_VARIABLE };
+
+    const ENTRY: &str = "users: [{name: u, user: {exec: {apiVersion: client.authentication.k8s.io/v1, \
+        command: kubelogin, args: [get-token, --login, devicecode, --server-id, S], env: [{name: AZURE_CONFIG_DIR, value: /d}]}}}]";
+
+    fn verdict(text: &str, method: &'static Method, flags: &[&str]) -> Result<Verdict, Error> {
+        let flags: Vec<_> = flags.iter().map(|&flag| flag.to_owned()).collect();
+        let typed = args::read(&flags, Commands::CONVERT).unwrap();
+        let file = Loaded { path: PathBuf::new(), document: Document::parse(text.to_owned()).unwrap() };
+        let wish = Wish { method, typed: &typed, context: None, command: "kubelogin" };
+        Ok(plan(&[file], &wish)?.remove(0).verdict)
+    }
+
+    fn edited(verdict: Result<Verdict, Error>) -> Vec<Variable> {
+        match verdict {
+            Ok(Verdict::Convert(Edit::Exec(change))) => change.variables,
+            Ok(Verdict::Convert(Edit::ProviderToExec(new))) => new.env,
+            _ => panic!("no edit"),
+        }
+    }
+
+    #[test]
+    fn a_typed_flag_becomes_a_variable() {
+        let flags = ["--azure-config-dir", "e"];
+        let [(name, value)] = edited(verdict(ENTRY, &WITH_VARIABLE, &flags)).try_into().unwrap();
+        assert_eq!(name, "AZURE_CONFIG_DIR");
+        assert_eq!(PathBuf::from(value), std::path::absolute("e").unwrap());
+        let provider = "users: [{name: u, user: {auth-provider: {name: azure, config: {apiserver-id: S}}}}]";
+        assert_eq!(edited(verdict(provider, &WITH_VARIABLE, &flags)).len(), 1);
+        assert!(edited(verdict(provider, &WITH_VARIABLE, &[])).is_empty());
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn an_entry_with_the_variable_is_already_right() {
+        for flags in [&[][..], &["--azure-config-dir", "/d"], &["--azure-config-dir", ""]] {
+            assert!(matches!(verdict(ENTRY, &WITH_VARIABLE, flags), Ok(Verdict::AlreadyRight)), "{flags:?}");
+        }
+        let other = ENTRY.replace("/d", "/e");
+        assert_eq!(edited(verdict(&other, &WITH_VARIABLE, &["--azure-config-dir", "/d"])).len(), 1);
+    }
+
+    #[test]
+    fn a_method_without_the_variable_refuses_the_flag() {
+        let error = verdict(ENTRY, &WITHOUT, &["--azure-config-dir", "/d"]).err().unwrap();
+        assert_eq!(
+            error.to_string(),
+            "--azure-config-dir does not go with --login devicecode; leave out --azure-config-dir"
+        );
+        assert!(verdict(ENTRY, &WITHOUT, &["--azure-config-dir", ""]).is_ok());
+    }
 }

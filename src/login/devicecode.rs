@@ -19,6 +19,7 @@ pub(super) static METHOD: Method = Method {
         Rule::Carried.of(&ENVIRONMENT),
         Rule::Carried.of(&LEGACY),
     ],
+    variables: &[],
     parse,
 };
 

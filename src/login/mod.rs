@@ -1,13 +1,15 @@
 //! The login methods. A method is one file and one line in [`METHODS`].
 
 mod devicecode;
+mod given_secret;
 mod msi;
 mod spn;
 
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::Duration;
 
-use crate::cache::Identity;
+use crate::cache::{Cache, Identity};
 use crate::entra::{Grant, Person, Session, TokenRequest};
 use crate::error::Error;
 use crate::options::types::{GoDuration, Storage};
@@ -31,6 +33,9 @@ pub struct Method {
     /// The options it reads besides the common ones, and how `convert-kubeconfig` writes each, in
     /// this order.
     pub arguments: &'static [Argument],
+    /// Options of `convert-kubeconfig` that become variables of the entry, each with the
+    /// variable's name.
+    pub variables: &'static [(&'static Decl, &'static str)],
     /// Makes a complete login of `choices`, or says what is missing.
     pub parse: fn(&Choices) -> Result<Box<dyn Login>, Error>,
 }
@@ -113,6 +118,16 @@ pub trait Login {
         false
     }
 
+    /// Looks around and settles on a way, for a login that leaves it open until a token is wanted.
+    fn settle<'a>(&'a self, _: &'a Session<'a>, _: &'a Cache) -> Pending<'a, Option<Settled>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
+    /// Whether a person may be asked, in the end.
+    fn may_need_person(&self) -> bool {
+        self.person().is_some()
+    }
+
     /// How long a machine's sign-in may take where no `--timeout` says so (design, D3).
     fn patience(&self) -> Duration {
         Duration::from_secs(60)
@@ -122,6 +137,18 @@ pub trait Login {
     fn can_be_kept(&self) -> bool {
         true
     }
+}
+
+/// The way that a login has settled on.
+pub struct Settled {
+    /// What signs in from now on.
+    pub login: Rc<dyn Login>,
+    /// The way's name, to see whether it is another one than before.
+    pub way: &'static str,
+    /// The way and why it was taken, for people.
+    pub reason: String,
+    /// What trying this way has brought already.
+    pub grant: Option<Grant>,
 }
 
 /// Everything that one run of `get-token` needs to know.

@@ -21,6 +21,7 @@ pub(super) static METHOD: Method = Method {
         Rule::Typed.of(&IDENTITY_RESOURCE_ID).unless(&IDENTITY_OBJECT_ID).behind(&CLIENT_ID),
         Rule::Typed.of(&IDENTITY_OBJECT_ID).unless(&CLIENT_ID),
     ],
+    variables: &[],
     parse,
 };
 

@@ -1,110 +1,155 @@
-//! An application signs in with its secret.
+//! An application signs in with its secret or its certificate.
 
-use std::path::Path;
+use zeroize::Zeroizing;
 
 use crate::cache::Identity;
+use crate::entra::certificate::{Certificate, Signing};
 use crate::entra::token::{Proof, client_credentials};
-use crate::entra::{Grant, Session, TokenRequest};
+use crate::entra::{Audience, Grant, Session, TokenRequest};
 use crate::error::{Error, io_words};
 use crate::options::types::ClientId;
 use crate::options::{
-    CLIENT_ID, CLIENT_SECRET, CLIENT_SECRET_FILE, Choices, DISABLE_ENVIRONMENT_OVERRIDE, ENVIRONMENT, LEGACY, Source,
-    TENANT_ID, Values,
+    CLIENT_CERTIFICATE, CLIENT_CERTIFICATE_PASSWORD, CLIENT_CERTIFICATE_PASSWORD_FILE, CLIENT_ID, CLIENT_SECRET,
+    CLIENT_SECRET_FILE, Choices, DISABLE_ENVIRONMENT_OVERRIDE, ENVIRONMENT, LEGACY, Source, TENANT_ID, Values,
 };
 use crate::secret::Secret;
 use crate::situation;
 use crate::sys::Pending;
 
-use super::{Login, Method, Rule, both_given};
+use super::given_secret::{GivenSecret, Ways};
+use super::{Login, Method, Rule};
 
 /// `--login spn`.
 pub(super) static METHOD: Method = Method {
     name: "spn",
-    about: "an application signs in with its secret",
+    about: "an application signs in with its secret or certificate",
     arguments: &[
         Rule::Required.of(&CLIENT_ID),
         Rule::Required.of(&TENANT_ID),
         Rule::Carried.of(&ENVIRONMENT),
         Rule::Typed.of(&CLIENT_SECRET),
+        Rule::Typed.of(&CLIENT_CERTIFICATE),
+        Rule::Typed.of(&CLIENT_CERTIFICATE_PASSWORD),
         Rule::Carried.of(&LEGACY),
         Rule::Carried.of(&DISABLE_ENVIRONMENT_OVERRIDE),
         Rule::Carried.of(&CLIENT_SECRET_FILE).unless(&CLIENT_SECRET),
+        Rule::Carried.of(&CLIENT_CERTIFICATE_PASSWORD_FILE).unless(&CLIENT_CERTIFICATE_PASSWORD),
     ],
+    variables: &[],
     parse,
 };
 
-/// An application with its proof. Certificates will be another kind of proof.
+const SECRET: Ways = Ways { text: &CLIENT_SECRET, file: &CLIENT_SECRET_FILE, name: "client secret" };
+
+const PASSWORD: Ways = Ways {
+    text: &CLIENT_CERTIFICATE_PASSWORD,
+    file: &CLIENT_CERTIFICATE_PASSWORD_FILE,
+    name: "client certificate password",
+};
+
+/// No file with a key and its chain comes near this many bytes.
+const CERTIFICATE_LIMIT: u64 = 1024 * 1024;
+
+/// An application with its proof.
 struct Application {
     request: TokenRequest,
     client: ClientId,
-    secret: Secret,
-    /// The flag, variable or file that the secret came from.
-    source: String,
-    typed: bool,
+    proof: Held,
+}
+
+/// What an application holds to prove itself.
+enum Held {
+    Secret(GivenSecret),
+    Certificate(CertificateFile),
+}
+
+/// A certificate that is read and not yet understood: the warm path needs its bytes to find the
+/// token in the cache, and opening a PFX takes up to 50 ms.
+struct CertificateFile {
+    bytes: Zeroizing<Vec<u8>>,
+    password: Option<Secret>,
+    /// The path, and what named it.
+    shown: String,
+}
+
+/// What gives an application's proof, if one is given at all.
+pub(super) fn given_by(values: &Values) -> Option<&Source> {
+    let certificate = values.source(&CLIENT_CERTIFICATE);
+    certificate.or(values.source(&CLIENT_SECRET_FILE)).or(values.source(&CLIENT_SECRET))
 }
 
 fn parse(choices: &Choices) -> Result<Box<dyn Login>, Error> {
     let client = choices.values.require(&CLIENT_ID, "client ID cannot be empty")?;
     let request = TokenRequest::parse(choices)?;
-    let (secret, source, typed) = match secret_file(choices.values)? {
-        Some((path, source)) => from_file(&path.0, &source)?,
-        None => from_text(choices.values)?,
+    let proof = match CertificateFile::find(choices.values)? {
+        Some(certificate) => Held::Certificate(certificate),
+        None => Held::Secret(secret(choices.values)?),
     };
-    Ok(Box::new(Application { request, client, secret, source, typed }))
+    Ok(Box::new(Application { request, client, proof }))
 }
 
-/// The file that holds the secret, where it comes first: a file named by flag before any variable
-/// with a secret, a file named by variable only where there is no secret.
-fn secret_file(values: &Values) -> Result<Option<(crate::options::types::Path, Source)>, Error> {
-    let Some(path) = values.get(&CLIENT_SECRET_FILE)? else { return Ok(None) };
-    let source = values.source(&CLIENT_SECRET_FILE).cloned().unwrap_or(Source::Default);
-    match (&source, values.source(&CLIENT_SECRET)) {
-        (Source::Flag(file), Some(Source::Flag(text))) => Err(both_given(file, text)),
-        (Source::Flag(_), _) | (_, None) => Ok(Some((path, source))),
-        _ => Ok(None),
+fn secret(values: &Values) -> Result<GivenSecret, Error> {
+    SECRET.find(values)?.ok_or_else(|| {
+        Error::new(&situation::OPTION_MISSING, "client secret cannot be empty").remedy(format!(
+            "{}, or a certificate with {}",
+            SECRET.advice(values),
+            CLIENT_CERTIFICATE.decl.flag()
+        ))
+    })
+}
+
+impl CertificateFile {
+    /// The certificate, if one is given; it wins over a secret, as by Azure/kubelogin.
+    fn find(values: &Values) -> Result<Option<Self>, Error> {
+        let Some(path) = values.get(&CLIENT_CERTIFICATE)? else { return Ok(None) };
+        let source = values.source(&CLIENT_CERTIFICATE).cloned().unwrap_or(Source::Default);
+        let shown = format!("{}, named by {source}", path.0.display());
+        let bytes = crate::files::read_bytes(&path.0, CERTIFICATE_LIMIT).map(Zeroizing::new).map_err(|error| {
+            Error::new(&situation::FILE, format!("the client certificate cannot be read: {}", io_words(&error)))
+                .from_source(&shown)
+                .remedy(format!("correct {source}"))
+        })?;
+        let password = PASSWORD.find(values)?.map(|given| given.secret);
+        Ok(Some(Self { bytes, password, shown }))
+    }
+
+    fn assertion(&self, session: &Session<'_>, request: &TokenRequest, client: &ClientId) -> Result<Secret, Error> {
+        let now = session.sys.clock.now();
+        let certificate = Certificate::parse(&self.bytes, self.password.as_ref(), &self.shown, now)?;
+        session.sys.terminal.detail(1, || format!("the client certificate is {}", certificate.subject()));
+        certificate.assertion(signing(request), request.token_endpoint().as_str(), client.as_str(), now)
     }
 }
 
-fn from_text(values: &Values) -> Result<(Secret, String, bool), Error> {
-    let secret = values.require(&CLIENT_SECRET, "client secret cannot be empty").map_err(|error| {
-        let variable = values.variable(&CLIENT_SECRET.decl).map(|name| format!("set {name}, or ")).unwrap_or_default();
-        error.remedy(format!("{variable}name a file with {}", CLIENT_SECRET_FILE.decl.flag()))
-    })?;
-    let source = values.source(&CLIENT_SECRET).cloned().unwrap_or(Source::Default);
-    let typed = matches!(source, Source::Flag(_));
-    Ok((secret, source.to_string(), typed))
-}
-
-/// A secret is a line of text: one trailing line break is the editor's.
-fn from_file(path: &Path, source: &Source) -> Result<(Secret, String, bool), Error> {
-    let shown = format!("{}, named by {source}", path.display());
-    let text = crate::files::read_text(path, 64 * 1024).map(Secret::new).map_err(|error| {
-        Error::new(&situation::FILE, format!("the client secret file cannot be read: {}", io_words(&error)))
-            .from_source(&shown)
-            .remedy(format!("correct {source}"))
-    })?;
-    let line = text.expose().strip_suffix('\n').unwrap_or(text.expose());
-    let line = line.strip_suffix('\r').unwrap_or(line);
-    if line.is_empty() {
-        return Err(Error::new(&situation::OPTION_MISSING, "client secret cannot be empty")
-            .from_source(&shown)
-            .remedy("write the secret's value into the file"));
-    }
-    Ok((Secret::new(line), shown, false))
+/// Entra's v2 endpoint knows today's signatures. The v1 endpoint, AD FS and whatever else a custom
+/// authority is are given the older kind, which all of them understand.
+fn signing(request: &TokenRequest) -> Signing {
+    let today = request.authority.is_entra() && matches!(request.audience, Audience::Scope(_));
+    if today { Signing::Modern } else { Signing::Legacy }
 }
 
 impl Login for Application {
     fn identify(&self, identity: &mut Identity) {
         self.request.identify(identity);
         identity.field("client", self.client.as_str());
-        identity.field("secret", self.secret.expose());
+        match &self.proof {
+            Held::Secret(given) => identity.field("secret", given.secret.expose()),
+            Held::Certificate(file) => {
+                identity.bytes("certificate", &file.bytes);
+                identity.field("password", file.password.as_ref().map(Secret::expose).unwrap_or_default());
+            }
+        }
     }
 
     fn acquire<'a>(&'a self, session: &'a Session<'a>) -> Pending<'a, Grant> {
         Box::pin(async {
-            let answer =
-                client_credentials(session, &self.request, &self.client, Proof::Secret(&self.secret), None).await;
-            answer.map_err(|failure| Error::from(failure).blame_secret(&self.source))
+            match &self.proof {
+                Held::Secret(given) => self.sign_in(session, Proof::Secret(&given.secret)).await,
+                Held::Certificate(file) => {
+                    let assertion = file.assertion(session, &self.request, &self.client)?;
+                    self.sign_in(session, Proof::Assertion(&assertion)).await
+                }
+            }
         })
     }
 
@@ -113,14 +158,27 @@ impl Login for Application {
     }
 
     fn brings_own_secret(&self) -> bool {
-        self.typed
+        matches!(&self.proof, Held::Secret(given) if given.typed)
     }
 }
 
-impl Error {
-    /// A secret that is refused is named by where it came from.
-    fn blame_secret(self, source: &str) -> Self {
-        let about_secret = self.is(&situation::SECRET_WRONG) || self.is(&situation::SECRET_EXPIRED);
-        if about_secret { self.from_source(source) } else { self }
+impl Application {
+    async fn sign_in(&self, session: &Session<'_>, proof: Proof<'_>) -> Result<Grant, Error> {
+        let answer = client_credentials(session, &self.request, &self.client, proof, None).await;
+        answer.map_err(|failure| self.blame(failure.into()))
+    }
+
+    /// A proof that is refused is named by where it came from.
+    fn blame(&self, error: Error) -> Error {
+        let about = |situations: &[&'static situation::Situation]| situations.iter().any(|one| error.is(one));
+        match &self.proof {
+            Held::Secret(given) if about(&[&situation::SECRET_WRONG, &situation::SECRET_EXPIRED]) => {
+                error.from_source(&given.source)
+            }
+            Held::Certificate(file) if about(&[&situation::CERTIFICATE_UNKNOWN, &situation::CERTIFICATE_NAME]) => {
+                error.from_source(&file.shown)
+            }
+            _ => error,
+        }
     }
 }

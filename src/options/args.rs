@@ -21,7 +21,7 @@ pub struct Typed {
 }
 
 /// What a command line says.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Given {
     flags: Vec<Typed>,
     /// Arguments that are no flags, in order.
@@ -36,6 +36,14 @@ impl Given {
     /// The last of the flags that set `decl`.
     pub fn last(&self, decl: &Decl) -> Option<&Typed> {
         self.flags.iter().rev().find(|typed| std::ptr::eq(typed.decl, decl))
+    }
+
+    /// The same without the flags that set `decl`.
+    #[must_use]
+    pub fn without(&self, decl: &Decl) -> Self {
+        let mut rest = self.clone();
+        rest.flags.retain(|typed| !std::ptr::eq(typed.decl, decl));
+        rest
     }
 
     /// All flags, in order.

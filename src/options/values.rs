@@ -62,10 +62,17 @@ impl Values {
     /// Resolves `given` and `env` by the rules of the table: variables that win over flags, flags,
     /// fallbacks, variables that replace a default, defaults. An empty text is no value.
     pub fn resolve(given: &Given, env: &Env) -> Self {
+        Self::resolve_for(given, env, None)
+    }
+
+    /// The same as if `login` were the method, whatever `given` and `env` say it is: `auto` looks at
+    /// each method's own variables.
+    pub fn resolve_for(given: &Given, env: &Env, login: Option<&str>) -> Self {
         let azurerm = is_on(given, &USE_AZURERM_ENV_VARS.decl);
         let contract_env = !is_on(given, &DISABLE_ENVIRONMENT_OVERRIDE.decl);
         let mut lookup = Lookup { given, env, azurerm, contract_env, login: String::new() };
-        lookup.login = lookup.value(&LOGIN.decl).map(|value| value.text.expose().to_owned()).unwrap_or_default();
+        let named = || lookup.value(&LOGIN.decl).map(|value| value.text.expose().to_owned()).unwrap_or_default();
+        lookup.login = login.map_or_else(named, String::from);
         let found = TABLE.iter().filter_map(|decl| lookup.value(decl)).collect();
         Self { found, azurerm, contract_env }
     }

@@ -13,7 +13,9 @@
 
 mod canary;
 mod entra;
+mod hosts;
 mod mask;
+mod proof;
 mod script;
 mod stage;
 mod transcript;

@@ -9,6 +9,7 @@
 
 mod cases;
 mod env;
+mod fakes;
 mod get_token;
 mod kills;
 mod kubectl;

@@ -6,31 +6,56 @@ use super::source::Splice;
 use super::tree::{Kind, Member, TOP, Tree};
 use super::{Auth, Document, DocumentError, Edit, Exec, Result, User};
 
-/// What one edit does to the text.
+/// What edits do to the text.
+#[derive(Default)]
 pub(super) struct Plan {
-    /// The mapping whose member changes.
-    pub(super) mapping: usize,
     pub(super) splices: Vec<Splice>,
+    pub(super) differences: Differences,
+}
+
+/// Where the new tree may differ from the old one, by nodes of the old one.
+#[derive(Default)]
+pub(super) struct Differences {
+    /// Keys of a mapping that go, and those that come.
+    keys: HashMap<usize, Vec<Keys>>,
+    /// How many items come at the end of a list.
+    items: HashMap<usize, usize>,
 }
 
 /// The key that goes and the key that comes.
 type Keys = (&'static str, &'static str);
 
-impl Edit {
-    pub(super) fn keys(&self) -> Keys {
-        match self {
-            Edit::Args(_) => ("args", "args"),
-            Edit::ProviderToExec(_) => ("auth-provider", "exec"),
-        }
+impl Plan {
+    /// Splices that leave nothing of one member of `mapping` but perhaps its key.
+    pub(super) fn member(mapping: usize, keys: Keys, splices: Vec<Splice>) -> Plan {
+        let keys = HashMap::from([(mapping, vec![keys])]);
+        Plan { splices, differences: Differences { keys, ..Differences::default() } }
     }
 
+    /// A splice that puts `count` items at the end of `list`.
+    pub(super) fn items(list: usize, count: usize, splice: Splice) -> Plan {
+        let items = HashMap::from([(list, count)]);
+        Plan { splices: vec![splice], differences: Differences { items, ..Differences::default() } }
+    }
+
+    pub(super) fn extend(&mut self, other: Plan) {
+        self.splices.extend(other.splices);
+        for (mapping, keys) in other.differences.keys {
+            self.differences.keys.entry(mapping).or_default().extend(keys);
+        }
+        self.differences.items.extend(other.differences.items);
+    }
+}
+
+impl Edit {
     /// What the user's `auth` must be afterwards.
     fn outcome(&self, old: Option<&Auth>) -> Option<Auth> {
         match (self, old) {
-            (Edit::Args(args), Some(Auth::Exec(exec))) => Some(Auth::Exec(Exec { args: args.clone(), ..exec.clone() })),
+            (Edit::Exec(change), Some(Auth::Exec(exec))) => Some(Auth::Exec(exec.changed(change))),
             (Edit::ProviderToExec(new), _) => Some(Auth::Exec(Exec {
                 command: new.command.clone(),
                 args: new.args.clone(),
+                env: new.env.clone(),
                 api_version: Some(new.api_version.clone()),
                 interactive_mode: Some(new.interactive_mode.clone()),
                 install_hint: Some(new.install_hint.clone()),
@@ -46,25 +71,20 @@ impl Document {
         let user = self.users.get(index).ok_or_else(|| DocumentError::new("there is no such user"))?;
         let fields = self.tree.fields_to_edit(index)?;
         match (edit, &user.auth) {
-            (Edit::Args(args), Auth::Exec(exec)) => self.tree.plan_args(fields, &exec.args, args),
+            (Edit::Exec(change), Auth::Exec(exec)) => self.tree.plan_change(fields, exec, change),
             (Edit::ProviderToExec(new), Auth::Provider { .. }) => self.tree.plan_exec(fields, new),
             (_, Auth::Both) => Err(user.refuse("has both `exec` and `auth-provider`")),
-            (Edit::Args(_), _) => Err(user.refuse("has no `exec`")),
+            (Edit::Exec(_), _) => Err(user.refuse("has no `exec`")),
             (Edit::ProviderToExec(_), _) => Err(user.refuse("has no `auth-provider`")),
         }
     }
 
     /// Reads the new text again; an edit that did not do exactly what it should
     /// is dropped.
-    pub(super) fn confirm(
-        &self,
-        text: String,
-        edits: &[(usize, Edit)],
-        changed: HashMap<usize, Keys>,
-    ) -> Result<String> {
+    pub(super) fn confirm(&self, text: String, edits: &[(usize, Edit)], differences: Differences) -> Result<String> {
         let unexpected = || DocumentError::new("the edited file would not read back as intended");
         let new = Document::parse(text).map_err(|_| unexpected())?;
-        let mut comparison = Comparison { old: &self.tree, new: &new.tree, changed, twins: HashMap::new() };
+        let mut comparison = Comparison { old: &self.tree, new: &new.tree, differences, twins: HashMap::new() };
         let same = comparison.same(TOP, TOP);
         let done = edits.iter().all(|(index, edit)| {
             let old = self.users.get(*index).map(|user| &user.auth);
@@ -92,9 +112,11 @@ impl Tree {
     }
 
     pub(super) fn member_to_edit(&self, mapping: usize, key: &str) -> Result<Member> {
-        let merged =
-            || self.wrong(mapping, format!("`{key}` cannot be edited because a merge key brings it to the mapping"));
-        self.own_member(mapping, key)?.ok_or_else(merged)
+        self.own_member(mapping, key)?.ok_or_else(|| self.merged(mapping, key))
+    }
+
+    pub(super) fn merged(&self, mapping: usize, key: &str) -> DocumentError {
+        self.wrong(mapping, format!("`{key}` cannot be edited because a merge key brings it to the mapping"))
     }
 
     /// The key and value of a member, its value not tied to another place.
@@ -113,7 +135,8 @@ impl Tree {
         Ok(Some((name, value)))
     }
 
-    fn untied(&self, node: usize) -> Result<()> {
+    /// That no alias ties a node to another place.
+    pub(super) fn untied(&self, node: usize) -> Result<()> {
         let line = self.place(node).line;
         if let Some(Kind::Alias(target)) = self.kind(node) {
             let target = self.place(*target).line;
@@ -147,8 +170,7 @@ impl Tree {
 struct Comparison<'a> {
     old: &'a Tree,
     new: &'a Tree,
-    /// The edited mappings of the old tree.
-    changed: HashMap<usize, Keys>,
+    differences: Differences,
     /// For each anchored node of the old tree, the same node in the new one.
     twins: HashMap<usize, usize>,
 }
@@ -163,7 +185,7 @@ impl Comparison<'_> {
                 flow == new_flow && self.same_members(old, new)
             }
             (Some(Kind::List { flow, .. }), Some(Kind::List { flow: new_flow, .. })) => {
-                flow == new_flow && self.all_same(self.old.items(old), self.new.items(new))
+                flow == new_flow && self.same_items(old, new)
             }
             (Some(Kind::Alias(target)), Some(Kind::Alias(new_target))) => self.twins.get(target) == Some(new_target),
             (Some(old @ Kind::Scalar { .. }), Some(new)) => old == new,
@@ -173,10 +195,18 @@ impl Comparison<'_> {
     }
 
     fn same_members(&mut self, old: usize, new: usize) -> bool {
-        let (goes, comes) = self.changed.get(&old).copied().unzip();
-        let old = members_without(self.old, old, goes);
-        let new = members_without(self.new, new, comes);
+        let keys = self.differences.keys.get(&old);
+        let (go, come): (Vec<_>, Vec<_>) = keys.into_iter().flatten().copied().unzip();
+        let old = members_without(self.old, old, &go);
+        let new = members_without(self.new, new, &come);
         self.all_same(&old, &new)
+    }
+
+    fn same_items(&mut self, old: usize, new: usize) -> bool {
+        let come = self.differences.items.get(&old).copied().unwrap_or_default();
+        let new = self.new.items(new);
+        let stay = new.len().checked_sub(come).and_then(|stay| new.get(..stay));
+        stay.is_some_and(|new| self.all_same(self.old.items(old), new))
     }
 
     fn all_same(&mut self, old: &[usize], new: &[usize]) -> bool {
@@ -184,26 +214,26 @@ impl Comparison<'_> {
     }
 }
 
-/// The keys and values of a mapping, one key and its value left out.
-fn members_without(tree: &Tree, mapping: usize, without: Option<&str>) -> Vec<usize> {
+/// The keys and values of a mapping, some keys and their values left out.
+fn members_without(tree: &Tree, mapping: usize, without: &[&str]) -> Vec<usize> {
     let members = tree.members(mapping).iter();
-    let others = members.filter(|member| without.is_none() || tree.scalar(member.0) != without);
+    let others = members.filter(|member| tree.scalar(member.0).is_none_or(|key| !without.contains(&key)));
     others.flat_map(|&(key, value)| [key, value]).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::support::{AKS, PROVIDER, Random, args, convert, new_exec, parse, strings};
+    use super::super::Change;
+    use super::super::support::{AKS, PROVIDER, Random, args, convert, exec_of, new_args, new_exec, parse, strings};
     use super::*;
 
     #[test]
     fn several_edits_at_once() {
         let text = format!("{AKS}{}", PROVIDER.replace("users:\n", "").replace("name: u", "name: v"));
-        let both =
-            parse(&text).edit(&[(1, Edit::ProviderToExec(new_exec())), (0, Edit::Args(strings(&["a"])))]).unwrap();
-        let one = parse(&text).edit(&[(0, Edit::Args(strings(&["a"])))]).unwrap();
+        let both = parse(&text).edit(&[(1, Edit::ProviderToExec(new_exec())), (0, new_args(strings(&["a"])))]).unwrap();
+        let one = parse(&text).edit(&[(0, new_args(strings(&["a"])))]).unwrap();
         assert_eq!(parse(&one).edit(&[(1, Edit::ProviderToExec(new_exec()))]).unwrap(), both);
-        let twice = parse(&text).edit(&[(0, Edit::Args(vec![])), (0, Edit::Args(vec![]))]);
+        let twice = parse(&text).edit(&[(0, new_args(vec![])), (0, new_args(vec![]))]);
         assert!(twice.is_err());
     }
 
@@ -269,14 +299,43 @@ mod tests {
         for round in 0..2_000 {
             let file = &files[round % files.len()];
             let args = random.args();
-            let edits = [(0, Edit::Args(args.clone()))];
+            let edits = [(0, new_args(args.clone()))];
             let new = parse(file).edit(&edits).unwrap();
             assert_eq!(parse(&new).edit(&edits).unwrap(), new);
             let exec = file.find("args").unwrap();
             assert_eq!(new[..exec], file[..exec]);
             let rest = &file[file.find("command").unwrap()..];
             assert!(new.ends_with(rest), "{new}");
-            assert_eq!(parse(&new).edit(&[(0, Edit::Args(random.args()))]).map(|text| text.ends_with(rest)), Ok(true));
+            assert_eq!(parse(&new).edit(&[(0, new_args(random.args()))]).map(|text| text.ends_with(rest)), Ok(true));
+        }
+    }
+
+    #[test]
+    fn variables_change_and_nothing_else() {
+        let block = "users:\n- name: u\n  user:\n    exec:\n      args: [x]\n      command: c # c\n      env: # env\n      - name: Z # z\n        value: 1 # one\n        extra: [1, 2]\n      - {value: b, name: A} # a\n      - name: B\n        value: 'it''s' # b\n      # end\n      installHint: i\n";
+        let json = "{\"users\": [{\"name\": \"u\", \"user\": {\"exec\": {\n  \"env\": [\n    {\"name\": \"B\"},\n    {\"value\": \"1\", \"name\": \"A\"}\n  ],\n  \"args\": null,\n  \"command\": \"c\"}}}]}";
+        let files = [
+            AKS.to_owned(),
+            AKS.replace('\n', "\r\n"),
+            AKS.replace("      env: null\n", ""),
+            block.to_owned(),
+            block.replace('\n', "\r\n"),
+            json.to_owned(),
+            "users: [{name: u, user: {exec: {env: [], args: [x], command: c}}}]\n".to_owned(),
+        ];
+        let mut random = Random(4);
+        for round in 0..4_000 {
+            let file = &files[round % files.len()];
+            let change = Change { args: random.args(), variables: random.variables() };
+            let edits = [(0, Edit::Exec(change.clone()))];
+            let new = parse(file).edit(&edits).unwrap();
+            assert_eq!(parse(&new).edit(&edits).unwrap(), new);
+            assert_eq!(exec_of(&new), exec_of(file).changed(&change));
+            let stays = |line: &&str| !line.contains("args") && !line.contains("value");
+            let mut lines = new.lines();
+            let kept = file.lines().filter(stays).all(|line| lines.any(|new| new == line));
+            let comments = ["# one", "# a", "# b"].iter().all(|comment| new.contains(comment));
+            assert!(!file.contains("# env") || kept && comments, "{new}");
         }
     }
 }

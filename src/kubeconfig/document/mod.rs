@@ -6,6 +6,7 @@
 //! byte for byte.
 
 mod edit;
+mod env;
 mod plan;
 mod read;
 mod scalar;
@@ -16,9 +17,10 @@ mod support;
 mod tree;
 mod write;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
+use edit::Plan;
 use tree::{TOP, Tree};
 
 /// A kubeconfig file that has been read.
@@ -66,6 +68,9 @@ pub enum Auth {
     Neither,
 }
 
+/// A variable of `env`: its name and its value.
+pub type Variable = (String, String);
+
 /// The `exec` member of a user.
 #[derive(Clone, PartialEq, Eq, Default)]
 #[cfg_attr(test, derive(Debug))]
@@ -76,8 +81,8 @@ pub struct Exec {
     pub args: Vec<String>,
     /// `apiVersion`.
     pub api_version: Option<String>,
-    /// `env` as names and values, in file order.
-    pub env: Vec<(String, String)>,
+    /// `env`, in file order.
+    pub env: Vec<Variable>,
     /// `provideClusterInfo`.
     pub provide_cluster_info: bool,
     /// `interactiveMode`.
@@ -101,14 +106,24 @@ pub struct Context {
 #[derive(Clone, PartialEq, Eq)]
 #[cfg_attr(test, derive(Debug))]
 pub enum Edit {
-    /// Replaces `exec.args`, or adds it, and leaves the rest of the entry alone.
-    Args(Vec<String>),
+    /// Changes `exec.args` and single variables, and leaves the rest of the entry alone.
+    Exec(Change),
     /// Puts an `exec` in the place of the `auth-provider`.
     ProviderToExec(NewExec),
 }
 
+/// What is to change in an `exec`.
+#[derive(Clone, PartialEq, Eq)]
+#[cfg_attr(test, derive(Debug))]
+pub struct Change {
+    /// Takes the place of `args`, missing or not.
+    pub args: Vec<String>,
+    /// Variables to set in `env`; all others stay.
+    pub variables: Vec<Variable>,
+}
+
 /// The `exec` that takes the place of an `auth-provider`; it is written with
-/// `env: null` and `provideClusterInfo: false`.
+/// `provideClusterInfo: false`.
 #[derive(Clone, PartialEq, Eq)]
 #[cfg_attr(test, derive(Debug))]
 pub struct NewExec {
@@ -118,6 +133,8 @@ pub struct NewExec {
     pub args: Vec<String>,
     /// `command`.
     pub command: String,
+    /// `env`.
+    pub env: Vec<Variable>,
     /// `installHint`.
     pub install_hint: String,
     /// `interactiveMode`.
@@ -164,6 +181,14 @@ impl DocumentError {
     }
 }
 
+impl Exec {
+    /// The entry after `change`.
+    #[must_use]
+    pub fn changed(&self, change: &Change) -> Exec {
+        Exec { args: change.args.clone(), env: env::set(&self.env, &change.variables), ..self.clone() }
+    }
+}
+
 impl Document {
     /// Reads a file. An empty file, or one with only comments or `null`, has
     /// no users.
@@ -206,17 +231,16 @@ impl Document {
     /// members must say what was asked and all else what it said before. Where
     /// that fails, or a member is shared through an anchor, nothing is returned.
     pub fn edit(&self, edits: &[(usize, Edit)]) -> Result<String> {
-        let mut splices = Vec::new();
-        let mut changed = HashMap::new();
+        let mut users = HashSet::new();
+        let mut whole = Plan::default();
         for (index, edit) in edits {
-            let plan = self.plan(*index, edit)?;
-            if changed.insert(plan.mapping, edit.keys()).is_some() {
+            if !users.insert(index) {
                 return Err(DocumentError::new("one user was to be edited twice"));
             }
-            splices.extend(plan.splices);
+            whole.extend(self.plan(*index, edit)?);
         }
-        let text = self.tree.splice(splices)?;
-        self.confirm(text, edits, changed)
+        let text = self.tree.splice(whole.splices)?;
+        self.confirm(text, edits, whole.differences)
     }
 
     /// Slices of the text that hold secrets, for masking a printed diff:

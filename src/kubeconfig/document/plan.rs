@@ -7,53 +7,70 @@ use granit_parser::ScalarStyle;
 use super::edit::Plan;
 use super::source::Splice;
 use super::tree::{Member, Tree};
-use super::write::{Layout, block_args, exec_lines};
-use super::{NewExec, Result};
+use super::write::{Layout, List, block_list, exec_lines};
+use super::{Change, Exec, NewExec, Result};
 
 impl Tree {
-    pub(super) fn plan_args(&self, (_, fields): Member, old: &[String], new: &[String]) -> Result<Plan> {
+    pub(super) fn plan_change(&self, (_, fields): Member, old: &Exec, change: &Change) -> Result<Plan> {
         let exec = self.member_to_edit(fields, "exec")?;
+        let mut plan = Plan::default();
+        if old.args != change.args {
+            plan.extend(self.plan_args(exec, &change.args)?);
+        }
+        plan.extend(self.plan_variables(exec, &old.env, &change.variables)?);
+        Ok(plan)
+    }
+
+    fn plan_args(&self, exec: Member, new: &[String]) -> Result<Plan> {
         let splices = match self.own_member(exec.1, "args")? {
-            _ if old == new => vec![],
-            None => vec![self.add_args(exec, new)?],
+            None => vec![self.add_list(exec, List::Args(new))?],
             Some(args) => {
                 self.detached(args.1)?;
                 self.replace_args(exec.1, args, new)?
             }
         };
-        Ok(Plan { mapping: exec.1, splices })
+        Ok(Plan::member(exec.1, ("args", "args"), splices))
     }
 
-    /// Adds `args` before `command`, where kubectl's order has it.
-    fn add_args(&self, (name, exec): Member, new: &[String]) -> Result<Splice> {
+    /// Adds a list to `exec`, where kubectl's order has it if the members do.
+    pub(super) fn add_list(&self, (name, exec): Member, list: List) -> Result<Splice> {
         let members = self.members(exec);
-        let command = members.iter().find(|member| self.scalar(member.0) == Some("command"));
-        let Some(&(next, _)) = command.or(members.first()) else {
+        let find = |key: &&str| members.iter().find(|member| self.scalar(member.0) == Some(key));
+        let Some(&(next, _)) = list.followers().iter().find_map(find).or(members.first()) else {
             let start = self.end(exec).saturating_sub(1);
             let layout = Layout::line(self, name);
-            return Ok((start..start, layout.key("args") + &layout.strings(new)));
+            return Ok((start..start, layout.key(list.key()) + &layout.member(list)));
         };
         let start = self.start(next);
         if self.is_flow(exec) {
             let layout = Layout::nested(self, exec, next);
-            let list = layout.strings(new);
             let gap = match self.indent_at(start) {
                 Some(indent) if layout.lines.is_some() => format!("{}{indent}", self.eol),
                 _ => layout.gap().to_owned(),
             };
-            return Ok((start..start, format!("{}{list},{gap}", layout.key("args"))));
+            return Ok((start..start, format!("{}{},{gap}", layout.key(list.key()), layout.member(list))));
         }
         let indent = self.block_indent(start)?;
-        let lines = block_args(new, self.dash_step());
+        let lines = block_list(list, self.dash_step());
         Ok((start..start, self.join(&lines, indent) + self.eol + indent))
+    }
+
+    /// Writes a list where `null`, nothing or `[]` was.
+    pub(super) fn fill_list(&self, exec: usize, member: Member, list: List) -> Result<Vec<Splice>> {
+        if self.is_flow(exec) {
+            let layout = Layout::nested(self, exec, member.0);
+            Ok(vec![self.replace_by_flow(member, &layout, &layout.member(list))?])
+        } else {
+            self.fill_block(member, list)
+        }
     }
 
     fn replace_args(&self, exec: usize, args: Member, new: &[String]) -> Result<Vec<Splice>> {
         let old = self.items(args.1);
-        if self.is_flow(exec) || self.is_flow(args.1) && !old.is_empty() {
+        if old.is_empty() {
+            self.fill_list(exec, args, List::Args(new))
+        } else if self.is_flow(args.1) {
             Ok(vec![self.replace_flow_args(exec, args, new)?])
-        } else if old.is_empty() {
-            self.fill_block_args(args, new)
         } else {
             Ok(vec![self.replace_block_args(args, new)?])
         }
@@ -62,24 +79,26 @@ impl Tree {
     fn replace_flow_args(&self, exec: usize, (key, value): Member, new: &[String]) -> Result<Splice> {
         let old = self.items(value);
         let mut layout = Layout::nested(self, exec, key);
-        if !old.is_empty() {
-            layout.lines = self.lines(value);
-            layout.quoted |= self.all_quoted(old);
-        }
+        layout.lines = self.lines(value);
+        layout.quoted |= self.all_quoted(old);
         let list = layout.list(&self.items_text(old, new, &layout));
-        if self.is_flow(value) {
-            return Ok((self.start(value)..self.end(value), list));
-        }
-        let start = self.after_colon(key)?;
-        Ok((start..self.end(value).max(start), format!("{}{list}", layout.gap())))
+        self.replace_by_flow((key, value), &layout, &list)
     }
 
-    /// Puts a block list where `null`, nothing or `[]` was.
-    fn fill_block_args(&self, (key, value): Member, new: &[String]) -> Result<Vec<Splice>> {
+    /// Puts a value on the line of its key.
+    pub(super) fn replace_by_flow(&self, (key, value): Member, layout: &Layout, new: &str) -> Result<Splice> {
+        if self.is_flow(value) {
+            return Ok((self.start(value)..self.end(value), new.to_owned()));
+        }
+        let start = self.after_colon(key)?;
+        Ok((start..self.end(value).max(start), format!("{}{new}", layout.gap())))
+    }
+
+    fn fill_block(&self, (key, value): Member, list: List) -> Result<Vec<Splice>> {
         let indent = self.block_indent(self.start(key))?;
         let start = self.after_colon(key)?;
         let end = self.end(value).max(start);
-        let mut lines = block_args(new, self.dash_step());
+        let mut lines = block_list(list, self.dash_step());
         // The key is there already, and a comment after its value stays there.
         if let Some(key) = lines.first_mut() {
             key.clear();
@@ -128,7 +147,7 @@ impl Tree {
         } else {
             self.block_exec(provider, new)?
         };
-        Ok(Plan { mapping: fields, splices })
+        Ok(Plan::member(fields, ("auth-provider", "exec"), splices))
     }
 
     fn flow_exec(&self, fields: usize, (key, value): Member, new: &NewExec) -> Vec<Splice> {

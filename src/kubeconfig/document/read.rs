@@ -162,8 +162,7 @@ fn is_true(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Edit;
-    use super::super::support::{AKS, PROVIDER, args, error, parse, strings};
+    use super::super::support::{AKS, PROVIDER, args, error, new_args, parse, strings};
     use super::*;
 
     #[test]
@@ -236,7 +235,7 @@ mod tests {
         let arguments: Vec<_> = arguments.collect();
         assert_eq!(arguments, ["x z", "x z", "x z", "x z", "z", "o", "none", "none", "none"]);
         assert_eq!(document.secrets(), ["secret"]);
-        let edit = document.edit(&[(3, Edit::Args(vec![]))]).unwrap_err();
+        let edit = document.edit(&[(3, new_args(vec![]))]).unwrap_err();
         assert_eq!(
             edit.to_string(),
             "`exec` cannot be edited because a merge key brings it to the mapping at line 15, column 5"

@@ -1,6 +1,6 @@
 //! Files and helpers for the tests.
 
-use super::{Document, Edit, NewExec};
+use super::{Auth, Change, Document, Edit, Exec, NewExec, Variable};
 
 pub(super) const AKS: &str = "\
 # mine
@@ -62,8 +62,29 @@ pub(super) fn strings(list: &[&str]) -> Vec<String> {
 }
 
 pub(super) fn args(text: &str, new: &[&str]) -> Result<String, String> {
-    let edits = [(0, Edit::Args(strings(new)))];
-    parse(text).edit(&edits).map_err(|error| error.to_string())
+    parse(text).edit(&[(0, new_args(strings(new)))]).map_err(|error| error.to_string())
+}
+
+pub(super) fn new_args(args: Vec<String>) -> Edit {
+    Edit::Exec(Change { args, variables: vec![] })
+}
+
+pub(super) fn variables(list: &[(&str, &str)]) -> Vec<Variable> {
+    list.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+/// The text after the variable `X` of the first user is set.
+pub(super) fn set_env(text: &str, value: &str) -> Result<String, String> {
+    let change = Change { args: exec_of(text).args, variables: variables(&[("X", value)]) };
+    parse(text).edit(&[(0, Edit::Exec(change))]).map_err(|error| error.to_string())
+}
+
+/// The entry of the first user.
+pub(super) fn exec_of(text: &str) -> Exec {
+    match &parse(text).users()[0].auth {
+        Auth::Exec(exec) => exec.clone(),
+        other => panic!("{other:?}"),
+    }
 }
 
 pub(super) fn new_exec() -> NewExec {
@@ -71,6 +92,7 @@ pub(super) fn new_exec() -> NewExec {
         api_version: "client.authentication.k8s.io/v1beta1".to_owned(),
         args: strings(&["get-token", "--server-id", "SRV"]),
         command: "kubelogin".to_owned(),
+        env: vec![],
         install_hint: "\nNot installed.\nSee https://a.example\n".to_owned(),
         interactive_mode: "IfAvailable".to_owned(),
     }
@@ -101,5 +123,11 @@ impl Random {
 
     pub(super) fn args(&mut self) -> Vec<String> {
         (0..self.below(5)).map(|_| self.text()).collect()
+    }
+
+    /// Some of the variables A, B and C.
+    pub(super) fn variables(&mut self) -> Vec<Variable> {
+        let names = ["A", "B", "C"].into_iter().filter(|_| self.below(2) == 0).collect::<Vec<_>>();
+        names.into_iter().map(|name| (name.to_owned(), self.text())).collect()
     }
 }

@@ -1,8 +1,40 @@
 //! Writes lists and mappings in the style of the file.
 
-use super::NewExec;
 use super::scalar::{is_printable, scalar_text};
 use super::tree::Tree;
+use super::{NewExec, Variable};
+
+/// A member of `exec` that is a list.
+#[derive(Clone, Copy)]
+pub(super) enum List<'a> {
+    Args(&'a [String]),
+    Variables(&'a [Variable]),
+}
+
+impl List<'_> {
+    pub(super) fn key(self) -> &'static str {
+        match self {
+            List::Args(_) => "args",
+            List::Variables(_) => "env",
+        }
+    }
+
+    /// The members that may follow it in kubectl's order, the best place first.
+    pub(super) fn followers(self) -> &'static [&'static str] {
+        match self {
+            List::Args(_) => &["command"],
+            List::Variables(_) => &["installHint", "interactiveMode", "provideClusterInfo", "command"],
+        }
+    }
+
+    /// Its items as lines of a block.
+    fn lines(self) -> Vec<String> {
+        match self {
+            List::Args(args) => args.iter().map(|arg| format!("- {}", scalar_text(arg, false, false))).collect(),
+            List::Variables(variables) => variable_lines(variables, false),
+        }
+    }
+}
 
 /// How a list or mapping is laid out.
 pub(super) struct Layout {
@@ -41,9 +73,9 @@ impl Layout {
         let text = |text: &str| self.text(text);
         let members = [
             ("apiVersion", text(&new.api_version)),
-            ("args", inner.strings(&new.args)),
+            ("args", inner.member(List::Args(&new.args))),
             ("command", text(&new.command)),
-            ("env", "null".to_owned()),
+            ("env", inner.member(List::Variables(&new.env))),
             ("installHint", text(&new.install_hint)),
             ("interactiveMode", text(&new.interactive_mode)),
             ("provideClusterInfo", "false".to_owned()),
@@ -56,9 +88,21 @@ impl Layout {
         scalar_text(text, self.flow, self.quoted)
     }
 
-    pub(super) fn strings(&self, items: &[String]) -> String {
-        let items: Vec<_> = items.iter().map(|item| self.text(item)).collect();
-        self.list(&items)
+    /// A list as the value of its key; no variables are null, as in kubectl's files.
+    pub(super) fn member(&self, list: List) -> String {
+        match list {
+            List::Args(args) => self.list(&args.iter().map(|arg| self.text(arg)).collect::<Vec<_>>()),
+            List::Variables([]) => "null".to_owned(),
+            List::Variables(variables) => {
+                let item = Layout { lines: self.lines.clone().map(deeper), ..*self };
+                self.list(&variables.iter().map(|variable| item.variable(variable)).collect::<Vec<_>>())
+            }
+        }
+    }
+
+    pub(super) fn variable(&self, (name, value): &Variable) -> String {
+        let members = [("name", name), ("value", value)];
+        self.bracket('{', &members.map(|(key, text)| self.key(key) + &self.text(text)), '}')
     }
 
     pub(super) fn list(&self, items: &[String]) -> String {
@@ -92,22 +136,33 @@ fn deeper((indent, outer): (String, String)) -> (String, String) {
     (format!("{indent}{step}"), indent)
 }
 
-/// The lines of `args` in a block.
-pub(super) fn block_args(args: &[String], dash: usize) -> Vec<String> {
-    if args.is_empty() {
-        return vec!["args: []".to_owned()];
+/// The lines of a list in a block, that of its key first.
+pub(super) fn block_list(list: List, dash: usize) -> Vec<String> {
+    let key = list.key();
+    match list {
+        List::Args([]) => vec![format!("{key}: []")],
+        List::Variables([]) => vec![format!("{key}: null")],
+        _ => {
+            let items = list.lines().into_iter().map(|line| format!("{:dash$}{line}", ""));
+            std::iter::once(format!("{key}:")).chain(items).collect()
+        }
     }
-    let items = args.iter().map(|arg| format!("{:dash$}- {}", "", scalar_text(arg, false, false)));
-    std::iter::once("args:".to_owned()).chain(items).collect()
+}
+
+/// The lines of variables as items of a block list.
+pub(super) fn variable_lines(variables: &[Variable], quoted: bool) -> Vec<String> {
+    let text = |text: &String| scalar_text(text, false, quoted);
+    let lines = |(name, value): &Variable| [format!("- name: {}", text(name)), format!("  value: {}", text(value))];
+    variables.iter().flat_map(lines).collect()
 }
 
 /// The lines of an `exec` in a block.
 pub(super) fn exec_lines(new: &NewExec, dash: usize) -> Vec<String> {
     let text = |text: &str| scalar_text(text, false, false);
     let mut lines = vec![format!("apiVersion: {}", text(&new.api_version))];
-    lines.extend(block_args(&new.args, dash));
+    lines.extend(block_list(List::Args(&new.args), dash));
     lines.push(format!("command: {}", text(&new.command)));
-    lines.push("env: null".to_owned());
+    lines.extend(block_list(List::Variables(&new.env), dash));
     lines.extend(
         literal_lines("installHint", &new.install_hint)
             .unwrap_or_else(|| vec![format!("installHint: {}", text(&new.install_hint))]),
@@ -193,6 +248,7 @@ mod tests {
                 args: random.args(),
                 install_hint: random.text() + &random.text(),
                 command: random.text(),
+                env: random.variables(),
                 ..new_exec()
             };
             let edited = parse(&files[round % files.len()]).edit(&[(0, Edit::ProviderToExec(new))]);

@@ -5,12 +5,14 @@
 //! interval SECONDS           code-expires SECONDS               lifetime SECONDS
 //! refresh-in SECONDS | none  refresh-tokens on | off            rotate on | off | single-use
 //! clock-skew SECONDS         revoke CODE [SUBERROR]             restore
-//! resource ID                inject token | devicecode | any FAULT
+//! resource ID                federate ISS SUB AUD               federated-after COUNT
+//! inject token | devicecode | any FAULT
 //! ```
 //!
 //! A FAULT is one of `reset`, `status N`, `json N BODY`, `throttle SECONDS`, `slow SECONDS`, `html503`,
 //! `truncated`, `huge BYTES`, `not-json`, `missing FIELD`, `clock-skew SECONDS`,
-//! `redirect STATUS URL` and `aad CODE ERROR [SUBERROR]`.
+//! `redirect STATUS URL` and `aad CODE ERROR [SUBERROR]`. More about certificates and assertions:
+//! [`super::proof`].
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -39,6 +41,8 @@ pub fn direct(entra: &FakeEntra, words: &[&str]) -> Result<(), String> {
         ["revoke", code, suberror] => entra.revoke_with(number(code)?, Some(suberror), None),
         ["restore"] => entra.restore_grants(),
         ["resource", id] => entra.resource(id),
+        ["federate", issuer, subject, audience] => entra.federate(issuer, subject, audience),
+        ["federated-after", count] => entra.federated_after(number(count)?),
         ["inject", "any", rest @ ..] => entra.inject(fault(rest)?),
         ["inject", endpoint, rest @ ..] => entra.inject_on(endpoint, fault(rest)?),
         _ => return Err(format!("not a directive for Entra: {}", words.join(" "))),
@@ -80,7 +84,7 @@ fn aad(code: &str, error: &str, suberror: Option<&str>) -> Result<Fault, String>
     })
 }
 
-fn user(name: &str) -> Result<&'static str, String> {
+pub fn user(name: &str) -> Result<&'static str, String> {
     match name {
         "alice" => Ok(ALICE),
         "bob" => Ok(BOB),
@@ -88,6 +92,6 @@ fn user(name: &str) -> Result<&'static str, String> {
     }
 }
 
-fn number<T: FromStr>(text: &str) -> Result<T, String> {
+pub fn number<T: FromStr>(text: &str) -> Result<T, String> {
     text.parse().map_err(|_| format!("not a number that fits: {text}"))
 }

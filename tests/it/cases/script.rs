@@ -6,6 +6,7 @@
 //! > write PATH CONTENT      > remove PATH             > mkdir PATH
 //! > mode PATH 0644          > link PATH TARGET        > corrupt token | grant | key
 //! > stderr null | closed | shown                      > entra DIRECTIVE (see [`super::entra`])
+//! > hosts DIRECTIVE (see [`super::hosts`])            > assertion, > certificate (see [`super::proof`])
 //! kubentra get-token --login spn …
 //! ```
 //!

@@ -6,12 +6,14 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use super::entra;
 use super::script::{Line, Script, variable};
+use super::{entra, hosts, proof};
 use crate::env::TestEnv;
 use crate::support::entra::directory::{
     AKS_CLIENT, AKS_SERVER, APP, APP_EXPIRED_SECRET, APP_SECRET, OTHER_TENANT, TENANT,
 };
+use crate::support::hosts as places;
+use crate::support::token_proxy::SNI_NAME;
 
 /// A [`TestEnv`] with a case's files in it, and what is known about them.
 pub struct Stage {
@@ -57,6 +59,9 @@ impl Stage {
     pub fn direct(&mut self, line: &Line) -> Result<(), String> {
         let words: Vec<String> = line.words.iter().map(|word| self.fill(word)).collect();
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        if let Some(done) = proof::direct(self, &words) {
+            return done;
+        }
         match words.as_slice() {
             ["env", pair] => {
                 let (name, value) = variable(pair)?;
@@ -68,6 +73,7 @@ impl Stage {
             ["stderr", "null"] => self.stderr = "2>/dev/null",
             ["stderr", "closed"] => self.stderr = "2>&-",
             ["entra", rest @ ..] => entra::direct(&self.env.world.entra, rest)?,
+            ["hosts", rest @ ..] => hosts::direct(&self.env.world.hosts, rest)?,
             ["wait", seconds] => {
                 std::thread::sleep(std::time::Duration::from_secs_f32(seconds.parse().map_err(|_| line.text.clone())?));
             }
@@ -98,11 +104,21 @@ impl Stage {
             _ => return Err(format!("not a directive: {text}")),
         };
         done.map_err(|error| format!("{text}: {error}"))?;
-        let name = words[1];
+        self.know(words[1]);
+        Ok(())
+    }
+
+    /// Writes a file that is no change of the program's.
+    pub fn write(&mut self, name: &str, content: &[u8]) {
+        self.put(name, content);
+        self.know(name);
+    }
+
+    /// Takes what lies at `name` for known.
+    fn know(&mut self, name: &str) {
         let now = entries(&self.env.home());
         self.known.retain(|path, _| !path.starts_with(name));
         self.known.extend(now.into_iter().filter(|(path, _)| path.starts_with(name)));
-        Ok(())
     }
 
     /// Overwrites every cache file with that extension by something else.
@@ -171,6 +187,12 @@ impl Stage {
         fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("a mode");
     }
 
+    /// All that no output may hold: the case's own canaries and what the fakes gave out.
+    pub fn all_secrets(&self) -> Vec<String> {
+        let world = &self.env.world;
+        [self.secrets.clone(), world.hosts.secrets(), world.entra.issuer().minted()].concat()
+    }
+
     /// Remembers the words that are marked as canaries.
     pub fn note_secrets(&mut self, text: &str) {
         let word = |c: char| c.is_whitespace() || "\"',;:&?/@{}[]=\\".contains(c);
@@ -202,8 +224,51 @@ fn placeholders(env: &TestEnv) -> Vec<(String, String)> {
     ]
     .map(|(name, text)| (name.to_owned(), text.to_owned()))
     .into();
+    pairs.extend(of_hosts(env));
     pairs.sort_by_key(|(_, text)| std::cmp::Reverse(text.len()));
     pairs
+}
+
+/// Where the fake hosts are, and what they want to hear.
+fn of_hosts(env: &TestEnv) -> Vec<(String, String)> {
+    let (hosts, proxy) = (&env.world.hosts, &env.world.token_proxy);
+    let base = hosts.base();
+    let authority = base.trim_start_matches("http://").to_owned();
+    let github = format!("{}?existing=1", places::GITHUB);
+    let pairs = [
+        ("{imds}", base),
+        ("{imds-host}", authority),
+        ("{imds-url}", hosts.url(places::IMDS)),
+        ("{arc}", hosts.url(places::ARC)),
+        ("{arc-keys}", hosts.arc_keys().display().to_string()),
+        ("{app-service}", hosts.url(places::APP_SERVICE)),
+        ("{azure-ml}", hosts.url(places::AZURE_ML)),
+        ("{cloud-shell}", hosts.url(places::CLOUD_SHELL)),
+        ("{service-fabric}", hosts.service_fabric()),
+        ("{thumbprint}", hosts.thumbprint().to_owned()),
+        ("{github}", hosts.secure_url(&github)),
+        ("{github-http}", hosts.url(&github)),
+        ("{pipelines}", hosts.secure_url(places::PIPELINES)),
+        ("{pipelines-http}", hosts.url(places::PIPELINES)),
+        ("{token-url}", hosts.secure_url(places::TOKEN_URL)),
+        ("{token-url-http}", hosts.url(places::TOKEN_URL)),
+        ("{ci-host}", hosts.secure_url("").trim_start_matches("https://").to_owned()),
+        ("{identity-header}", places::IDENTITY_HEADER.to_owned()),
+        ("{msi-secret}", places::MSI_SECRET.to_owned()),
+        ("{github-token}", places::GITHUB_TOKEN.to_owned()),
+        ("{pipelines-token}", places::PIPELINES_TOKEN.to_owned()),
+        ("{service-connection}", places::SERVICE_CONNECTION.to_owned()),
+        ("{system-client}", places::SYSTEM.client_id.to_owned()),
+        ("{identity-client}", places::USER.client_id.to_owned()),
+        ("{identity-object}", places::USER.oid.to_owned()),
+        ("{identity-arm}", places::USER.arm_id.to_owned()),
+        ("{twin-client}", places::identity::TWIN.client_id.to_owned()),
+        ("{token-proxy}", proxy.url()),
+        ("{token-proxy-sni}", SNI_NAME.to_owned()),
+        ("{token-proxy-ca}", env.dir().join("token-proxy-ca.pem").display().to_string()),
+        ("{token-proxy-ca-data}", proxy.ca_pem()),
+    ];
+    pairs.map(|(name, text)| (name.to_owned(), text)).into()
 }
 
 fn unescaped(text: &str) -> String {

@@ -1,6 +1,7 @@
 //! What a case does and what came of it, as text: after each command its exit code, its output
 //! and its requests; at the end the caches and the files that are not what they were.
 
+use serde_json::Value;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -27,7 +28,7 @@ pub struct Ran {
 }
 
 /// Values of the forms that are nobody's business; the first is shown by its placeholder.
-const SECRET_FIELDS: [&str; 4] = ["client_secret", "device_code", "code", "refresh_token"];
+const SECRET_FIELDS: [&str; 5] = ["client_secret", "client_assertion", "device_code", "code", "refresh_token"];
 
 /// Plays `script` in a fresh world.
 pub fn play(script: &Script, case: &Path) -> Result<Played, String> {
@@ -43,7 +44,7 @@ pub fn play(script: &Script, case: &Path) -> Result<Played, String> {
         }
     }
     played.ending(&stage);
-    played.secrets.extend(stage.secrets);
+    played.secrets.extend(stage.all_secrets());
     Ok(played)
 }
 
@@ -69,6 +70,7 @@ impl Played {
         for request in &requests {
             self.request(stage, request);
         }
+        self.host_requests(stage);
         self.runs.push(Ran { command: line.text.clone(), run, shown: stdout });
     }
 
@@ -88,9 +90,41 @@ impl Played {
             if secret {
                 self.secrets.push(value.clone());
             }
-            let shown = mask(value, stage);
+            let shown = match request.assertion().filter(|_| name == "client_assertion") {
+                Some((header, claims)) => mask(&assertion(&header, &claims), stage),
+                None => mask(value, stage),
+            };
             let shown = if secret && !shown.starts_with('{') { "***" } else { &shown };
             self.write(format_args!("  {name}={shown}\n"));
+        }
+    }
+
+    /// What the hosts and the token proxy were asked; the same request again is counted.
+    fn host_requests(&mut self, stage: &Stage) {
+        let (hosts, proxy) = (&stage.env.world.hosts, &stage.env.world.token_proxy);
+        let of_hosts = hosts.requests().into_iter().map(|request| {
+            let form = request.form.iter().map(|(name, value)| format!("\n  {name}={value}"));
+            format!("{}{}", request.line(), form.collect::<String>())
+        });
+        let of_proxy = proxy.requests().into_iter().map(|request| {
+            let mark = if request.query.is_empty() { "" } else { "?" };
+            format!("token-proxy {} {}{mark}{} -> {}", request.method, request.path, request.query, request.status)
+        });
+        // The version of an interface is a date that matters.
+        let masked = |line: String| {
+            let line = line.replace("api-version=", "api-version=v");
+            mask(&line, stage).replace("api-version=v", "api-version=")
+        };
+        let lines: Vec<String> = of_hosts.chain(of_proxy).map(masked).collect();
+        hosts.clear_log();
+        proxy.clear_log();
+        if !lines.is_empty() {
+            self.write(format_args!("asked of hosts:\n"));
+        }
+        for same in lines.chunk_by(|one, next| one == next) {
+            let times = if same.len() > 1 { format!(" ({} times)", same.len()) } else { String::new() };
+            let line = same[0].replace(" -> 0", " -> connection closed");
+            self.write(format_args!("{line}{times}\n"));
         }
     }
 
@@ -114,6 +148,15 @@ impl Played {
             }
         }
     }
+}
+
+/// What an assertion says, without the assertion.
+fn assertion(header: &Value, claims: &Value) -> String {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let names = ["x5t", "x5t#S256", "x5c"].into_iter().filter(|name| !header[name].is_null());
+    let names: String = names.map(|name| format!(" {name}")).collect();
+    let [iss, sub, aud] = ["iss", "sub", "aud"].map(|name| text(&claims[name]));
+    format!("{{{}{names}; iss {iss}; sub {sub}; aud {aud}}}", text(&header["alg"]))
 }
 
 /// Without a controlling terminal, as in a pipeline, and not for ever.

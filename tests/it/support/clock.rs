@@ -1,4 +1,4 @@
-//! The time, and the two ways in which it is written.
+//! The time, and the ways in which it is written.
 
 use std::time::SystemTime;
 
@@ -25,6 +25,24 @@ pub(super) fn entra_date(unix: i64) -> String {
     let (year, month, day) = civil_date(unix);
     let (hour, minute, second) = time_of_day(unix);
     format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}Z")
+}
+
+/// `1970-01-01T00:00:00Z`
+pub(super) fn rfc3339(unix: i64) -> String {
+    entra_date(unix).replace(' ', "T")
+}
+
+/// `01/31/1970 00:00:00 +00:00`, or with `12` hours `1/31/1970 12:00:00 AM +00:00`: what .NET
+/// makes of a time in America.
+pub(super) fn american_date(unix: i64, twelve: bool) -> String {
+    let (year, month, day) = civil_date(unix);
+    let (hour, minute, second) = time_of_day(unix);
+    if !twelve {
+        return format!("{month:02}/{day:02}/{year} {hour:02}:{minute:02}:{second:02} +00:00");
+    }
+    let half = if hour < 12 { "AM" } else { "PM" };
+    let hour = (hour + 11) % 12 + 1;
+    format!("{month}/{day}/{year} {hour}:{minute:02}:{second:02} {half} +00:00")
 }
 
 fn time_of_day(unix: i64) -> (i64, i64, i64) {

@@ -4,35 +4,40 @@
 //! whatever the real service would refuse, and a good deal of what that would silently ignore.
 //! A test arranges the world through the handle, runs the program, and then reads the log.
 
+mod assertion;
 mod device;
 pub mod directory;
 mod faults;
+mod federation;
 mod form;
 mod grants;
 mod metadata;
+mod proofs;
 mod refusal;
 mod scope;
 mod tokens;
 
 pub use device::Person;
 pub use faults::Fault;
+pub use federation::{Claims, FakeIssuer};
 pub use grants::Rotation;
 
 use super::clock::{http_date, unix_now};
 use super::http::{Request, Response, Server, find_header};
 use super::listener::lock;
 use super::tls::{Authority, Leaf};
+use assertion::Proofs;
 use device::DeviceCode;
 use directory::{App, Directory, Guest, Secret, TENANT, User, owned};
 use form::Form;
 use grants::{Call, Flavour, Grant};
 use refusal::Refusal;
-use serde_json::Value;
-use std::collections::{HashMap, VecDeque};
+use serde_json::{Value, json};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
-use tokens::{Lifetime, Signer, Subject, access_claims, guid};
+use tokens::{Lifetime, Signer, Subject, access_claims, guid, random_text, v1_issuer};
 
 /// The login hosts that the fake has a certificate for, besides `localhost` and `127.0.0.1`.
 pub const ENTRA_HOSTS: [&str; 9] = [
@@ -110,7 +115,11 @@ impl FakeEntra {
     /// Starts with a certificate of choice.
     pub fn start_with(authority: &Authority, leaf: Leaf) -> Self {
         let names: Vec<&str> = ENTRA_HOSTS.iter().chain(&["localhost", "127.0.0.1"]).copied().collect();
-        let service = Arc::new(Service { signer: Signer::shared(), state: Mutex::new(State::new()) });
+        let service = Arc::new(Service {
+            signer: Signer::shared(),
+            issuer: FakeIssuer::default(),
+            state: Mutex::new(State::new()),
+        });
         let handler = Arc::clone(&service);
         let tls = authority.server_config_with(leaf, &names);
         let server = Server::start(Some(tls), move |request| handler.handle(request));
@@ -305,6 +314,16 @@ impl FakeEntra {
         self.service.signer.sign(&access_claims(&subject, None, app, server_id, life))
     }
 
+    /// An access token of the default tenant for a managed identity, made now and good for `seconds`.
+    pub fn mint_identity(&self, client_id: &str, oid: &str, arm_id: &str, resource: &str, seconds: i64) -> String {
+        let now = self.state().now(0);
+        self.mint_claims(&json!({
+            "aud": resource, "iss": v1_issuer(TENANT), "iat": now, "nbf": now, "exp": now + seconds,
+            "appid": client_id, "appidacr": "2", "idtyp": "app", "oid": oid, "sub": oid, "tid": TENANT,
+            "uti": random_text(16), "ver": "1.0", "xms_mirid": arm_id,
+        }))
+    }
+
     /// A token with exactly these claims.
     pub fn mint_claims(&self, claims: &Value) -> String {
         self.service.signer.sign(claims)
@@ -383,11 +402,18 @@ fn revocation_text(code: u32) -> &'static str {
 /// What the server thread and the handles share.
 struct Service {
     signer: &'static Signer,
+    issuer: FakeIssuer,
     state: Mutex<State>,
 }
 
 struct State {
     directory: Directory,
+    /// By client id.
+    proofs: HashMap<String, Proofs>,
+    /// `jti` of the assertions that certificates signed.
+    spent: HashSet<String>,
+    /// Claims of all assertions that were good.
+    accepted: Vec<Value>,
     knobs: Knobs,
     codes: Vec<DeviceCode>,
     grants: HashMap<String, Grant>,
@@ -404,6 +430,7 @@ struct Knobs {
     refresh_in: Option<i64>,
     refresh_tokens: bool,
     rotation: Rotation,
+    federated_after: u32,
     skew: i64,
 }
 
@@ -411,6 +438,9 @@ impl State {
     fn new() -> Self {
         Self {
             directory: Directory::default_world(),
+            proofs: HashMap::new(),
+            spent: HashSet::new(),
+            accepted: Vec::new(),
             knobs: Knobs {
                 person: Person::Wait,
                 pending_polls: 0,
@@ -420,6 +450,7 @@ impl State {
                 refresh_in: None,
                 refresh_tokens: true,
                 rotation: Rotation::On,
+                federated_after: 0,
                 skew: 0,
             },
             codes: Vec::new(),
@@ -490,7 +521,14 @@ impl Service {
         now: i64,
     ) -> Result<Value, Refusal> {
         check_http(request, flavour, endpoint)?;
-        let call = Call { flavour, tenant, authority: request.authority(), form: Form::parse(&request.body)?, now };
+        let call = Call {
+            flavour,
+            tenant,
+            authority: request.authority(),
+            endpoint: format!("https://{}{}", request.authority(), request.path),
+            form: Form::parse(&request.body)?,
+            now,
+        };
         match endpoint {
             "devicecode" => device::device_code(state, &call),
             _ => grants::token(state, self.signer, &call),

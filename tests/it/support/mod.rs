@@ -5,6 +5,8 @@
 //! | [`tls::Authority`] | the CA that the machine trusts |
 //! | [`entra::FakeEntra`] | Entra ID in every cloud, and an AD FS |
 //! | [`apiserver::FakeApiServer`] | the API server of an AKS cluster |
+//! | [`hosts::FakeHosts`] | managed identity on every host, and the OIDC of CI systems |
+//! | [`token_proxy::TokenProxy`] | the way to Entra of pods with an identity binding |
 //! | [`proxy::FakeProxy`] | the network: leads the real host names to the fakes |
 
 #![allow(dead_code, unreachable_pub, reason = "every test binary and the demo take only a part of this world")]
@@ -15,19 +17,24 @@
 )]
 
 pub mod apiserver;
+pub mod certificates;
 mod clock;
 pub mod entra;
+pub mod hosts;
 pub mod http;
 mod listener;
 pub mod proxy;
 pub mod tls;
+pub mod token_proxy;
 
 use apiserver::FakeApiServer;
 use entra::{ENTRA_HOSTS, FakeEntra};
+use hosts::FakeHosts;
 use proxy::FakeProxy;
 use std::fs;
 use std::path::{Path, PathBuf};
 use tls::Authority;
+use token_proxy::TokenProxy;
 
 /// All fakes, wired together.
 pub struct World {
@@ -39,6 +46,10 @@ pub struct World {
     pub proxy: FakeProxy,
     /// A cluster that trusts the default tenant and the AKS server app.
     pub api: FakeApiServer,
+    /// The places that know who they run.
+    pub hosts: FakeHosts,
+    /// Leads assertions to [`entra`](Self::entra).
+    pub token_proxy: TokenProxy,
     ca_file: PathBuf,
 }
 
@@ -52,9 +63,12 @@ impl World {
         for host in ENTRA_HOSTS {
             proxy.route(&format!("{host}:443"), entra.addr());
         }
+        let hosts = FakeHosts::start(&authority, &entra, &directory.join("arc-keys"));
+        let token_proxy = TokenProxy::start(&entra);
+        fs::write(directory.join("token-proxy-ca.pem"), token_proxy.ca_pem()).expect("the directory can be written to");
         let ca_file = directory.join("ca.pem");
         fs::write(&ca_file, authority.ca_pem()).expect("the directory can be written to");
-        Self { authority, entra, proxy, api, ca_file }
+        Self { authority, entra, proxy, api, hosts, token_proxy, ca_file }
     }
 
     /// The PEM file with the CA, for `SSL_CERT_FILE` and the like.

@@ -1,13 +1,16 @@
 //! A certificate authority made for one run, and the server certificates it signs.
 
+use ::aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose, date_time_ymd,
 };
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
-use std::sync::Arc;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::{ResolvesServerCertUsingSni, WantsServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, ServerConfig};
+use std::sync::{Arc, OnceLock};
 
 /// A private CA. Nothing outside the run trusts it; a program under test gets it as a PEM file.
 #[derive(Clone)]
@@ -59,6 +62,16 @@ impl Authority {
         }
     }
 
+    /// What a server needs that answers to one name and hangs up on every other.
+    pub fn server_config_for_sni(&self, name: &str) -> Arc<ServerConfig> {
+        let (chain, key) = self.leaf(leaf_params(&[name]));
+        let provider = aws_lc_rs::default_provider();
+        let key = CertifiedKey::from_der(chain, key, &provider).expect("the key belongs to the leaf");
+        let mut names = ResolvesServerCertUsingSni::new();
+        names.add(name, key).expect("the leaf has the name");
+        Arc::new(versions(provider).with_cert_resolver(Arc::new(names)))
+    }
+
     /// A client that trusts this CA and nothing else, for tests that speak to a fake directly.
     pub fn client_config(&self) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
@@ -72,19 +85,56 @@ impl Authority {
     }
 
     fn sign(&self, params: CertificateParams) -> Arc<ServerConfig> {
+        let (chain, key) = self.leaf(params);
+        server_config(chain, key)
+    }
+
+    fn leaf(&self, params: CertificateParams) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
         let key = KeyPair::generate().expect("a P-256 key can be made");
         let leaf = params.signed_by(&key, &self.issuer).expect("the CA signs a leaf");
-        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("the provider has the default versions")
-            .with_no_client_auth()
-            .with_single_cert(vec![leaf.der().clone()], key)
-            .expect("the key belongs to the leaf");
-        // Go and curl offer h2 too; saying http/1.1 keeps them from guessing.
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Arc::new(config)
+        (vec![leaf.der().clone()], pkcs8(&key))
     }
+}
+
+/// A certificate that nobody signed but its own key, for servers that are known by its hash.
+pub(super) struct SelfSigned {
+    pub(super) config: Arc<ServerConfig>,
+    /// SHA-1 of the certificate, in hex.
+    pub(super) thumbprint: String,
+}
+
+impl SelfSigned {
+    /// The one of this process. Its name and dates are wrong, which must not matter.
+    pub(super) fn shared() -> &'static Self {
+        static SHARED: OnceLock<SelfSigned> = OnceLock::new();
+        SHARED.get_or_init(|| {
+            let key = KeyPair::generate().expect("a P-256 key can be made");
+            let params = valid_between(&["wrong.example.test"], 2001, 2002);
+            let leaf = params.self_signed(&key).expect("the key signs");
+            let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, leaf.der());
+            Self {
+                config: server_config(vec![leaf.der().clone()], pkcs8(&key)),
+                thumbprint: hash.as_ref().iter().map(|byte| format!("{byte:02X}")).collect(),
+            }
+        })
+    }
+}
+
+fn pkcs8(key: &KeyPair) -> PrivateKeyDer<'static> {
+    PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()))
+}
+
+fn server_config(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Arc<ServerConfig> {
+    let config = versions(aws_lc_rs::default_provider()).with_single_cert(chain, key);
+    let mut config = config.expect("the key belongs to the leaf");
+    // Go and curl offer h2 too; saying http/1.1 keeps them from guessing.
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Arc::new(config)
+}
+
+fn versions(provider: CryptoProvider) -> ConfigBuilder<ServerConfig, WantsServerCert> {
+    let builder = ServerConfig::builder_with_provider(Arc::new(provider)).with_safe_default_protocol_versions();
+    builder.expect("the provider has the default versions").with_no_client_auth()
 }
 
 impl Default for Authority {

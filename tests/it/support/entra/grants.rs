@@ -1,6 +1,7 @@
 //! The rules of `/token`: who gets what, and what is refused.
 
 use super::State;
+use super::assertion::{self, Presented};
 use super::device::approved;
 use super::directory::{App, Member, User};
 use super::form::Form;
@@ -9,6 +10,8 @@ use super::scope::{Wanted, only_default_scope, wanted};
 use super::tokens::{Lifetime, Signer, Subject, access_claims, client_info, id_claims, random_text};
 use serde_json::{Value, json};
 
+/// The parameters by which a client proves who it is.
+const PROOF: [&str; 3] = ["client_secret", "client_assertion", "client_assertion_type"];
 const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
 /// Which generation of the protocol a request speaks.
@@ -29,6 +32,8 @@ pub(super) struct Call<'a> {
     pub(super) tenant: &'a str,
     /// The host that was asked, with its port.
     pub(super) authority: &'a str,
+    /// The URL that was asked, without its query.
+    pub(super) endpoint: String,
     pub(super) form: Form,
     /// The server's idea of the time.
     pub(super) now: i64,
@@ -56,15 +61,15 @@ pub(super) fn token(state: &mut State, signer: &Signer, call: &Call<'_>) -> Resu
     known(state, signer, call)
 }
 
-/// RFC 6749 §4.4 with a secret. No refresh token and no id token, whatever is asked.
+/// RFC 6749 §4.4 with a secret or an assertion. No refresh token and no id token, whatever is asked.
 fn client_credentials(state: &mut State, signer: &Signer, call: &Call<'_>) -> Result<Value, Refusal> {
-    allow(call, &["client_secret"])?;
+    allow(call, &PROOF)?;
     let tenant = tenant(state, call)?.ok_or_else(Refusal::no_tenant)?;
     let app = client(state, call.form.require("client_id")?, Some(&tenant))?;
-    if call.form.get("client_secret").is_none() {
+    if matches!(Presented::of(call)?, Presented::Nothing) {
         return Err(Refusal::credential_required());
     }
-    authenticate(&app, call)?;
+    authenticate(state, &app, call)?;
     let wanted = wanted(state, call, None)?;
     if call.flavour == Flavour::V2 {
         only_default_scope(call)?;
@@ -84,7 +89,7 @@ fn poll(state: &mut State, signer: &Signer, call: &Call<'_>) -> Result<Value, Re
     let device_code = call.form.require(name)?;
     let tenant = tenant(state, call)?;
     let app = client(state, call.form.require("client_id")?, tenant.as_deref())?;
-    authenticate(&app, call)?;
+    authenticate(state, &app, call)?;
     let (upn, wanted) = approved(state, call, device_code)?;
     let member = member(state, &upn, tenant.as_deref(), &app.client_id)?;
     let subject = Subject::Person(&member);
@@ -97,11 +102,11 @@ fn poll(state: &mut State, signer: &Signer, call: &Call<'_>) -> Result<Value, Re
 
 /// RFC 6749 §6. A refresh token belongs to user and client, not to tenant or resource.
 fn refresh(state: &mut State, signer: &Signer, call: &Call<'_>) -> Result<Value, Refusal> {
-    allow(call, &["refresh_token", "client_secret"])?;
+    allow(call, &[&["refresh_token"], PROOF.as_slice()].concat())?;
     let refresh_token = call.form.require("refresh_token")?;
     let tenant = tenant(state, call)?;
     let app = client(state, call.form.require("client_id")?, tenant.as_deref())?;
-    authenticate(&app, call)?;
+    authenticate(state, &app, call)?;
     let grant = usable_grant(state, refresh_token, &app)?;
     let wanted = wanted(state, call, Some(&grant.wanted))?;
     let member = member(state, &grant.upn, tenant.as_deref(), &app.client_id)?;
@@ -190,14 +195,18 @@ pub(super) fn client(state: &State, client_id: &str, tenant: Option<&str>) -> Re
     app.cloned().ok_or_else(|| Refusal::unknown_client(client_id, tenant.unwrap_or("common")))
 }
 
-/// Checks the client's secret, or that it needs none.
-fn authenticate(app: &App, call: &Call<'_>) -> Result<(), Refusal> {
-    let Some(presented) = call.form.get("client_secret") else {
-        return if app.public { Ok(()) } else { Err(Refusal::not_public()) };
-    };
-    if app.public {
-        return Err(Refusal::public_with_secret());
+/// Checks the client's secret or assertion, or that it needs none.
+fn authenticate(state: &mut State, app: &App, call: &Call<'_>) -> Result<(), Refusal> {
+    match Presented::of(call)? {
+        Presented::Nothing if app.public => Ok(()),
+        Presented::Nothing => Err(Refusal::not_public()),
+        _ if app.public => Err(Refusal::public_with_secret()),
+        Presented::Secret(presented) => check_secret(app, presented),
+        Presented::Assertion(presented) => assertion::check(state, app, call, presented),
     }
+}
+
+fn check_secret(app: &App, presented: &str) -> Result<(), Refusal> {
     match app.secrets.iter().find(|secret| secret.value == presented) {
         None => Err(Refusal::wrong_secret(&app.client_id)),
         Some(secret) if secret.expired => Err(Refusal::expired_secret(&app.client_id)),

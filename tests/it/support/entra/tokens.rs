@@ -27,6 +27,12 @@ impl Signer {
         SIGNER.get_or_init(Self::new)
     }
 
+    /// The key of everybody else who signs tokens.
+    pub(super) fn of_other_issuers() -> &'static Self {
+        static SIGNER: OnceLock<Signer> = OnceLock::new();
+        SIGNER.get_or_init(Self::new)
+    }
+
     /// A fresh RSA key of 2048 bits.
     fn new() -> Self {
         let pair = KeyPair::generate(KeySize::Rsa2048).expect("an RSA key can be made");
