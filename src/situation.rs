@@ -97,6 +97,18 @@ situations! {
     /// A program could not be run.
     TOOL = [], You, "a program could not be run", "";
 
+    // --- Other tools -----------------------------------------------------------------------
+    /// az or azd is not there.
+    TOOL_MISSING = [], You, "another program is not installed", "";
+    /// az or azd is there, and nobody is signed in to it.
+    TOOL_SIGNED_OUT = [], You, "another program is not signed in", "";
+    /// az or azd is signed in, and not to what was asked for.
+    TOOL_ACCOUNT = [], You, "another program is signed in to something else", "";
+    /// az or azd has failed in a way that it describes best itself.
+    TOOL_FAILED = [], You, "another program has failed", "";
+    /// What az or azd printed is no token.
+    TOOL_ANSWER = [], You, "the answer of another program is not understood", "";
+
     // --- The network ---------------------------------------------------------------------
     /// The name of the host has no address.
     NAME_NOT_FOUND = [], Network, "the host name was not found",

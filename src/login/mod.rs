@@ -1,9 +1,12 @@
 //! The login methods. A method is one file and one line in [`METHODS`].
 
+mod azd;
+mod azurecli;
 mod devicecode;
 mod given_secret;
 mod msi;
 mod spn;
+mod tool;
 
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -22,7 +25,7 @@ use crate::situation;
 use crate::sys::{Env, Pending};
 
 /// Every login method, in the order of the messages that list them.
-pub static METHODS: &[&Method] = &[&devicecode::METHOD, &spn::METHOD, &msi::METHOD];
+pub static METHODS: &[&Method] = &[&devicecode::METHOD, &spn::METHOD, &msi::METHOD, &azurecli::METHOD, &azd::METHOD];
 
 /// A login method as data.
 pub struct Method {

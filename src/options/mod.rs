@@ -13,7 +13,7 @@ pub use args::{Given, Typed};
 pub use values::{Choices, Source, Values};
 
 use crate::secret::Secret;
-use types::{AuthorityHost, ClientId, Cloud, GoDuration, Path, Storage, TenantId, TokenSource};
+use types::{AuthorityHost, ClientId, Cloud, GoDuration, Path, Storage, Subscription, TenantId, TokenSource};
 
 /// An option whose text parses to `T`.
 pub struct Opt<T: 'static> {
@@ -365,7 +365,7 @@ options! {
         .vars(&[var("AZURESUBSCRIPTION_SERVICE_CONNECTION_ID", Rank::Fallback, When::Login("azurepipelines"))]);
 
     /// The subscription that az shall use.
-    SUBSCRIPTION: String = text("subscription", "ID", any, "Azure CLI subscription whose account is used")
+    SUBSCRIPTION: Subscription = text("subscription", "ID", Subscription::parse, "Azure CLI subscription whose account is used")
         .short('s');
 
     /// Where az keeps its state.

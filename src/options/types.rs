@@ -50,6 +50,30 @@ impl TenantId {
     }
 }
 
+/// A subscription, by its id or its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscription(String);
+
+impl Subscription {
+    /// Letters, digits, `.`, `_`, `-` and blanks, as in Azure/kubelogin: it becomes an argument of
+    /// az, which on Windows is a batch file.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ' ');
+        if text.chars().all(plain) && !text.starts_with('-') {
+            return Ok(Self(text.to_owned()));
+        }
+        Err("invalid subscription: it holds characters that are not passed to az; its ID always works".into())
+    }
+
+    /// The subscription as given.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// A URL with a trailing slash under which tenants live.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthorityHost(Url);
@@ -368,6 +392,14 @@ mod tests {
             assert!(local_or_https(local).is_ok(), "{local}");
         }
         assert!(!local_or_https("https://user:canary@x/").unwrap_err().contains("canary"));
+    }
+
+    #[test]
+    fn a_subscription_is_one_plain_argument() {
+        assert!(Subscription::parse("Pay-As-You-Go 2.0_x").is_ok());
+        for bad in ["a&b", "a;b", "a\"b", "a%b%", "$(a)", "--debug", "a\nb", "a^b"] {
+            assert!(Subscription::parse(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

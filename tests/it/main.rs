@@ -17,3 +17,4 @@ mod network;
 mod parallel;
 mod prompts;
 mod support;
+mod tools;

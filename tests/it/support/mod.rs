@@ -7,6 +7,7 @@
 //! | [`apiserver::FakeApiServer`] | the API server of an AKS cluster |
 //! | [`hosts::FakeHosts`] | managed identity on every host, and the OIDC of CI systems |
 //! | [`token_proxy::TokenProxy`] | the way to Entra of pods with an identity binding |
+//! | [`az::FakeTool`] | `az` and `azd` on PATH |
 //! | [`proxy::FakeProxy`] | the network: leads the real host names to the fakes |
 
 #![allow(dead_code, unreachable_pub, reason = "every test binary and the demo take only a part of this world")]
@@ -17,6 +18,7 @@
 )]
 
 pub mod apiserver;
+pub mod az;
 pub mod certificates;
 mod clock;
 pub mod entra;
