@@ -113,6 +113,8 @@ pub struct Response {
     pub challenge: Option<String>,
     /// `Content-Type`, as sent.
     pub content_type: Option<String>,
+    /// What Azure DevOps calls the request by (`x-vss-e2eid`), for those who look for it there.
+    pub trace: Option<String>,
     /// At most [`BODY_LIMIT`] bytes.
     pub body: Vec<u8>,
 }

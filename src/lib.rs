@@ -6,6 +6,7 @@
 //! - [`options`]: every option, declared once; [`login`]: every login method, a file each
 //! - [`commands`]: a file per command, readable top to bottom; [`cli`] finds and starts them
 //! - [`obtain`]: how a token is had; [`cache`]: what is kept between runs
+//! - [`federated`]: the sources of federated tokens, a file each, and their exchange
 //! - [`entra`]: authorities, requests, answers, refusals; [`http`]: the one client under them
 //! - [`hosts`]: what hands out managed identities; [`process`]: programs of others
 //! - [`kubeconfig`]: reading, planning and surgical editing
@@ -17,6 +18,7 @@ pub mod commands;
 pub mod entra;
 pub mod error;
 pub mod exec_credential;
+pub mod federated;
 pub mod files;
 pub mod hosts;
 pub mod http;

@@ -395,7 +395,7 @@ impl Attempt<'_> {
     }
 
     fn write(&self, kept: &Kept) {
-        if let Some(slot) = &self.slot {
+        if let Some(slot) = self.slot.as_ref().filter(|_| self.login().can_be_kept()) {
             slot.write(self.sys, kept);
         }
     }
@@ -428,12 +428,12 @@ fn leaves_token_good(error: &Error) -> bool {
         &situation::TLS,
         &situation::PROXY,
         &situation::CLOCK_SKEW,
+        &situation::ASSERTION_SOURCE,
+        &situation::TOOL,
         &situation::NOBODY_THERE,
         &situation::SIGN_IN_JUST_FAILED,
         &situation::NO_IDENTITY_HOST,
         &situation::HOST_ANSWER,
-        &situation::ASSERTION_SOURCE,
-        &situation::TOOL,
     ];
     let of_the_way = none_of_entras.into_iter().any(|situation| error.is(situation));
     of_the_way || matches!(error.situation().turn, situation::Turn::Network | situation::Turn::Time)

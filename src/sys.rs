@@ -107,6 +107,11 @@ impl Env {
         names.iter().find_map(|name| Some((*name, self.get(name)?)))
     }
 
+    /// Every variable that is set and not empty.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str())).filter(|(_, value)| !value.is_empty())
+    }
+
     /// The user's home directory, found the way client-go finds it: `HOME`, and on Windows
     /// `HOMEDRIVE` with `HOMEPATH`, then `USERPROFILE`.
     pub fn home(&self) -> Option<std::path::PathBuf> {

@@ -29,6 +29,7 @@ use vault::Vault;
 
 /// A canonical, versioned serialisation of everything that tells one request from another. Fields
 /// are length-prefixed, so that no two requests write the same bytes.
+#[derive(PartialEq, Eq)]
 pub struct Identity(Zeroizing<Vec<u8>>);
 
 impl Identity {

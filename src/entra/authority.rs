@@ -107,6 +107,16 @@ impl Authority {
         group.map_or(host, |group| group[0].to_owned())
     }
 
+    /// For whom Entra wants federated tokens to be, in this cloud. (That of the newer sovereign clouds
+    /// and of private ones is unverified: the public one.)
+    pub fn federated_audience(&self) -> &'static str {
+        match self.environment().as_str() {
+            "login.microsoftonline.us" => "api://AzureADTokenExchangeUSGov",
+            "login.chinacloudapi.cn" => "api://AzureADTokenExchangeChina",
+            _ => "api://AzureADTokenExchange",
+        }
+    }
+
     /// Writes what tells this authority from another into `identity`.
     pub fn identify(&self, identity: &mut Identity) {
         identity.field("environment", &self.environment());
@@ -302,6 +312,18 @@ mod tests {
         }
         let sovereign = "-t T --authority-host https://login.sovcloud-identity.fr/";
         authority(sovereign, [EXEC]).unwrap().admit(false).unwrap();
+    }
+
+    #[test]
+    fn federated_audiences() {
+        for (line, audience) in [
+            ("-t T", "api://AzureADTokenExchange"),
+            ("-t T -e AzureUSGovernment", "api://AzureADTokenExchangeUSGov"),
+            ("-t T --authority-host https://login.partner.microsoftonline.cn/", "api://AzureADTokenExchangeChina"),
+            ("-t T --authority-host https://entra.example/", "api://AzureADTokenExchange"),
+        ] {
+            assert_eq!(authority(line, []).unwrap().federated_audience(), audience, "{line}");
+        }
     }
 
     #[test]

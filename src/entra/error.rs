@@ -57,6 +57,11 @@ impl Refusal {
         matches!(self.error.as_str(), "invalid_grant" | "interaction_required" | "login_required" | "consent_required")
     }
 
+    /// Whether one of `codes` is among its AADSTS codes.
+    pub fn has_one_of(&self, codes: &[u32]) -> bool {
+        self.codes().any(|code| codes.contains(&code))
+    }
+
     /// The error for people. `clock_ahead` is how many seconds our clock is ahead of Entra's.
     pub fn explain(&self, clock_ahead: Option<i64>) -> Error {
         let (situation, code) = self.situation();

@@ -57,6 +57,10 @@ impl Host for Imds {
         Request::get(question(self, "2018-02-01", wanted)).header("Metadata", "true").over(Way::Direct)
     }
 
+    fn is_certain(&self) -> bool {
+        false
+    }
+
     fn retry(&self) -> &'static Retry {
         &RETRY
     }

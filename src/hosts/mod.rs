@@ -78,6 +78,11 @@ pub trait Host {
     /// The request for `wanted`.
     fn request(&self, wanted: &Wanted) -> Request;
 
+    /// Whether the environment itself says that it is there.
+    fn is_certain(&self) -> bool {
+        true
+    }
+
     /// When it is asked again.
     fn retry(&self) -> &'static Retry {
         &RETRY

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::client::proxy::matcher::Matcher;
-use reqwest::header::{CONTENT_TYPE, DATE, HOST, HeaderMap, LOCATION, RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE};
+use reqwest::header::{
+    CONTENT_TYPE, DATE, HOST, HeaderMap, HeaderName, LOCATION, RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE,
+};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 use url::Url;
@@ -20,6 +22,9 @@ use crate::sys::{Clock, Env, Pending};
 
 /// A connection that isn't there after this time will not come.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
+/// Azure DevOps' name for a request.
+static TRACE: HeaderName = HeaderName::from_static("x-vss-e2eid");
 
 /// reqwest, configured from the environment snapshot and built at the first request.
 pub struct ReqwestHttp {
@@ -152,6 +157,7 @@ async fn exchange(client: &reqwest::Client, request: &Request) -> Result<Respons
         location: text(answer.headers(), &LOCATION),
         challenge: text(answer.headers(), &WWW_AUTHENTICATE),
         content_type: text(answer.headers(), &CONTENT_TYPE),
+        trace: text(answer.headers(), &TRACE),
         body: Vec::new(),
     };
     while let Some(chunk) = answer.chunk().await? {

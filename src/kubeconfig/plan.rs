@@ -258,8 +258,10 @@ fn value(argument: &Argument, given: &Given, source: &Source) -> Result<Option<S
         }
         (Some(typed), _) => Some(from_here(decl, &typed.text)),
         (None, Rule::Typed) => None,
-        (None, Rule::Required | Rule::Carried) => source.text(decl).filter(|_| rival.is_none()),
+        (None, Rule::Required | Rule::Carried | Rule::Deviating) => source.text(decl).filter(|_| rival.is_none()),
     };
+    let deviates = |text: &Secret| argument.rule != Rule::Deviating || decl.default != Some(text.expose());
+    let text = text.filter(deviates);
     let text = text.filter(|text| !text.is_empty());
     if text.is_none() && argument.rule == Rule::Required {
         return Err(Error::new(&situation::OPTION_MISSING, format!("{} is required", decl.flag()))

@@ -38,7 +38,6 @@ const AZD: Tool =
     Tool { name: "azd", title: "Azure Developer CLI", home: "https://aka.ms/azd", login: "azd auth login" };
 
 /// Whether azd is signed in, as far as its files and variables tell; for choosing a method.
-#[expect(dead_code, reason = "for the method that chooses another one")]
 pub(super) fn signed_in(env: &Env) -> bool {
     Place::of(env).is_some_and(|place| {
         let state = place.state();

@@ -38,7 +38,6 @@ pub(super) static METHOD: Method = Method {
 const AZ: Tool = Tool { name: "az", title: "Azure CLI", home: "https://aka.ms/azure-cli", login: "az login" };
 
 /// Whether az is signed in, as far as its files tell; for choosing a method.
-#[expect(dead_code, reason = "for the method that chooses another one")]
 pub(super) fn signed_in(env: &Env) -> bool {
     Place::of(env).is_some_and(|place| place.state().signed_in())
 }

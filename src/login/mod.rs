@@ -1,12 +1,15 @@
 //! The login methods. A method is one file and one line in [`METHODS`].
 
+mod auto;
 mod azd;
 mod azurecli;
+mod azurepipelines;
 mod devicecode;
 mod given_secret;
 mod msi;
 mod spn;
 mod tool;
+mod workloadidentity;
 
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -25,7 +28,16 @@ use crate::situation;
 use crate::sys::{Env, Pending};
 
 /// Every login method, in the order of the messages that list them.
-pub static METHODS: &[&Method] = &[&devicecode::METHOD, &spn::METHOD, &msi::METHOD, &azurecli::METHOD, &azd::METHOD];
+pub static METHODS: &[&Method] = &[
+    &devicecode::METHOD,
+    &spn::METHOD,
+    &msi::METHOD,
+    &azurecli::METHOD,
+    &azd::METHOD,
+    &workloadidentity::METHOD,
+    &azurepipelines::METHOD,
+    &auto::METHOD,
+];
 
 /// A login method as data.
 pub struct Method {
@@ -74,6 +86,9 @@ pub enum Rule {
     Required,
     /// The typed flag, else the source entry.
     Carried,
+    /// The same, unless it says what holds without it: kubelogin writes no environment for these
+    /// methods, and in another cloud than the public one they need it.
+    Deviating,
     /// The typed flag only: what a source entry says is dropped.
     Typed,
 }

@@ -43,6 +43,12 @@ fn parse(choices: &Choices) -> Result<Box<dyn Login>, Error> {
     Ok(Box::new(ManagedIdentity { host, wanted, machine: hosts::machine(), passed_over }))
 }
 
+/// Whether one certain identity is asked for.
+pub(super) fn names_one(values: &Values) -> bool {
+    let named = [values.source(&CLIENT_ID), values.source(&IDENTITY_RESOURCE_ID), values.source(&IDENTITY_OBJECT_ID)];
+    named.iter().any(Option::is_some)
+}
+
 /// The one identity that is meant. As in Azure/kubelogin a client id stands before a resource id; an
 /// object id is an option of our own and tolerates no other.
 fn selector(values: &Values) -> Result<(Option<Selector>, Option<Source>), Error> {

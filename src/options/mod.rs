@@ -362,7 +362,7 @@ options! {
     /// The connection of an Azure Pipelines job.
     AZURE_PIPELINES_SERVICE_CONNECTION_ID: String = text("azure-pipelines-service-connection-id", "ID", any,
         "ID of the service connection that an Azure Pipelines job signs in with")
-        .vars(&[var("AZURESUBSCRIPTION_SERVICE_CONNECTION_ID", Rank::Fallback, When::Login("azurepipelines"))]);
+        .vars(&[var("AZURESUBSCRIPTION_SERVICE_CONNECTION_ID", Rank::Fallback, When::Always)]);
 
     /// The subscription that az shall use.
     SUBSCRIPTION: Subscription = text("subscription", "ID", Subscription::parse, "Azure CLI subscription whose account is used")

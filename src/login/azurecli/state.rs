@@ -108,6 +108,9 @@ impl Place {
         for name in &state.token_files {
             identity.field("az file", name);
         }
+        if state.is_of_a_machine() {
+            identity.field("machine", &crate::hosts::machine().unwrap_or_default());
+        }
     }
 }
 
@@ -126,6 +129,12 @@ impl State {
         }
         let accounts = serde_json::from_str::<Vec<Account>>(&self.accounts).unwrap_or_default();
         accounts.iter().any(|account| account.environment_name == self.cloud)
+    }
+
+    /// Whether az hands out tokens of a managed identity: the same files on another machine then mean
+    /// another identity.
+    fn is_of_a_machine(&self) -> bool {
+        self.accounts.contains("AssignedIdentity")
     }
 
     /// az's active cloud.

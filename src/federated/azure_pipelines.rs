@@ -1,0 +1,246 @@
+//! Azure Pipelines gives a job tokens for a service connection (Azure DevOps REST, distributedtask,
+//! oidctoken, create 7.1).
+
+use ::url::Url;
+
+use crate::cache::Identity;
+use crate::error::Error;
+use crate::http::{self, Request, Response};
+use crate::options::{AZURE_PIPELINES_SERVICE_CONNECTION_ID, Choices};
+use crate::secret::Secret;
+use crate::situation;
+use crate::sys::{Deadline, Env, Pending, Sys};
+
+use super::github::request_url;
+use super::{Found, Source, refused, token_answered};
+
+const URI: &str = "SYSTEM_OIDCREQUESTURI";
+const TOKEN: &str = "SYSTEM_ACCESSTOKEN";
+
+/// Azure Pipelines hands the job's token to no step that does not ask for it.
+pub(super) const MAPPING: &str = "map the job's token into the step, `env: SYSTEM_ACCESSTOKEN: $(System.AccessToken)`";
+
+pub(super) struct AzurePipelines {
+    uri: Url,
+    token: Secret,
+    /// The variable with the token.
+    token_named_by: &'static str,
+    connection: String,
+    /// The flag or variable that names the connection.
+    connection_named_by: String,
+}
+
+/// Whether this is a job that has been given its token.
+pub fn is_pipelines_job(env: &Env) -> bool {
+    env.get(URI).is_some() && env.get(TOKEN).is_some()
+}
+
+/// Azure Pipelines, where the job has its token and names a service connection.
+pub(super) fn found(choices: &Choices) -> Found {
+    let connection = choices.values.source(&AZURE_PIPELINES_SERVICE_CONNECTION_ID);
+    if !is_pipelines_job(choices.env) || connection.is_none() {
+        return Ok(None);
+    }
+    required(choices).map(Some)
+}
+
+/// Azure Pipelines, which somebody has named.
+///
+/// # Errors
+/// What is missing, in the words of Azure/kubelogin and in its order.
+pub fn required(choices: &Choices) -> Result<Box<dyn Source>, Error> {
+    let token = access_token(choices.env)?;
+    let option = &AZURE_PIPELINES_SERVICE_CONNECTION_ID;
+    let missing = "failed to create azure pipelines credential: no service connection ID specified";
+    let connection = choices.values.require(option, missing).map_err(|error| {
+        let variable = "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID";
+        error.remedy(format!("give {}; AzureCLI@2 and AzurePowerShell@5 set {variable}", option.decl.flag()))
+    })?;
+    let named_by = choices.values.source(option).map(ToString::to_string).unwrap_or_default();
+    let uri = choices.env.get(URI).ok_or_else(no_uri)?;
+    Ok(Box::new(AzurePipelines::new((URI, uri), (TOKEN, token), (&named_by, &connection))?))
+}
+
+fn no_uri() -> Error {
+    let missing = "failed to create azure pipelines credential: no value for environment variable SYSTEM_OIDCREQUESTURI. \
+        This should be set by Azure Pipelines";
+    Error::new(&situation::OPTION_MISSING, missing).remedy("run this in a job of Azure Pipelines")
+}
+
+/// The job's token.
+///
+/// # Errors
+/// It is not set.
+pub fn access_token(env: &Env) -> Result<&str, Error> {
+    env.get(TOKEN).ok_or_else(|| {
+        Error::new(&situation::OPTION_MISSING, "SYSTEM_ACCESSTOKEN environment variable not set").remedy(MAPPING)
+    })
+}
+
+impl AzurePipelines {
+    /// Each value comes with what named it.
+    ///
+    /// # Errors
+    /// An address that can't be used.
+    pub(super) fn new(
+        uri: (&'static str, &str),
+        token: (&'static str, &str),
+        connection: (&str, &str),
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            uri: request_url(uri.0, uri.1)?,
+            token: Secret::new(token.1),
+            token_named_by: token.0,
+            connection: connection.1.to_owned(),
+            connection_named_by: connection.0.to_owned(),
+        })
+    }
+
+    /// The headers are those of Microsoft's own libraries: `Suppress` has a bad token answered with
+    /// 401 and not with the way to a sign-in page.
+    fn request(&self) -> Request {
+        let mut url = self.uri.clone();
+        url.query_pairs_mut().append_pair("api-version", "7.1").append_pair("serviceConnectionId", &self.connection);
+        Request::post(url)
+            .header("Authorization", format!("Bearer {}", self.token.expose()))
+            .header("Content-Type", "application/json")
+            .header("Content-Length", "0")
+            .header("X-TFS-FedAuthRedirect", "Suppress")
+    }
+
+    fn read(&self, answer: Result<Response, Error>) -> Result<Secret, Error> {
+        let response = match answer {
+            Err(error) if error.is(&situation::REDIRECTED) => return Err(self.token_is_bad()),
+            answer => answer?,
+        };
+        let is_a_page = response.content_type.as_deref().is_some_and(|kind| kind.starts_with("text/html"));
+        let outcome = match response.status {
+            200 if !is_a_page => token_answered("Azure Pipelines", &response),
+            200 | 203 | 401 | 403 => Err(self.token_is_bad()),
+            400 | 404 => Err(self.connection_is_unknown(&response)),
+            _ => Err(refused("Azure Pipelines", &response)),
+        };
+        outcome.map_err(|error| match &response.trace {
+            Some(id) => error.detail(format!("Azure Pipelines knows the request as {}", super::excerpt(id))),
+            None => error,
+        })
+    }
+
+    fn token_is_bad(&self) -> Error {
+        let what = format!("Azure Pipelines does not accept {}: it is not valid, or not mapped", self.token_named_by);
+        Error::new(&situation::ASSERTION_SOURCE, what).remedy(MAPPING)
+    }
+
+    fn connection_is_unknown(&self, response: &Response) -> Error {
+        let named_by = &self.connection_named_by;
+        refused(&format!("Azure Pipelines gives no token for the service connection {}:", self.connection), response)
+            .from_source(named_by)
+            .remedy(format!("correct {named_by}, and let this pipeline use the connection"))
+    }
+}
+
+impl Source for AzurePipelines {
+    fn identify(&self, identity: &mut Identity) {
+        identity.field("request-url", self.uri.as_str());
+        identity.field("service-connection", &self.connection);
+    }
+
+    fn fetch<'a>(&'a self, sys: &'a Sys, deadline: Deadline) -> Pending<'a, Secret> {
+        Box::pin(async move { self.read(http::send(sys, &self.request(), &http::TOKEN_ENDPOINT, deadline).await) })
+    }
+
+    fn described(&self) -> String {
+        format!("the service connection {} of Azure Pipelines ({})", self.connection, self.connection_named_by)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fake::{World, answer, chosen, source, token};
+    use super::*;
+
+    const JOB: [(&str, &str); 2] = [(URI, "https://ado.example/org/oidctoken"), (TOKEN, "at")];
+
+    fn fetched(answer: Result<Response, Error>) -> (World, Result<String, String>) {
+        let world = World::answering(vec![answer]);
+        let token = world.fetch(&*chosen("--azure-pipelines-service-connection-id SC&x", JOB));
+        (world, token)
+    }
+
+    #[test]
+    fn the_request() {
+        let (world, given) = fetched(answer(200, &format!(r#"{{"oidcToken":"{}"}}"#, token("s", "x"))));
+        assert_eq!(given, Ok(token("s", "x")));
+        assert_eq!(
+            world.requests(),
+            ["Post https://ado.example/org/oidctoken?api-version=7.1&serviceConnectionId=SC%26x \
+              | Authorization: Bearer at | Content-Type: application/json | Content-Length: 0 \
+              | X-TFS-FedAuthRedirect: Suppress"]
+        );
+        assert_eq!(world.forms(), [""]);
+    }
+
+    #[test]
+    fn a_bad_token_in_all_its_forms() {
+        let page = |status| {
+            let content_type = Some("text/html; charset=utf-8".into());
+            Ok(Response { status, content_type, body: "<html>canary".into(), ..Response::default() })
+        };
+        let redirect = Ok(Response {
+            status: 302,
+            location: Some("https://spsprodweu.example/_signin".into()),
+            ..Response::default()
+        });
+        for bad in [page(203), page(200), answer(401, ""), answer(403, ""), redirect] {
+            assert_eq!(
+                fetched(bad).1.unwrap_err(),
+                "Azure Pipelines does not accept SYSTEM_ACCESSTOKEN: it is not valid, or not mapped; \
+                 map the job's token into the step, `env: SYSTEM_ACCESSTOKEN: $(System.AccessToken)`"
+            );
+        }
+    }
+
+    #[test]
+    fn a_connection_that_is_not_there() {
+        for status in [400, 404] {
+            assert_eq!(
+                fetched(answer(status, "canary")).1.unwrap_err(),
+                format!(
+                    "Azure Pipelines gives no token for the service connection SC&x: answered HTTP {status} \
+                    (--azure-pipelines-service-connection-id); correct --azure-pipelines-service-connection-id, \
+                    and let this pipeline use the connection"
+                )
+            );
+        }
+    }
+
+    #[test]
+    fn what_its_support_asks_for_is_kept_for_the_curious() {
+        let traced = Response {
+            status: 404,
+            trace: Some("e2e".into()),
+            body: br#"{"message":"no"}"#.into(),
+            ..Response::default()
+        };
+        let pipelines = AzurePipelines::new((URI, "https://x/"), (TOKEN, "at"), ("-x", "SC")).unwrap();
+        let error = pipelines.read(Ok(traced)).unwrap_err();
+        assert_eq!(error.details(), [r#"it says: {"message":"no"}"#, "Azure Pipelines knows the request as e2e"]);
+    }
+
+    #[test]
+    fn what_is_missing() {
+        let named = "--federated-token-source azure-pipelines";
+        let connection = source(named, JOB).err().unwrap();
+        assert_eq!(
+            connection,
+            "failed to create azure pipelines credential: no service connection ID specified; \
+             give --azure-pipelines-service-connection-id; AzureCLI@2 and AzurePowerShell@5 set AZURESUBSCRIPTION_SERVICE_CONNECTION_ID"
+        );
+        let uri = source(&format!("{named} --azure-pipelines-service-connection-id SC"), [JOB[1]]).err().unwrap();
+        assert_eq!(
+            uri,
+            "failed to create azure pipelines credential: no value for environment variable SYSTEM_OIDCREQUESTURI. \
+             This should be set by Azure Pipelines; run this in a job of Azure Pipelines"
+        );
+    }
+}

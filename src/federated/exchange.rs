@@ -1,0 +1,426 @@
+//! The exchange of a federated token for one of Entra's, and what is done and said when no federated
+//! credential matches.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::entra::binding::TokenProxy;
+use crate::entra::token::{Failure, Proof, client_credentials};
+use crate::entra::{Grant, Session, TokenRequest};
+use crate::error::{Error, one_line};
+use crate::options::FEDERATED_TOKEN_SOURCE;
+use crate::options::types::ClientId;
+use crate::secret::Secret;
+use crate::situation;
+
+use super::{Claims, Source, in_shell};
+
+/// One exchange.
+pub struct Exchange<'a> {
+    /// The sign-in under way.
+    pub session: &'a Session<'a>,
+    /// What is asked for.
+    pub request: &'a TokenRequest,
+    /// The application or managed identity.
+    pub client: &'a ClientId,
+    /// Where its proof comes from.
+    pub source: &'a dyn Source,
+    /// What stands between us and Entra, in a pod with an identity binding.
+    pub proxy: Option<&'a TokenProxy>,
+}
+
+/// No credential of the application matches: none at all, issuer, audience, subject, the subject of
+/// an assertion of Microsoft's own, the subject's upper and lower case.
+const MISMATCH: [u32; 6] = [70021, 700_211, 700_212, 700_213, 7_002_137, 7_002_138];
+/// Of these, the ones that waiting does not mend.
+const MISMATCH_FOR_GOOD: [u32; 2] = [7_002_137, 7_002_138];
+/// What to do where Entra says more closely what does not match.
+const CLOSER_REMEDIES: [(u32, &str); 2] = [
+    (700_212, "make a credential for this audience, or ask for tokens for another one with --federated-audience"),
+    (7_002_138, "make a credential whose subject has the same upper and lower case as the token's"),
+];
+/// The assertion's time is over.
+const EXPIRED: [u32; 2] = [700_024, 500_133];
+
+/// A new credential takes a minute or so to be known everywhere (Entra, workload identity federation,
+/// important considerations); after these pauses the exchange is tried again.
+const PAUSES: [Duration; 3] = [Duration::from_secs(5), Duration::from_secs(10), Duration::from_secs(20)];
+
+impl Exchange<'_> {
+    /// Exchanges a fresh token of the source, again with another one where that can help.
+    ///
+    /// # Errors
+    /// No token could be had, or Entra's refusal of it.
+    pub async fn run(&self) -> Result<Grant, Error> {
+        let mut pauses = self.pauses().into_iter();
+        let (mut told, mut renewed) = (false, false);
+        let mut assertion = self.fetch().await?;
+        loop {
+            let failure = match self.ask(&assertion).await {
+                Ok(grant) => return Ok(grant),
+                Err(failure) => failure,
+            };
+            if is(&failure, &MISMATCH) {
+                let waits = !is(&failure, &MISMATCH_FOR_GOOD);
+                if !std::mem::replace(&mut told, true) {
+                    self.tell_mismatch(&assertion, if waits { pauses.as_slice() } else { &[] });
+                }
+                let Some(pause) = pauses.next().filter(|pause| waits && *pause < self.left()) else {
+                    return Err(self.mismatch(failure));
+                };
+                self.session.sys.clock.sleep(pause).await;
+                assertion = self.fetch().await?;
+            } else if is(&failure, &EXPIRED) && !std::mem::replace(&mut renewed, true) {
+                let fresh = self.fetch().await?;
+                if fresh == assertion {
+                    return Err(self.expired_for_good(failure, &assertion));
+                }
+                assertion = fresh;
+            } else if is(&failure, &EXPIRED) {
+                return Err(self.expired(failure, &assertion));
+            } else {
+                return Err(failure.into());
+            }
+        }
+    }
+
+    fn left(&self) -> Duration {
+        self.session.deadline.left(&*self.session.sys.clock)
+    }
+
+    async fn fetch(&self) -> Result<Secret, Error> {
+        self.session.sys.terminal.detail(1, || format!("the federated token comes from {}", self.described()));
+        self.source.fetch(self.session.sys, self.session.deadline).await
+    }
+
+    async fn ask(&self, assertion: &Secret) -> Result<Grant, Failure> {
+        client_credentials(self.session, self.request, self.client, Proof::Assertion(assertion), self.proxy).await
+    }
+
+    /// The pauses that there is time for, together.
+    fn pauses(&self) -> Vec<Duration> {
+        let left = self.left();
+        let mut together = Duration::ZERO;
+        PAUSES
+            .into_iter()
+            .take_while(|pause| {
+                together += *pause;
+                together < left
+            })
+            .collect()
+    }
+
+    /// Says what Entra compares, and what would make it match, before any waiting: whoever makes the
+    /// credential now may still be in time. The token itself is never shown.
+    fn tell_mismatch(&self, assertion: &Secret, pauses: &[Duration]) {
+        let claims = Claims::of(assertion.expose()).unwrap_or_default();
+        let say = |line: String| self.session.sys.terminal.say(line);
+        let shown = |claim: &Option<String>| claim.as_deref().map_or("(none)".into(), bounded);
+        say(format!("no federated credential of {} matches the token from {}:", self.client, self.described()));
+        say(format!("  issuer    {}", shown(&claims.issuer)));
+        say(format!("  subject   {}", shown(&claims.subject)));
+        let audiences = Some(claims.audiences.join(", ")).filter(|audiences| !audiences.is_empty());
+        say(format!("  audience  {}", shown(&audiences)));
+        if let Some(hint) = claims.subject.as_deref().and_then(immutable_subject) {
+            say(hint);
+        }
+        say("this makes one (for a managed identity: az identity federated-credential create, with the same values):"
+            .into());
+        say(format!("  {}", self.creation(&claims)));
+        if !pauses.is_empty() {
+            let time = pauses.iter().sum::<Duration>().as_secs();
+            say(format!("a new one takes a while to be known everywhere: trying again for {time} s"));
+        }
+    }
+
+    /// The command that makes the credential.
+    fn creation(&self, claims: &Claims) -> String {
+        let text = |claim: &Option<String>| claim.as_deref().map(bounded).unwrap_or_default();
+        let (issuer, subject) = (text(&claims.issuer), text(&claims.subject));
+        let audiences: Vec<String> = claims.audiences.iter().map(|audience| bounded(audience)).collect();
+        let parameters =
+            json!({ "name": credential_name(&subject), "issuer": issuer, "subject": subject, "audiences": audiences });
+        let (client, parameters) = (in_shell(self.client.as_str()), in_shell(&parameters.to_string()));
+        format!("az ad app federated-credential create --id {client} --parameters {parameters}")
+    }
+
+    fn mismatch(&self, failure: Failure) -> Error {
+        let closer = CLOSER_REMEDIES.iter().find(|(code, _)| is(&failure, &[*code]));
+        let error = Error::from(failure).from_source(format!("client {}, {}", self.client, self.described()));
+        match closer {
+            Some((_, remedy)) => error.remedy(*remedy),
+            None => error,
+        }
+    }
+
+    fn expired(&self, failure: Failure, assertion: &Secret) -> Error {
+        let age = self.age(assertion).map(|age| format!(", {age}")).unwrap_or_default();
+        Error::from(failure).from_source(format!("the token from {}{age}", self.described()))
+    }
+
+    /// The source has the same token still.
+    fn expired_for_good(&self, failure: Failure, assertion: &Secret) -> Error {
+        let error = self.expired(failure, assertion);
+        if !error.is(&situation::ASSERTION_INVALID) {
+            return error;
+        }
+        let flag = FEDERATED_TOKEN_SOURCE.decl.flag();
+        error.remedy(format!("the source has no newer one: see to it that it is renewed, or name another with {flag}"))
+    }
+
+    /// How old a token is, by this machine's clock.
+    fn age(&self, assertion: &Secret) -> Option<String> {
+        let claims = Claims::of(assertion.expose())?;
+        let now = self.session.sys.clock.now();
+        let issued = claims.issued_on.map(|on| format!("issued {} ago", minutes(now.saturating_sub(on))));
+        let ended = claims.expires_on.filter(|on| *on <= now).map(|on| format!("expired {} ago", minutes(now - on)));
+        let known: Vec<String> = [issued, ended].into_iter().flatten().collect();
+        (!known.is_empty()).then(|| known.join(" and "))
+    }
+
+    fn described(&self) -> String {
+        one_line(&self.source.described())
+    }
+}
+
+fn is(failure: &Failure, codes: &[u32]) -> bool {
+    matches!(failure, Failure::Refused(refusal, _) if refusal.has_one_of(codes))
+}
+
+fn minutes(seconds: u64) -> String {
+    if seconds < 120 { format!("{seconds} s") } else { format!("{} min", seconds / 60) }
+}
+
+/// Entra takes issuers and subjects of at most 600 characters.
+fn bounded(claim: &str) -> String {
+    one_line(claim).chars().take(600).collect()
+}
+
+/// A name that Entra takes: letters, digits and dashes, at most 120 of them.
+fn credential_name(subject: &str) -> String {
+    let dashed: String = subject.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(110).collect();
+    format!("kubectl-{}", dashed.trim_matches('-')).trim_matches('-').to_owned()
+}
+
+/// What to know of GitHub's immutable subjects, `repo:OWNER@1/REPOSITORY@2:…`, which repositories have
+/// that were made or renamed since July 2026.
+fn immutable_subject(subject: &str) -> Option<String> {
+    let names = subject.strip_prefix("repo:")?.split(':').next()?;
+    let numbered = |name: &str| {
+        name.rsplit_once('@').is_some_and(|(_, id)| !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit()))
+    };
+    names.split('/').any(numbered).then(|| {
+        "GitHub adds its numbers (@…) to the subjects of new and renamed repositories: credentials without them no longer match".into()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::super::fake::{World, answer, choices, jwt, token, wait};
+    use super::*;
+    use crate::http::Response;
+    use crate::sys::Deadline;
+
+    type Answers = Vec<Result<Response, Error>>;
+
+    /// Exchanges tokens of GitHub; the answers are GitHub's and Entra's in turn.
+    fn exchanged(answers: Answers, limit: u64) -> (World, Result<Grant, Error>) {
+        let env = [("ACTIONS_ID_TOKEN_REQUEST_URL", "https://gh/?x"), ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "rt")];
+        with_source("", env, answers, limit)
+    }
+
+    fn with_source<const N: usize>(
+        line: &str,
+        env: [(&str, &str); N],
+        answers: Answers,
+        limit: u64,
+    ) -> (World, Result<Grant, Error>) {
+        let world = World::answering(answers);
+        let line: Vec<_> = "-t T --server-id SRV".split(' ').chain(line.split_whitespace()).collect();
+        let outcome = choices(&line, env, |choices| {
+            let session = Session {
+                sys: &world.sys,
+                deadline: Deadline::after(&*world.sys.clock, Duration::from_secs(limit)),
+                longer_by: String::new(),
+                claims: None,
+                prompted: Cell::new(false),
+            };
+            let source = super::super::choose(choices).unwrap().unwrap();
+            let request = TokenRequest::parse(choices).unwrap();
+            let client = ClientId::parse("CID").unwrap();
+            let exchange =
+                Exchange { session: &session, request: &request, client: &client, source: &*source, proxy: None };
+            wait(exchange.run())
+        });
+        (world, outcome)
+    }
+
+    fn given(signature: &str) -> Result<Response, Error> {
+        answer(200, &token("repo:O/R:ref:refs/heads/main", signature))
+    }
+
+    fn granted() -> Result<Response, Error> {
+        answer(200, r#"{"access_token":"at","token_type":"Bearer","expires_in":3599}"#)
+    }
+
+    fn refused(code: u32) -> Result<Response, Error> {
+        answer(
+            401,
+            &format!(r#"{{"error":"invalid_client","error_codes":[{code}],"error_description":"AADSTS{code}: No."}}"#),
+        )
+    }
+
+    /// The signatures of the assertions that Entra was shown.
+    fn assertions(world: &World) -> Vec<String> {
+        let forms = world.forms();
+        let form =
+            |form: &String| form.split('&').find_map(|field| field.strip_prefix("client_assertion=").map(String::from));
+        forms.iter().filter_map(form).map(|token| token.rsplit('.').next().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn two_requests_and_no_word() {
+        let (world, grant) = exchanged(vec![given("one"), granted()], 60);
+        assert_eq!(grant.unwrap().token.access_token.expose(), "at");
+        assert_eq!((world.requests().len(), world.said().as_str(), world.seconds()), (2, "", 0));
+        assert_eq!(
+            world.forms()[1].replace(&token("repo:O/R:ref:refs/heads/main", "one"), "JWT"),
+            "grant_type=client_credentials&scope=SRV%2F.default&client_id=CID\
+             &client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer&client_assertion=JWT"
+        );
+    }
+
+    #[test]
+    fn a_credential_that_is_new_is_waited_for_with_fresh_tokens() {
+        let answers = vec![given("one"), refused(700_213), given("two"), refused(70021), given("three"), granted()];
+        let (world, grant) = exchanged(answers, 60);
+        assert!(grant.is_ok());
+        assert_eq!((assertions(&world), world.seconds()), (vec!["one".into(), "two".into(), "three".into()], 15));
+        assert_eq!(
+            world.said(),
+            r#"no federated credential of CID matches the token from GitHub Actions (ACTIONS_ID_TOKEN_REQUEST_URL):
+  issuer    https://issuer.example
+  subject   repo:O/R:ref:refs/heads/main
+  audience  api://AzureADTokenExchange
+this makes one (for a managed identity: az identity federated-credential create, with the same values):
+  az ad app federated-credential create --id CID --parameters '{"audiences":["api://AzureADTokenExchange"],"issuer":"https://issuer.example","name":"kubectl-repo-O-R-ref-refs-heads-main","subject":"repo:O/R:ref:refs/heads/main"}'
+a new one takes a while to be known everywhere: trying again for 35 s
+"#
+        );
+    }
+
+    #[test]
+    fn a_mismatch_that_stays() {
+        let answers =
+            ["one", "two", "three", "four"].into_iter().flat_map(|one| [given(one), refused(700_213)]).collect();
+        let (world, grant) = exchanged(answers, 60);
+        assert_eq!(
+            grant.unwrap_err().to_string(),
+            "no federated credential of the app matches the assertion, AADSTS700213 (client CID, GitHub Actions \
+             (ACTIONS_ID_TOKEN_REQUEST_URL)); ask an administrator of the tenant to compare issuer, subject and \
+             audience with the app's federated credential, letter by letter"
+        );
+        assert_eq!(world.seconds(), 35);
+        assert_eq!(world.said().matches("no federated credential").count(), 1);
+    }
+
+    #[test]
+    fn no_longer_than_there_is_time() {
+        let (world, grant) = exchanged(vec![given("one"), refused(700_213), given("two"), refused(700_213)], 10);
+        assert!(grant.unwrap_err().is(&situation::FEDERATION_MISMATCH));
+        assert!(world.seconds() == 5 && world.said().ends_with("trying again for 5 s\n"), "{}", world.said());
+        let (world, _) = exchanged(vec![given("one"), refused(700_213)], 3);
+        assert!(world.seconds() == 0 && !world.said().contains("trying again"));
+    }
+
+    #[test]
+    fn letter_case_is_no_matter_of_time() {
+        let (world, grant) = exchanged(vec![given("one"), refused(7_002_138)], 60);
+        let error = grant.unwrap_err().to_string();
+        assert!(
+            error.ends_with("to make a credential whose subject has the same upper and lower case as the token's"),
+            "{error}"
+        );
+        assert!(world.said().contains("subject   repo:O/R") && !world.said().contains("trying again"));
+    }
+
+    #[test]
+    fn an_audience_can_be_asked_for() {
+        let (_, grant) = exchanged(vec![given("one"), refused(700_212)], 1);
+        let error = grant.unwrap_err().to_string();
+        assert!(error.contains("tokens for another one with --federated-audience"), "{error}");
+    }
+
+    #[test]
+    fn an_expired_token_is_replaced_once() {
+        let (world, grant) = exchanged(vec![given("one"), refused(700_024), given("two"), granted()], 60);
+        assert!(grant.is_ok());
+        assert_eq!((assertions(&world), world.said()), (vec!["one".into(), "two".into()], String::new()));
+    }
+
+    #[test]
+    fn an_expired_token_is_told_with_its_age() {
+        // The clock of the tests begins at 1 800 000 000.
+        let old = |signature| answer(200, &jwt(r#"{"sub":"s","iat":1799999000,"exp":1799999970}"#, signature));
+        let (_, grant) = exchanged(vec![old("one"), refused(700_024), old("two"), refused(700_024)], 60);
+        assert_eq!(
+            grant.unwrap_err().to_string(),
+            "the assertion is expired or not valid, AADSTS700024 (the token from GitHub Actions (ACTIONS_ID_TOKEN_REQUEST_URL), \
+             issued 16 min ago and expired 30 s ago); check the clock of this machine and that the token file is fresh"
+        );
+    }
+
+    #[test]
+    fn the_same_token_is_not_shown_twice() {
+        let env = [("JWT", token("s", "one"))];
+        let env = [("JWT", env[0].1.as_str())];
+        let (world, grant) = with_source("--federated-token-source env:JWT", env, vec![refused(700_024)], 60);
+        let error = grant.unwrap_err().to_string();
+        assert!(error.ends_with("the source has no newer one: see to it that it is renewed, or name another with --federated-token-source"), "{error}");
+        assert_eq!(world.requests().len(), 1);
+    }
+
+    #[test]
+    fn other_refusals_are_final() {
+        let (world, grant) = exchanged(vec![given("one"), refused(700_016)], 60);
+        assert!(grant.unwrap_err().is(&situation::APP_UNKNOWN));
+        assert_eq!(world.said(), "");
+    }
+
+    #[test]
+    fn a_source_that_fails_meanwhile_ends_it() {
+        let (_, grant) = exchanged(vec![given("one"), refused(700_213), answer(403, "")], 60);
+        assert!(grant.unwrap_err().to_string().starts_with("GitHub answered HTTP 403"));
+    }
+
+    #[test]
+    fn claims_cannot_steer_the_terminal_and_the_token_is_not_shown() {
+        let odd = jwt(r#"{"iss":"\u001b[31m'$(x)","sub":"a\nb","aud":[]}"#, "canary");
+        let (world, grant) =
+            with_source("--federated-token-source env:JWT", [("JWT", &odd)], vec![refused(700_211)], 1);
+        let all = format!("{}{}", world.said(), grant.unwrap_err());
+        assert!(!all.contains('\u{1b}') && !all.contains("canary"), "{all}");
+        assert!(all.contains("  subject   a b\n") && all.contains(r#""issuer":"[31m'\''$(x)""#), "{all}");
+        assert!(all.contains("  audience  (none)\n"), "{all}");
+    }
+
+    #[test]
+    fn immutable_subjects_get_a_hint() {
+        for subject in ["repo:O@1/R@2:environment:E", "repo:O@12/R:pull_request"] {
+            assert!(immutable_subject(subject).is_some(), "{subject}");
+        }
+        for subject in ["repo:O/R:environment:E@1", "repo:O/R@x:ref", "sc://o@1/p", "repo:O@/R"] {
+            assert!(immutable_subject(subject).is_none(), "{subject}");
+        }
+    }
+
+    #[test]
+    fn names_of_credentials() {
+        assert_eq!(credential_name("system:serviceaccount:ns:sa"), "kubectl-system-serviceaccount-ns-sa");
+        assert_eq!(credential_name("::"), "kubectl");
+        assert!(credential_name(&"x".repeat(600)).len() <= 120);
+    }
+}

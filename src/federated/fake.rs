@@ -1,0 +1,189 @@
+//! A world for tests: command lines, scripted answers and programs, and what was asked and said.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io::Write;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::cache::Identity;
+use crate::error::Error;
+use crate::exec_credential::ExecInfo;
+use crate::http::Response;
+use crate::http::fake::{FakeHttp, Recorded};
+use crate::options::args::read;
+use crate::options::{Choices, Commands, Values};
+use crate::process::{Call, Ended, Tools};
+use crate::secret::Secret;
+use crate::sys::fake::FakeClock;
+use crate::sys::{Clock, Deadline, Env, Pending, Sys};
+use crate::terminal::Terminal;
+
+use super::Source;
+pub(crate) use super::claims::fake::jwt;
+
+/// What kubectl sets.
+pub(crate) const EXEC: (&str, &str) = ("KUBERNETES_EXEC_INFO", "{}");
+
+/// Reads the words of a command line in an environment.
+pub(crate) fn choices<const N: usize, T>(line: &[&str], env: [(&str, &str); N], then: impl FnOnce(&Choices) -> T) -> T {
+    let env = Env::from(env);
+    let args: Vec<_> = line.iter().map(|word| (*word).to_owned()).collect();
+    let given = read(&args, Commands::GET_TOKEN).unwrap();
+    let values = Values::resolve(&given, &env);
+    let called_by_client = ExecInfo::from_env(&env).unwrap().called_by_client;
+    then(&Choices { given: &given, values: &values, env: &env, called_by_client })
+}
+
+/// The source of a workload identity, or the error.
+pub(crate) fn source<const N: usize>(line: &str, env: [(&str, &str); N]) -> Result<Option<Box<dyn Source>>, String> {
+    let words: Vec<_> = ["-l", "workloadidentity", "-t", "T"].into_iter().chain(line.split_whitespace()).collect();
+    choices(&words, env, |choices| super::choose(choices).map_err(|error| error.to_string()))
+}
+
+/// The source that must be there.
+pub(crate) fn chosen<const N: usize>(line: &str, env: [(&str, &str); N]) -> Box<dyn Source> {
+    source(line, env).unwrap().expect("a source")
+}
+
+/// How the source that is chosen is told; nothing where there is none.
+pub(crate) fn described<const N: usize>(line: &str, env: [(&str, &str); N]) -> String {
+    source(line, env).unwrap().map(|source| source.described()).unwrap_or_default()
+}
+
+/// A token of an issuer, a subject and the usual audience.
+pub(crate) fn token(subject: &str, signature: &str) -> String {
+    jwt(
+        &format!(r#"{{"iss":"https://issuer.example","sub":"{subject}","aud":"api://AzureADTokenExchange"}}"#),
+        signature,
+    )
+}
+
+/// What names the place of `source`'s tokens.
+pub(crate) fn identity(source: &dyn Source) -> Identity {
+    let mut identity = Identity::new("token");
+    source.identify(&mut identity);
+    identity
+}
+
+/// An answer.
+#[expect(clippy::unnecessary_wraps, reason = "scripted answers are results")]
+pub(crate) fn answer(status: u16, body: &str) -> Result<Response, Error> {
+    Ok(Response { status, body: body.into(), ..Response::default() })
+}
+
+/// Programs that end as they are told to, and the calls.
+#[derive(Default)]
+struct FakeTools {
+    ends: RefCell<VecDeque<Ended>>,
+    calls: Rc<RefCell<Vec<String>>>,
+}
+
+impl Tools for FakeTools {
+    fn run<'a>(&'a self, call: &'a Call, _: Duration, _: &'a dyn Clock) -> Pending<'a, Ended> {
+        self.calls.borrow_mut().push(format!("{} {:?}", call.program.display(), call.arguments));
+        let ended = self.ends.borrow_mut().pop_front().expect("an end for every program");
+        Box::pin(std::future::ready(Ok(ended)))
+    }
+}
+
+/// Keeps what is written.
+#[derive(Default, Clone)]
+struct Sink(Rc<RefCell<Vec<u8>>>);
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.borrow_mut().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Waits for `work`, which never really waits.
+pub(crate) fn wait<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(work)
+}
+
+/// A world with what happened in it.
+pub(crate) struct World {
+    pub(crate) sys: Sys,
+    clock: FakeClock,
+    requests: Rc<RefCell<Vec<Recorded>>>,
+    forms: Rc<RefCell<Vec<String>>>,
+    calls: Rc<RefCell<Vec<String>>>,
+    said: Sink,
+}
+
+impl World {
+    pub(crate) fn answering(answers: Vec<Result<Response, Error>>) -> Self {
+        Self::new(answers, Vec::new(), Env::default())
+    }
+
+    /// Programs lie in `/bin`.
+    pub(crate) fn running(ends: Vec<(Option<i32>, &str, &str)>) -> Self {
+        let ended = |(code, stdout, stderr): (Option<i32>, &str, &str)| Ended {
+            code,
+            stdout: Secret::new(stdout),
+            stderr: stderr.to_owned(),
+        };
+        Self::new(Vec::new(), ends.into_iter().map(ended).collect(), Env::from([("PATH", "/bin")]))
+    }
+
+    fn new(answers: Vec<Result<Response, Error>>, ends: Vec<Ended>, env: Env) -> Self {
+        let (clock, said) = (FakeClock::default(), Sink::default());
+        let http = FakeHttp { answers: RefCell::new(answers.into()), ..FakeHttp::default() };
+        let tools = FakeTools { ends: RefCell::new(ends.into()), ..FakeTools::default() };
+        Self {
+            clock: clock.clone(),
+            requests: http.requests.clone(),
+            forms: http.forms.clone(),
+            calls: tools.calls.clone(),
+            sys: Sys {
+                args: Vec::new(),
+                env,
+                clock: Box::new(clock),
+                http: Box::new(http),
+                tools: Box::new(tools),
+                terminal: Terminal::to(said.clone()),
+            },
+            said,
+        }
+    }
+
+    pub(crate) fn deadline(&self) -> Deadline {
+        Deadline::after(&self.clock, Duration::from_secs(60))
+    }
+
+    /// The token that `source` gives, or why it gives none.
+    pub(crate) fn fetch(&self, source: &dyn Source) -> Result<String, String> {
+        let outcome = wait(source.fetch(&self.sys, self.deadline()));
+        outcome.map(|token| token.expose().to_owned()).map_err(|error| error.to_string())
+    }
+
+    /// The requests in short: `Get https://… | Name: value | …`.
+    pub(crate) fn requests(&self) -> Vec<String> {
+        let short = |Recorded { method, url, headers, .. }: &Recorded| {
+            let headers: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+            [vec![format!("{method:?} {url}")], headers].concat().join(" | ")
+        };
+        self.requests.borrow().iter().map(short).collect()
+    }
+
+    pub(crate) fn forms(&self) -> Vec<String> {
+        self.forms.borrow().clone()
+    }
+
+    pub(crate) fn calls(&self) -> Vec<String> {
+        self.calls.borrow().clone()
+    }
+
+    pub(crate) fn said(&self) -> String {
+        String::from_utf8(self.said.0.borrow().clone()).unwrap()
+    }
+
+    pub(crate) fn seconds(&self) -> u64 {
+        self.clock.monotonic().as_secs()
+    }
+}

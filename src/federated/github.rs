@@ -1,0 +1,155 @@
+//! GitHub Actions gives a job tokens over HTTP (docs.github.com, `OpenID` Connect reference): a GET of
+//! the request URL, which has a query already, with the audience added to it.
+
+use ::url::Url;
+
+use crate::cache::Identity;
+use crate::error::Error;
+use crate::http::{self, Request};
+use crate::options::Choices;
+use crate::options::types::local_or_https;
+use crate::secret::Secret;
+use crate::situation;
+use crate::sys::{Deadline, Pending, Sys};
+
+use super::{Found, Source, audience, named_by, refused, token_answered};
+
+const URL: &str = "ACTIONS_ID_TOKEN_REQUEST_URL";
+const TOKEN: &str = "ACTIONS_ID_TOKEN_REQUEST_TOKEN";
+
+/// Without it GitHub sets neither variable.
+pub(super) const PERMISSION: &str =
+    "give the job `permissions: id-token: write` (GitHub grants it to no pull request from a fork)";
+
+pub(super) struct GitHub {
+    url: Url,
+    token: Secret,
+    audience: String,
+    /// The variable with the request URL.
+    named_by: &'static str,
+}
+
+/// GitHub, where it has given the job both of its variables.
+pub(super) fn found(choices: &Choices) -> Found {
+    let Some((url, token)) = choices.env.get(URL).zip(choices.env.get(TOKEN)) else { return Ok(None) };
+    Ok(Some(Box::new(GitHub::new(URL, url, token, choices)?)))
+}
+
+/// Which variable is missing, where GitHub was named explicitly.
+pub(super) fn missing(choices: &Choices) -> Error {
+    let variable = if choices.env.get(URL).is_none() { URL } else { TOKEN };
+    Error::new(&situation::OPTION_MISSING, format!("{variable} is not set"))
+        .from_source(named_by(choices))
+        .remedy(PERMISSION)
+}
+
+impl GitHub {
+    /// # Errors
+    /// An address that can't be used.
+    pub(super) fn new(named_by: &'static str, url: &str, token: &str, choices: &Choices) -> Result<Self, Error> {
+        let url = request_url(named_by, url)?;
+        Ok(Self { url, token: Secret::new(token), audience: audience(choices)?, named_by })
+    }
+
+    fn request(&self) -> Request {
+        let mut url = self.url.clone();
+        url.query_pairs_mut().append_pair("audience", &self.audience);
+        Request::get(url)
+            .header("Authorization", format!("bearer {}", self.token.expose()))
+            .header("Accept", "application/json; api-version=2.0")
+    }
+}
+
+/// The address in `variable`, which a token is sent to.
+///
+/// # Errors
+/// It is neither https nor on this machine.
+pub(super) fn request_url(variable: &str, text: &str) -> Result<Url, Error> {
+    local_or_https(text).map_err(|why| {
+        Error::new(&situation::OPTION_INVALID, format!("the address for federated tokens cannot be used: {why}"))
+            .from_source(variable)
+            .remedy(format!("correct {variable}"))
+    })
+}
+
+impl Source for GitHub {
+    fn identify(&self, identity: &mut Identity) {
+        identity.field("request-url", self.url.as_str());
+        identity.field("request-audience", &self.audience);
+    }
+
+    fn fetch<'a>(&'a self, sys: &'a Sys, deadline: Deadline) -> Pending<'a, Secret> {
+        Box::pin(async move {
+            let response = http::send(sys, &self.request(), &http::TOKEN_ENDPOINT, deadline).await?;
+            let token = match response.status {
+                200 => token_answered("GitHub", &response),
+                _ => Err(refused("GitHub", &response)),
+            };
+            token.map_err(|error| {
+                error.from_source(self.named_by).remedy(format!("{PERMISSION}; what it sets lasts as long as the job"))
+            })
+        })
+    }
+
+    fn described(&self) -> String {
+        format!("GitHub Actions ({})", self.named_by)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fake::{World, answer, chosen, token};
+
+    const REQUEST: [(&str, &str); 2] = [
+        ("ACTIONS_ID_TOKEN_REQUEST_URL", "https://gh.example/idtoken?api-version=2.0"),
+        ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "rt"),
+    ];
+
+    fn fetched(answers: Vec<(u16, &str)>) -> (World, Result<String, String>) {
+        let world = World::answering(answers.into_iter().map(|(status, body)| answer(status, body)).collect());
+        let token = world.fetch(&*chosen("", REQUEST));
+        (world, token)
+    }
+
+    #[test]
+    fn the_request() {
+        let (world, given) = fetched(vec![(200, &format!(r#"{{"count":1,"value":"{}"}}"#, token("s", "x")))]);
+        assert_eq!(given, Ok(token("s", "x")));
+        assert_eq!(
+            world.requests(),
+            ["Get https://gh.example/idtoken?api-version=2.0&audience=api%3A%2F%2FAzureADTokenExchange \
+              | Authorization: bearer rt | Accept: application/json; api-version=2.0"]
+        );
+    }
+
+    #[test]
+    fn another_audience_and_another_cloud() {
+        let asked = |line: &str| {
+            let world = World::answering(vec![answer(200, &token("s", "x"))]);
+            world.fetch(&*chosen(line, REQUEST)).unwrap();
+            world.requests().remove(0)
+        };
+        assert!(asked("--federated-audience https://a?b&c").contains("&audience=https%3A%2F%2Fa%3Fb%26c "));
+        assert!(asked("-e AzureUSGovernment").contains("&audience=api%3A%2F%2FAzureADTokenExchangeUSGov "));
+    }
+
+    #[test]
+    fn a_busy_server_is_asked_again() {
+        let (world, given) = fetched(vec![(503, ""), (429, ""), (200, &token("s", "x"))]);
+        assert_eq!((given, world.seconds()), (Ok(token("s", "x")), 3));
+    }
+
+    #[test]
+    fn refusals_and_odd_answers() {
+        let (_, refused) = fetched(vec![(403, "canary")]);
+        assert_eq!(
+            refused.unwrap_err(),
+            "GitHub answered HTTP 403 (ACTIONS_ID_TOKEN_REQUEST_URL); give the job `permissions: id-token: write` \
+             (GitHub grants it to no pull request from a fork); what it sets lasts as long as the job"
+        );
+        for odd in ["", "<html>canary", r#"{"value":"canary"}"#, r#"{"message":"canary"}"#] {
+            let (_, odd) = fetched(vec![(200, odd)]);
+            assert!(odd.unwrap_err().starts_with("the answer of GitHub holds no JWT (HTTP 200) (ACTIONS"));
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! A token in a variable. Systems that put it there do so once for a job, and it may end before the
+//! job does.
+
+use crate::cache::Identity;
+use crate::error::Error;
+use crate::options::Choices;
+use crate::secret::Secret;
+use crate::situation;
+use crate::sys::{Deadline, Pending, Sys};
+
+use super::{Found, Source, identify_token, jwt, named_by};
+
+/// The variables of build systems whose one purpose it is: HCP Terraform, Bitbucket, `CircleCI` in two
+/// versions.
+const KNOWN: [&str; 4] =
+    ["TFC_WORKLOAD_IDENTITY_TOKEN", "BITBUCKET_STEP_OIDC_TOKEN", "CIRCLE_OIDC_TOKEN_V2", "CIRCLE_OIDC_TOKEN"];
+
+pub(super) struct Variable {
+    name: String,
+    token: Secret,
+}
+
+/// The first of the known variables that is set.
+#[expect(clippy::unnecessary_wraps, reason = "the signature of every source that is recognised")]
+pub(super) fn found(choices: &Choices) -> Found {
+    let known = choices.env.first(&KNOWN);
+    Ok(known.map(|(name, token)| Variable::source(name, token)))
+}
+
+/// The variable `name`, which somebody has named.
+///
+/// # Errors
+/// It is not set.
+pub(super) fn required(name: &str, choices: &Choices) -> Result<Box<dyn Source>, Error> {
+    choices.env.get(name).map(|token| Variable::source(name, token)).ok_or_else(|| {
+        Error::new(&situation::OPTION_MISSING, format!("the variable {name} is not set"))
+            .from_source(named_by(choices))
+            .remedy(format!("set it to the federated token, or correct {}", named_by(choices)))
+    })
+}
+
+impl Variable {
+    pub(super) fn source(name: &str, token: &str) -> Box<dyn Source> {
+        Box::new(Self { name: name.to_owned(), token: Secret::new(token) })
+    }
+}
+
+impl Source for Variable {
+    fn identify(&self, identity: &mut Identity) {
+        identify_token(identity, self.token.expose().trim());
+    }
+
+    fn fetch<'a>(&'a self, _: &'a Sys, _: Deadline) -> Pending<'a, Secret> {
+        let token = jwt(self.token.expose()).ok_or_else(|| {
+            Error::new(&situation::ASSERTION_SOURCE, format!("the variable {} holds no JWT", self.name))
+                .remedy(format!("set {} to the federated token", self.name))
+        });
+        Box::pin(std::future::ready(token))
+    }
+
+    fn described(&self) -> String {
+        format!("the variable {}", self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fake::{World, chosen, token};
+
+    #[test]
+    fn its_token_without_the_line_break() {
+        let fetch = |text: &str| {
+            let source = chosen("--federated-token-source env:JWT", [("JWT", text)]);
+            World::answering(Vec::new()).fetch(&*source)
+        };
+        assert_eq!(fetch(&format!("{}\n", token("s", "x"))), Ok(token("s", "x")));
+        assert_eq!(fetch("canary").unwrap_err(), "the variable JWT holds no JWT; set JWT to the federated token");
+    }
+}

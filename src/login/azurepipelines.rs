@@ -1,0 +1,88 @@
+//! A job of Azure Pipelines signs in by its service connection.
+
+use crate::entra::TokenRequest;
+use crate::error::Error;
+use crate::federated;
+use crate::options::{AZURE_PIPELINES_SERVICE_CONNECTION_ID, CLIENT_ID, Choices, ENVIRONMENT, TENANT_ID};
+
+use super::workloadidentity::Workload;
+use super::{Login, Method, Rule};
+
+/// `--login azurepipelines`.
+pub(super) static METHOD: Method = Method {
+    name: "azurepipelines",
+    about: "a job of Azure Pipelines signs in by its service connection",
+    arguments: &[
+        Rule::Required.of(&TENANT_ID),
+        Rule::Typed.of(&AZURE_PIPELINES_SERVICE_CONNECTION_ID),
+        Rule::Carried.of(&CLIENT_ID),
+        Rule::Deviating.of(&ENVIRONMENT),
+    ],
+    variables: &[],
+    parse,
+};
+
+/// Whether this is a job with everything that it takes.
+pub(super) fn is_there(choices: &Choices) -> bool {
+    let values = choices.values;
+    let named =
+        [values.source(&AZURE_PIPELINES_SERVICE_CONNECTION_ID), values.source(&CLIENT_ID), values.source(&TENANT_ID)];
+    federated::is_pipelines_job(choices.env) && named.iter().all(Option::is_some)
+}
+
+/// In the order of Azure/kubelogin's complaints.
+fn parse(choices: &Choices) -> Result<Box<dyn Login>, Error> {
+    federated::access_token(choices.env)?;
+    let missing = "failed to create azure pipelines credential: no client ID specified";
+    let client = choices.values.require(&CLIENT_ID, missing).map_err(|error| {
+        let flag = CLIENT_ID.decl.flag();
+        error.remedy(format!("give {flag}; AzureCLI@2 and AzurePowerShell@5 set AZURESUBSCRIPTION_CLIENT_ID"))
+    })?;
+    let source = federated::azure_pipelines(choices)?;
+    Ok(Box::new(Workload { client, request: TokenRequest::parse(choices)?, source, proxy: None }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Spec;
+    use crate::federated::fake::choices;
+
+    fn parsed<const N: usize>(line: &str, env: [(&str, &str); N]) -> Result<Spec, String> {
+        let line: Vec<_> = "-l azurepipelines --server-id SRV".split(' ').chain(line.split_whitespace()).collect();
+        choices(&line, env, |choices| Spec::parse(choices).map_err(|error| error.to_string()))
+    }
+
+    const JOB: [(&str, &str); 2] =
+        [("SYSTEM_ACCESSTOKEN", "at"), ("SYSTEM_OIDCREQUESTURI", "https://ado.example/oidctoken")];
+    const CONNECTION: &str = "--azure-pipelines-service-connection-id SC";
+
+    #[test]
+    fn what_is_missing_in_the_order_of_kubelogin() {
+        let error = |line: &str, env: &[(&str, &str)]| {
+            let set = |index: usize| env.get(index).copied().unwrap_or(("X", ""));
+            parsed(line, [set(0), set(1)]).err().unwrap()
+        };
+        let start = |line: &str, env: &[(&str, &str)]| error(line, env).split(';').next().unwrap().to_owned();
+        assert_eq!(start("", &[]), "SYSTEM_ACCESSTOKEN environment variable not set");
+        let prefix = "failed to create azure pipelines credential: ";
+        assert_eq!(start("", &JOB), format!("{prefix}no client ID specified"));
+        assert_eq!(start("--client-id CID", &JOB), format!("{prefix}no service connection ID specified"));
+        assert!(start(&format!("--client-id CID {CONNECTION}"), &JOB[..1]).contains("SYSTEM_OIDCREQUESTURI"));
+        assert_eq!(start(&format!("--client-id CID {CONNECTION}"), &JOB), "tenant ID cannot be empty");
+        assert!(
+            error("", &JOB)
+                .ends_with("give --client-id; AzureCLI@2 and AzurePowerShell@5 set AZURESUBSCRIPTION_CLIENT_ID")
+        );
+    }
+
+    #[test]
+    fn a_task_with_a_service_connection_needs_no_flag() {
+        let of_task = |connection| {
+            let [token, uri] = JOB;
+            let ids = [("AZURESUBSCRIPTION_CLIENT_ID", "CID"), ("AZURESUBSCRIPTION_TENANT_ID", "T")];
+            let connection = ("AZURESUBSCRIPTION_SERVICE_CONNECTION_ID", connection);
+            parsed("", [token, uri, ids[0], ids[1], connection]).unwrap().identity()
+        };
+        assert!(of_task("A") == of_task("A") && of_task("A") != of_task("B"));
+    }
+}

@@ -1,0 +1,131 @@
+//! An application or a managed identity signs in with the token of another issuer: a cluster, a build
+//! system, a cloud.
+
+use crate::cache::Identity;
+use crate::entra::binding::TokenProxy;
+use crate::entra::{Grant, Session, TokenRequest};
+use crate::error::Error;
+use crate::federated::{self, Exchange, Source};
+use crate::options::types::ClientId;
+use crate::options::{
+    AUTHORITY_HOST, CLIENT_ID, Choices, DISABLE_TOKEN_PROXY, ENVIRONMENT, FEDERATED_AUDIENCE, FEDERATED_TOKEN_FILE,
+    FEDERATED_TOKEN_SOURCE, TENANT_ID,
+};
+use crate::sys::Pending;
+
+use super::{Login, Method, Rule};
+
+/// `--login workloadidentity`.
+pub(super) static METHOD: Method = Method {
+    name: "workloadidentity",
+    about: "a pod or a build job signs in with its own token",
+    arguments: &[
+        Rule::Typed.of(&CLIENT_ID),
+        Rule::Typed.of(&TENANT_ID),
+        Rule::Carried.of(&AUTHORITY_HOST),
+        Rule::Typed.of(&FEDERATED_TOKEN_FILE),
+        Rule::Carried.of(&FEDERATED_TOKEN_SOURCE),
+        Rule::Carried.of(&FEDERATED_AUDIENCE),
+        Rule::Carried.of(&DISABLE_TOKEN_PROXY),
+        Rule::Deviating.of(&ENVIRONMENT),
+    ],
+    variables: &[],
+    parse,
+};
+
+/// An identity that trusts another issuer.
+pub(super) struct Workload {
+    pub(super) client: ClientId,
+    pub(super) request: TokenRequest,
+    pub(super) source: Box<dyn Source>,
+    pub(super) proxy: Option<TokenProxy>,
+}
+
+fn parse(choices: &Choices) -> Result<Box<dyn Login>, Error> {
+    let client = choices.values.require(&CLIENT_ID, "client ID cannot be empty")?;
+    let request = TokenRequest::parse(choices)?;
+    let source = federated::choose(choices)?.ok_or_else(|| federated::absent(choices))?;
+    let proxy = proxy(choices, &*source)?;
+    Ok(Box::new(Workload { client, request, source, proxy }))
+}
+
+/// The token proxy of a cluster takes its pods' own tokens and no others.
+fn proxy(choices: &Choices, source: &dyn Source) -> Result<Option<TokenProxy>, Error> {
+    if choices.values.is_on(&DISABLE_TOKEN_PROXY) || !source.may_be_a_pods() {
+        return Ok(None);
+    }
+    TokenProxy::from_env(choices.env)
+}
+
+impl Login for Workload {
+    fn identify(&self, identity: &mut Identity) {
+        self.request.identify(identity);
+        identity.field("client", self.client.as_str());
+        self.source.identify(identity);
+        if let Some(proxy) = &self.proxy {
+            identity.field("token-proxy", proxy.address());
+        }
+    }
+
+    fn acquire<'a>(&'a self, session: &'a Session<'a>) -> Pending<'a, Grant> {
+        let Self { client, request, source, proxy } = self;
+        Box::pin(
+            async move { Exchange { session, request, client, source: &**source, proxy: proxy.as_ref() }.run().await },
+        )
+    }
+
+    fn request(&self) -> Option<&TokenRequest> {
+        Some(&self.request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Spec;
+    use crate::federated::fake::{EXEC, choices, token};
+
+    fn parsed<const N: usize>(line: &str, env: [(&str, &str); N]) -> Result<Spec, String> {
+        let line: Vec<_> = "-l workloadidentity --server-id SRV".split(' ').chain(line.split_whitespace()).collect();
+        choices(&line, env, |choices| Spec::parse(choices).map_err(|error| error.to_string()))
+    }
+
+    const IDS: &str = "--client-id CID -t T";
+
+    #[test]
+    fn what_is_missing_in_the_order_of_kubelogin() {
+        let error = |line| parsed(line, []).err().unwrap();
+        assert_eq!(error(""), "client ID cannot be empty; give --client-id or set AZURE_CLIENT_ID");
+        assert_eq!(error("--client-id CID"), "tenant ID cannot be empty; give --tenant-id or set AZURE_TENANT_ID");
+        assert!(
+            error(IDS)
+                .starts_with("federated token file cannot be empty; give --federated-token-file or set AZURE_FED")
+        );
+    }
+
+    #[test]
+    fn identity_by_source_client_and_proxy() {
+        let jwt = token("s", "x");
+        let known = |line: &str, proxy: &str| {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            crate::files::replace(file.path(), jwt.as_bytes()).unwrap();
+            let path = file.path().to_str().unwrap();
+            let env = [("AZURE_FEDERATED_TOKEN_FILE", path), ("AZURE_KUBERNETES_TOKEN_PROXY", proxy), ("JWT", &jwt)];
+            parsed(line, env).unwrap().identity()
+        };
+        let usual = || known(IDS, "");
+        assert!(usual() == known(IDS, ""), "another file with a token for the same");
+        assert!(usual() != known("--client-id OTHER -t T", ""));
+        assert!(usual() != known(IDS, "https://proxy.example/"));
+        assert!(usual() == known(&format!("{IDS} --disable-token-proxy"), "https://proxy.example/"));
+        let of_a_job = format!("{IDS} --federated-token-source env:JWT");
+        assert!(usual() == known(&of_a_job, "https://proxy.example/"), "the proxy takes tokens of pods only");
+    }
+
+    #[test]
+    fn an_authority_that_only_the_kubeconfig_names_gets_no_assertion() {
+        let line = format!("{IDS} --authority-host https://evil.example/ --federated-token-file /x");
+        let login = parsed(&line, [EXEC]).unwrap().login;
+        assert!(!login.brings_own_secret());
+        assert!(login.request().unwrap().authority.admit(login.brings_own_secret()).is_err());
+    }
+}
