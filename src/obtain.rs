@@ -425,8 +425,6 @@ fn grant_identity(person: Person<'_>, account: &Account) -> Identity {
 /// nothing against the token in hand.
 fn leaves_token_good(error: &Error) -> bool {
     let none_of_entras = [
-        &situation::NO_IDENTITY_HOST,
-        &situation::HOST_ANSWER,
         &situation::TLS,
         &situation::PROXY,
         &situation::CLOCK_SKEW,
@@ -436,8 +434,6 @@ fn leaves_token_good(error: &Error) -> bool {
         &situation::SIGN_IN_JUST_FAILED,
         &situation::NO_IDENTITY_HOST,
         &situation::HOST_ANSWER,
-        &situation::ASSERTION_SOURCE,
-        &situation::TOOL,
     ];
     let of_the_way = none_of_entras.into_iter().any(|situation| error.is(situation));
     of_the_way || matches!(error.situation().turn, situation::Turn::Network | situation::Turn::Time)

@@ -13,7 +13,7 @@ use crate::sys::{Env, Sys};
 use super::{By, ELSEWHERE, Host, Refusal, Wanted, address, question, unknown};
 
 /// Another address of IMDS, as Microsoft's SDKs take it.
-const AUTHORITY_HOST: &str = "AZURE_POD_IDENTITY_AUTHORITY_HOST";
+pub const AUTHORITY_HOST: &str = "AZURE_POD_IDENTITY_AUTHORITY_HOST";
 const ADDRESS: &str = "http://169.254.169.254/";
 const PATH: &str = "/metadata/identity/oauth2/token";
 
@@ -78,6 +78,7 @@ impl Host for Imds {
             401 if refusal.says("unknown_source") => Some(unknown_source()),
             403 if refusal.says("unreachable") => Some(docker_desktop()),
             403 if of_nmi => Some(not_bound(wanted)),
+            404 if refusal.says("no azure identity found") => Some(not_bound(wanted)),
             404 if of_nmi => Some(not_bound_yet()),
             404 | 410 => Some(updating(refusal.status)),
             _ => None,

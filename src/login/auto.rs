@@ -28,7 +28,7 @@ use crate::options::{
 };
 use crate::process;
 use crate::situation;
-use crate::sys::Pending;
+use crate::sys::{Pending, Sys};
 use crate::terminal::nobody_sees;
 
 use super::{Login, Method, Rule, Settled, azd, azurecli, azurepipelines, devicecode, msi, spn, workloadidentity};
@@ -224,7 +224,10 @@ impl Login for Auto {
             identity.field("way", way.method.name);
             match reason {
                 Reason::Known(_) => login.identify(identity),
-                Reason::Probe { .. } => identity.field("machine", &machine()),
+                Reason::Probe { .. } => {
+                    login.identify_question(identity);
+                    identity.field("machine", &machine());
+                }
             }
         }
     }
@@ -285,7 +288,7 @@ async fn try_imds(
     login: &dyn Login,
     named: bool,
 ) -> Result<Result<Grant, String>, Error> {
-    let memory = cache.slot(&absence());
+    let memory = cache.slot(&absence(session.sys));
     let now = session.sys.clock.now();
     let seen = memory.as_ref().map(Slot::read).unwrap_or_default();
     if seen.absent_on.is_some_and(|on| on <= now && now - on < ABSENT_FOR) {
@@ -313,8 +316,9 @@ async fn try_imds(
 /// A machine does not become another one while it runs, but an identity may be given to it.
 const ABSENT_FOR: u64 = 24 * 3600;
 
-fn absence() -> Identity {
+fn absence(sys: &Sys) -> Identity {
     let mut identity = Identity::new("absence of IMDS");
+    identity.field("address", sys.env.get(imds::AUTHORITY_HOST).unwrap_or_default());
     identity.field("machine", &machine());
     identity
 }

@@ -123,6 +123,11 @@ pub trait Login {
     /// Writes everything that tells this login and what it asks for from another, secrets included.
     fn identify(&self, identity: &mut Identity);
 
+    /// The same without what changes when the machine restarts, for an entry that must outlive that.
+    fn identify_question(&self, identity: &mut Identity) {
+        self.identify(identity);
+    }
+
     /// Signs in.
     fn acquire<'a>(&'a self, session: &'a Session<'a>) -> Pending<'a, Grant>;
 

@@ -71,8 +71,12 @@ fn given<T: Display>(values: &Values, option: &Opt<T>, by: By) -> Result<Option<
 
 impl Login for ManagedIdentity {
     fn identify(&self, identity: &mut Identity) {
-        self.host.identify(&self.wanted, identity);
+        self.identify_question(identity);
         identity.field("machine", self.machine.as_deref().unwrap_or_default());
+    }
+
+    fn identify_question(&self, identity: &mut Identity) {
+        self.host.identify(&self.wanted, identity);
     }
 
     fn acquire<'a>(&'a self, session: &'a Session<'a>) -> Pending<'a, Grant> {

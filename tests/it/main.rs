@@ -17,5 +17,6 @@ mod kubectl;
 mod network;
 mod parallel;
 mod prompts;
+mod real_az;
 mod support;
 mod tools;
