@@ -56,7 +56,7 @@ static WAYS: &[Way] = &[
     Way { method: &msi::METHOD, name: "the managed identity of this machine", look: managed_identity },
     Way { method: &azurecli::METHOD, name: "the Azure CLI", look: az },
     Way { method: &azd::METHOD, name: "the Azure Developer CLI", look: azure_developer_cli },
-    Way { method: &devicecode::METHOD, name: "a person with a device code", look: person },
+    Way { method: &devicecode::METHOD, name: "a device code", look: person },
 ];
 
 struct Way {
@@ -86,6 +86,8 @@ struct Question {
 
 /// A way that may be the one.
 struct Candidate {
+    /// Its place among the ways.
+    order: usize,
     way: &'static Way,
     login: Rc<dyn Login>,
     reason: Reason,
@@ -107,25 +109,26 @@ struct Auto {
 /// What was looked for in vain.
 #[derive(Debug, Clone, Default)]
 pub struct InVain {
-    /// What is not there, and why.
-    absent: Vec<String>,
+    /// What is not there, and why, each with its place in the order.
+    absent: Vec<(usize, String)>,
     hint: Option<&'static str>,
 }
 
 fn parse(choices: &Choices) -> Result<Box<dyn Login>, Error> {
     let mut auto = Auto { candidates: Vec::new(), in_vain: InVain::default() };
-    for way in WAYS {
+    for (order, way) in WAYS.iter().enumerate() {
+        let mut keep = |login: Box<dyn Login>, reason| {
+            auto.candidates.push(Candidate { order, way, login: login.into(), reason });
+        };
         match (way.look)(choices, way.method)? {
-            Found::Absent(why) => auto.in_vain.absent.push(why),
+            Found::Absent(why) => auto.in_vain.note(order, why),
             Found::Nearly(why, hint) => {
-                auto.in_vain.absent.push(why);
+                auto.in_vain.note(order, why);
                 auto.in_vain.hint = Some(hint);
             }
-            Found::Perhaps(login, question) => {
-                auto.candidates.push(Candidate { way, login: login.into(), reason: Reason::Probe(question) });
-            }
+            Found::Perhaps(login, question) => keep(login, Reason::Probe(question)),
             Found::Present(login, reason) => {
-                auto.candidates.push(Candidate { way, login: login.into(), reason: Reason::Known(reason) });
+                keep(login, Reason::Known(reason));
                 break;
             }
         }
@@ -214,11 +217,15 @@ fn pipelines(choices: &Choices, method: &Method) -> Result<Found, Error> {
 
 fn managed_identity(choices: &Choices, method: &Method) -> Result<Found, Error> {
     let as_if = AsIf::of_environment(choices, method);
-    let (login, host) = (as_if.parse(choices, method)?, hosts::detect(choices.env)?);
+    let (mut login, host) = (as_if.parse(choices, method)?, hosts::detect(choices.env)?);
+    let (wanted, _) = msi::wanted(&as_if.values)?;
+    if wanted.selector.is_none() {
+        let variable = as_if.values.variable(&CLIENT_ID.decl).unwrap_or("its variable");
+        login = Box::new(Unnamed { login, variable });
+    }
     if host.is_certain() {
         return Ok(Found::Present(login, format!("the environment is that of {}", host.name())));
     }
-    let (wanted, _) = msi::wanted(&as_if.values)?;
     Ok(Found::Perhaps(login, Question { host, wanted }))
 }
 
@@ -259,7 +266,7 @@ impl Login for Auto {
     /// az or its end takes effect with the next call. A probe's outcome is not, it is looked up when a
     /// token is wanted; what would be asked, and the machine, stand for it.
     fn identify(&self, identity: &mut Identity) {
-        for Candidate { way, login, reason } in &self.candidates {
+        for Candidate { way, login, reason, .. } in &self.candidates {
             identity.field("way", way.method.name);
             match reason {
                 Reason::Known(_) => login.identify(identity),
@@ -311,7 +318,7 @@ impl Auto {
                     let served = before == Some(candidate.way.method.name);
                     match try_imds(session, &memory, &*candidate.login, question, served).await? {
                         Ok(grant) => chosen = Some((candidate, "IMDS has one", Some(grant))),
-                        Err(why) => in_vain.absent.push(format!("no managed identity ({why})")),
+                        Err(why) => in_vain.note(candidate.order, format!("no managed identity ({why})")),
                     }
                 }
             }
@@ -319,7 +326,7 @@ impl Auto {
                 break;
             }
         }
-        for line in &in_vain.absent {
+        for (_, line) in &in_vain.absent {
             session.sys.terminal.detail(1, || format!("auto: {line}"));
         }
         match chosen {
@@ -336,6 +343,37 @@ impl Auto {
     }
 }
 
+/// A managed identity that nobody has named. Here another option than `--client-id` would do so.
+struct Unnamed {
+    login: Box<dyn Login>,
+    variable: &'static str,
+}
+
+impl Login for Unnamed {
+    fn identify(&self, identity: &mut Identity) {
+        self.login.identify(identity);
+    }
+
+    fn acquire<'a>(&'a self, session: &'a Session<'a>) -> Pending<'a, Grant> {
+        Box::pin(async {
+            let of_name =
+                |error: &Error| error.is(&situation::OPTION_MISSING) || error.is(&situation::IDENTITY_UNKNOWN);
+            self.login.acquire(session).await.map_err(|error| match of_name(&error) {
+                true => error.remedy(format!("name one with {}, or another way with --login", self.variable)),
+                false => error,
+            })
+        })
+    }
+
+    fn patience(&self) -> Duration {
+        self.login.patience()
+    }
+
+    fn can_be_kept(&self) -> bool {
+        self.login.can_be_kept()
+    }
+}
+
 impl Candidate {
     fn settled(&self, reason: &str, grant: Option<Grant>, in_vain: InVain) -> Settled {
         let reason = format!("auto: signing in with {} ({reason})", self.way.name);
@@ -344,18 +382,21 @@ impl Candidate {
 }
 
 impl InVain {
+    fn note(&mut self, order: usize, why: String) {
+        let at = self.absent.partition_point(|(other, _)| *other < order);
+        self.absent.insert(at, (order, why));
+    }
+
     /// That nobody would see a prompt either.
     pub fn nobody_sees(&self, why: &str) -> Error {
         let mut all = self.clone();
-        all.absent.push(format!("nobody would see a prompt ({why})"));
+        all.note(WAYS.len(), format!("nobody would see a prompt ({why})"));
         all.error()
     }
 
     fn error(&self) -> Error {
-        let what = match self.absent.split_last() {
-            Some((last, rest)) if !rest.is_empty() => format!("{}, and {last}", rest.join(", ")),
-            _ => self.absent.concat(),
-        };
+        let all: Vec<_> = self.absent.iter().map(|(_, why)| why.as_str()).collect();
+        let what = all.join(", ");
         let general = "set AZURE_CLIENT_ID and AZURE_TENANT_ID with a secret or a federated token, sign in to az, \
                        or name a way with --login";
         let remedy = self.hint.map_or_else(|| general.to_owned(), |hint| format!("{hint}, or {general}"));
