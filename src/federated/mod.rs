@@ -26,7 +26,7 @@ use crate::options::types::TokenSource;
 use crate::options::{Choices, FEDERATED_AUDIENCE, FEDERATED_TOKEN_FILE, FEDERATED_TOKEN_SOURCE};
 use crate::secret::Secret;
 use crate::situation;
-use crate::sys::{Deadline, Pending, Sys};
+use crate::sys::{Deadline, Env, Pending, Sys};
 
 pub use azure_pipelines::{access_token, is_pipelines_job, required as azure_pipelines};
 pub use claims::Claims;
@@ -107,10 +107,19 @@ pub fn absent(choices: &Choices) -> Error {
     let (file, source) = (FEDERATED_TOKEN_FILE.decl.flag(), FEDERATED_TOKEN_SOURCE.decl.flag());
     let general =
         format!("give {file} or set AZURE_FEDERATED_TOKEN_FILE, or name another source of tokens with {source}");
-    match NEARLY.iter().find(|(variable, _)| choices.env.get(variable).is_some()) {
+    match nearly(choices.env) {
         Some((variable, way)) => error.from_source(format!("{variable} is set")).remedy(format!("{way}, or {general}")),
         None => error.remedy(general),
     }
+}
+
+/// What would give this job a token, where it runs in a build system that has them.
+pub fn hint(env: &Env) -> Option<&'static str> {
+    nearly(env).map(|(_, way)| *way)
+}
+
+fn nearly(env: &Env) -> Option<&'static (&'static str, &'static str)> {
+    NEARLY.iter().find(|(variable, _)| env.get(variable).is_some())
 }
 
 /// Build systems by a variable that all their jobs have, and what makes them give tokens to a job.

@@ -13,7 +13,7 @@ use crate::sys::{Env, Sys};
 use super::{By, ELSEWHERE, Host, Refusal, Wanted, address, question, unknown};
 
 /// Another address of IMDS, as Microsoft's SDKs take it.
-pub const AUTHORITY_HOST: &str = "AZURE_POD_IDENTITY_AUTHORITY_HOST";
+const AUTHORITY_HOST: &str = "AZURE_POD_IDENTITY_AUTHORITY_HOST";
 const ADDRESS: &str = "http://169.254.169.254/";
 const PATH: &str = "/metadata/identity/oauth2/token";
 
