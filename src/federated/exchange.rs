@@ -77,7 +77,7 @@ impl Exchange<'_> {
                 }
                 assertion = fresh;
             } else if is(&failure, &EXPIRED) {
-                let remedy = "look at the source and its clock: it gives out tokens that have ended";
+                let remedy = "the source gives out tokens that have ended: look at its clock";
                 return Err(self.expired(failure, &assertion, remedy));
             } else {
                 return Err(self.refused(failure));
@@ -396,7 +396,7 @@ a new one takes a while to be known everywhere: trying again for 35 s
         assert_eq!(
             grant.unwrap_err().to_string(),
             "the assertion is expired or not valid, AADSTS700024 (the token from GitHub Actions (ACTIONS_ID_TOKEN_REQUEST_URL), \
-             issued 16 min ago and expired 30 s ago); look at the source and its clock: it gives out tokens that have ended, \
+             issued 16 min ago and expired 30 s ago); the source gives out tokens that have ended: look at its clock, \
              or name another source with --federated-token-source"
         );
     }

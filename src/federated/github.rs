@@ -88,7 +88,7 @@ impl Source for GitHub {
             let token = match response.status {
                 200 => token_answered("GitHub", &response),
                 401 | 403 => Err(refused("GitHub", &response)
-                    .remedy(format!("{PERMISSION}; what GitHub sets for it ends with the job"))),
+                    .remedy(format!("{PERMISSION}; the request token ends with the job"))),
                 _ => Err(refused("GitHub", &response)),
             };
             token.map_err(|error| error.from_source(self.named_by))
@@ -149,7 +149,7 @@ mod tests {
         assert_eq!(
             refused.unwrap_err(),
             "GitHub answered HTTP 403 (ACTIONS_ID_TOKEN_REQUEST_URL); give the job `permissions: id-token: write` \
-             (GitHub grants it to no pull request from a fork); what GitHub sets for it ends with the job"
+             (GitHub grants it to no pull request from a fork); the request token ends with the job"
         );
         let (_, elsewhere) = fetched(vec![(404, "")]);
         assert_eq!(
