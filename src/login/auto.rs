@@ -71,7 +71,7 @@ enum Found {
     /// It is not, and why.
     Absent(String),
     /// The same, and what would make it be there in the build system that this is.
-    Nearly(String, &'static str),
+    Nearly(String, String),
     /// It is, and why it counts as such.
     Present(Box<dyn Login>, String),
     /// Only a probe can say.
@@ -111,7 +111,7 @@ struct Auto {
 pub struct InVain {
     /// What is not there, and why, each with its place in the order.
     absent: Vec<(usize, String)>,
-    hint: Option<&'static str>,
+    hint: Option<String>,
 }
 
 fn parse(choices: &Choices) -> Result<Box<dyn Login>, Error> {
@@ -198,7 +198,7 @@ fn federation(choices: &Choices, method: &Method) -> Result<Found, Error> {
     }
     let Some(source) = federated::choose(&as_if.choices(choices))? else {
         let why = "no federated token".to_owned();
-        return Ok(match federated::hint(choices.env) {
+        return Ok(match federated::hint(&as_if.choices(choices)) {
             Some(hint) => Found::Nearly(why, hint),
             None => Found::Absent(why),
         });
@@ -399,7 +399,7 @@ impl InVain {
         let what = all.join(", ");
         let general = "set AZURE_CLIENT_ID and AZURE_TENANT_ID with a secret or a federated token, sign in to az, \
                        or name a way with --login";
-        let remedy = self.hint.map_or_else(|| general.to_owned(), |hint| format!("{hint}, or {general}"));
+        let remedy = self.hint.as_ref().map_or_else(|| general.to_owned(), |hint| format!("{hint}, or {general}"));
         Error::new(&situation::NOBODY_THERE, format!("there is no way to sign in here: {what}")).remedy(remedy)
     }
 }
