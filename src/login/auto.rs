@@ -358,9 +358,11 @@ impl Login for Unnamed {
         Box::pin(async {
             let of_name =
                 |error: &Error| error.is(&situation::OPTION_MISSING) || error.is(&situation::IDENTITY_UNKNOWN);
-            self.login.acquire(session).await.map_err(|error| match of_name(&error) {
-                true => error.remedy(format!("name one with {}, or another way with --login", self.variable)),
-                false => error,
+            self.login.acquire(session).await.map_err(|error| {
+                if of_name(&error) {
+                    return error.remedy(format!("name one with {}, or another way with --login", self.variable));
+                }
+                error
             })
         })
     }
