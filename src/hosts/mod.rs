@@ -279,14 +279,19 @@ fn unknown(wanted: &Wanted, place: &str) -> Error {
         .remedy(format!("assign it to the {place}, or correct {source}"))
 }
 
-/// The address in `variable`: what hands out identities lies on this machine or beside it, or proves
-/// itself by https.
+/// The address in `variable`: what hands out identities lies on this machine, beside it or in its
+/// private network, or proves itself by https.
 fn endpoint(env: &Env, variable: &'static str) -> Result<Url, Error> {
-    address(env.get(variable).unwrap_or_default(), variable)
+    usable(types::private_or_https(env.get(variable).unwrap_or_default()), variable)
 }
 
+/// The address `text`, which lies on this machine or beside it, or proves itself by https.
 fn address(text: &str, source: &'static str) -> Result<Url, Error> {
-    types::local_or_https(text).map_err(|why| {
+    usable(types::local_or_https(text), source)
+}
+
+fn usable(address: Result<Url, String>, source: &'static str) -> Result<Url, Error> {
+    address.map_err(|why| {
         Error::new(&situation::OPTION_INVALID, format!("the address of the managed identity cannot be used: {why}"))
             .from_source(source)
             .remedy(format!("correct or unset {source}"))
@@ -461,27 +466,31 @@ mod tests {
     }
 
     #[test]
-    fn addresses_of_the_environment_are_local_or_https() {
-        let refusal = |env: &Env| detect(env).err().unwrap().to_string();
-        for (variable, env) in [
-            (IDENTITY_ENDPOINT, Env::from([(IDENTITY_ENDPOINT, "http://evil.example/"), HEADER])),
-            (IDENTITY_ENDPOINT, Env::from([(IDENTITY_ENDPOINT, "http://evil.example/"), HEADER, THUMBPRINT])),
-            (IDENTITY_ENDPOINT, Env::from([(IDENTITY_ENDPOINT, "http://evil.example/"), ARC])),
-            (MSI_ENDPOINT, Env::from([(MSI_ENDPOINT, "http://evil.example/"), SECRET])),
-            (MSI_ENDPOINT, Env::from([(MSI_ENDPOINT, "http://evil.example/")])),
-            (
-                "AZURE_POD_IDENTITY_AUTHORITY_HOST",
-                Env::from([("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://10.0.0.4")]),
-            ),
+    fn addresses_of_the_environment_are_near_or_https() {
+        let evil = |variable| (variable, "http://evil.example/");
+        let public = "lie on this machine or at a private IPv4 address";
+        let pods = "AZURE_POD_IDENTITY_AUTHORITY_HOST";
+        for (variable, must, env) in [
+            (IDENTITY_ENDPOINT, public, Env::from([evil(IDENTITY_ENDPOINT), HEADER])),
+            (IDENTITY_ENDPOINT, public, Env::from([evil(IDENTITY_ENDPOINT), HEADER, THUMBPRINT])),
+            (IDENTITY_ENDPOINT, public, Env::from([evil(IDENTITY_ENDPOINT), ARC])),
+            (MSI_ENDPOINT, public, Env::from([evil(MSI_ENDPOINT), SECRET])),
+            (MSI_ENDPOINT, public, Env::from([evil(MSI_ENDPOINT)])),
+            (IDENTITY_ENDPOINT, public, Env::from([(IDENTITY_ENDPOINT, "http://8.8.8.8/"), HEADER])),
+            (pods, "lie on this machine", Env::from([(pods, "http://10.0.0.4")])),
         ] {
             assert_eq!(
-                refusal(&env),
+                detect(&env).err().unwrap().to_string(),
                 format!(
-                    "the address of the managed identity cannot be used: it must be https, or lie on this machine \
-                     ({variable}); correct or unset {variable}"
+                    "the address of the managed identity cannot be used: it must be https, or {must} ({variable}); \
+                     correct or unset {variable}"
                 )
             );
         }
+        // What App Service gives custom containers (azure-cli #20196).
+        let container = "http://172.16.5.3:8081/msi/token/";
+        assert_eq!(name([(IDENTITY_ENDPOINT, container), HEADER]), "App Service");
+        assert_eq!(name([(MSI_ENDPOINT, container), SECRET]), "Azure ML");
     }
 
     #[test]
