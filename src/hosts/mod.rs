@@ -231,11 +231,16 @@ fn unreachable<H: Host + ?Sized>(host: &H, error: Error) -> Error {
     if error.is(&situation::DEADLINE) {
         return error.also(&format!("where there is no managed identity, {ELSEWHERE}"));
     }
-    if !nobody.into_iter().any(|situation| error.is(situation)) {
+    let explained = if nobody.into_iter().any(|situation| error.is(situation)) {
+        host.absent()
+    } else if error.is(&situation::ANSWER_BROKEN) {
+        answer::not_its_own(host.name(), "is cut off")
+    } else if error.is(&situation::NOT_ENTRA) {
+        answer::not_its_own(host.name(), "is too large for one with a token")
+    } else {
         return error;
-    }
-    let absent = host.absent().detail(error.what());
-    error.details().iter().fold(absent, Error::detail)
+    };
+    error.details().iter().fold(explained.detail(error.what()), Error::detail)
 }
 
 /// The answer, if it is one with a token.
@@ -267,11 +272,10 @@ fn busy<H: Host + ?Sized>(host: &H, refusal: &Refusal) -> Error {
 }
 
 /// That the identity is not there; `place` is where it would be assigned.
-fn unknown(wanted: &Wanted, place: &str) -> Error {
-    let Some(Selector { by, id, source }) = &wanted.selector else {
-        let what = format!("this {place} has no system-assigned identity, or more than one user-assigned");
-        return Error::new(&situation::IDENTITY_UNKNOWN, what)
-            .remedy(format!("name one with --client-id, or assign one to the {place}"));
+fn unknown(selector: Option<&Selector>, place: &str) -> Error {
+    let Some(Selector { by, id, source }) = selector else {
+        return Error::new(&situation::IDENTITY_UNKNOWN, format!("this {place} has no system-assigned identity"))
+            .remedy(format!("name a user-assigned one with --client-id, or give the {place} its own"));
     };
     let what = format!("no identity with {} {id} is assigned to this {place}", by.words());
     Error::new(&situation::IDENTITY_UNKNOWN, what)

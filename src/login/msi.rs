@@ -7,7 +7,9 @@ use crate::cache::Identity;
 use crate::entra::{Grant, Session};
 use crate::error::Error;
 use crate::hosts::{self, By, Host, Selector, Wanted};
-use crate::options::{CLIENT_ID, Choices, IDENTITY_OBJECT_ID, IDENTITY_RESOURCE_ID, Opt, SERVER_ID, Source, Values};
+use crate::options::{
+    CLIENT_ID, Choices, IDENTITY_OBJECT_ID, IDENTITY_RESOURCE_ID, LEGACY, Opt, SERVER_ID, Source, Values,
+};
 use crate::sys::Pending;
 
 use super::{Login, Method, Rule, both_given};
@@ -30,8 +32,8 @@ struct ManagedIdentity {
     wanted: Wanted,
     /// What tells this machine from others with the same home directory, if that is known.
     machine: Option<String>,
-    /// Where a name came from that another stands before.
-    passed_over: Option<Source>,
+    /// What is given and has no effect, for `-v`.
+    notes: Vec<String>,
 }
 
 fn parse(choices: &Choices) -> Result<Box<dyn Login>, Error> {
@@ -39,8 +41,15 @@ fn parse(choices: &Choices) -> Result<Box<dyn Login>, Error> {
     let (selector, passed_over) = selector(choices)?;
     let host = hosts::detect(choices.env)?;
     hosts::admit(&*host, selector.as_ref())?;
+    let mut notes = Vec::new();
+    if let (Some(source), Some(selector)) = (passed_over, &selector) {
+        notes.push(format!("{source} is passed over: {} stands before it", selector.source));
+    }
+    if choices.values.is_on(&LEGACY) {
+        notes.push("--legacy has no effect with msi: the host decides on the kind of token".into());
+    }
     let wanted = Wanted::new(&server, selector);
-    Ok(Box::new(ManagedIdentity { host, wanted, machine: hosts::machine(), passed_over }))
+    Ok(Box::new(ManagedIdentity { host, wanted, machine: hosts::machine(), notes }))
 }
 
 /// Whether one certain identity is asked for.
@@ -85,9 +94,8 @@ impl Login for ManagedIdentity {
 
     fn acquire<'a>(&'a self, session: &'a Session<'a>) -> Pending<'a, Grant> {
         Box::pin(async {
-            if let (Some(source), Some(selector)) = (&self.passed_over, &self.wanted.selector) {
-                let note = || format!("{source} is passed over: {} stands before it", selector.source);
-                session.sys.terminal.detail(1, note);
+            for note in &self.notes {
+                session.sys.terminal.detail(1, || note.clone());
             }
             let token = self.host.token(session, &self.wanted).await?;
             Ok(Grant { token, refresh_token: None, account: None })

@@ -413,7 +413,8 @@ mod tests {
 
     #[test]
     fn private_addresses_are_another_rule() {
-        for near in ["http://172.16.5.3:8081/msi/token/", "http://10.0.0.4/", "http://192.168.1.1/", "http://127.0.0.1/"]
+        for near in
+            ["http://172.16.5.3:8081/msi/token/", "http://10.0.0.4/", "http://192.168.1.1/", "http://127.0.0.1/"]
         {
             assert!(private_or_https(near).is_ok(), "{near}");
         }
