@@ -194,8 +194,8 @@ pub async fn send(sys: &Sys, request: &Request, retry: &Retry, deadline: Deadlin
                 }
             },
         };
-        let level = if pause < LONG_PAUSE { 1 } else { 0 };
-        sys.terminal.detail(level, || format!("{why}; trying again in {} s", pause.as_secs_f32()));
+        sys.terminal
+            .detail(u8::from(pause < LONG_PAUSE), || format!("{why}; trying again in {} s", pause.as_secs_f32()));
         sys.clock.sleep(pause).await;
     }
     unreachable!("attempts are counted without end")
