@@ -71,7 +71,7 @@ impl Arc {
         let first = ask(self, session, &self.request(wanted)).await?;
         let key = match first.status {
             401 => self.key(first.challenge.as_deref().unwrap_or_default())?,
-            200 => return Err(self.odd("wants no proof, which the agent always does")),
+            200 => return Err(self.odd("does not ask for proof, which the agent always does")),
             _ => return Err(refused(self, &first, wanted)),
         };
         let request = self.request(wanted).header("Authorization", format!("Basic {}", key.expose()));
