@@ -29,6 +29,8 @@ use crate::options::{
 use crate::situation;
 use crate::sys::{Env, Pending};
 
+pub use auto::InVain;
+
 /// Every login method, in the order of the messages that list them.
 pub static METHODS: &[&Method] = &[
     &devicecode::METHOD,
@@ -141,8 +143,14 @@ pub trait Login {
         false
     }
 
-    /// Looks around and settles on a way, for a login that leaves it open until a token is wanted.
-    fn settle<'a>(&'a self, _: &'a Session<'a>, _: &'a Cache) -> Pending<'a, Option<Settled>> {
+    /// Looks around and settles on a way, for a login that leaves it open until a token is wanted;
+    /// `before` is the way that it was last settled on.
+    fn settle<'a>(
+        &'a self,
+        _: &'a Session<'a>,
+        _: &'a Cache,
+        _before: Option<&'a str>,
+    ) -> Pending<'a, Option<Settled>> {
         Box::pin(std::future::ready(Ok(None)))
     }
 
@@ -172,6 +180,8 @@ pub struct Settled {
     pub reason: String,
     /// What trying this way has brought already.
     pub grant: Option<Grant>,
+    /// What stands before it and is not there.
+    pub in_vain: InVain,
 }
 
 /// Everything that one run of `get-token` needs to know.

@@ -37,25 +37,24 @@ struct ManagedIdentity {
 }
 
 fn parse(choices: &Choices) -> Result<Box<dyn Login>, Error> {
-    let server = choices.values.require(&SERVER_ID, "server-id is required")?;
-    let (selector, passed_over) = selector(choices)?;
+    let (wanted, passed_over) = wanted(choices)?;
     let host = hosts::detect(choices.env)?;
-    hosts::admit(&*host, selector.as_ref())?;
+    hosts::admit(&*host, wanted.selector.as_ref())?;
     let mut notes = Vec::new();
-    if let (Some(source), Some(selector)) = (passed_over, &selector) {
+    if let (Some(source), Some(selector)) = (passed_over, &wanted.selector) {
         notes.push(format!("{source} is passed over: {} stands before it", selector.source));
     }
     if choices.values.is_on(&LEGACY) {
         notes.push("--legacy has no effect with msi: the host decides on the kind of token".into());
     }
-    let wanted = Wanted::new(&server, selector);
     Ok(Box::new(ManagedIdentity { host, wanted, machine: hosts::machine(), notes }))
 }
 
-/// Whether one certain identity is asked for.
-pub(super) fn names_one(values: &Values) -> bool {
-    let named = [values.source(&CLIENT_ID), values.source(&IDENTITY_RESOURCE_ID), values.source(&IDENTITY_OBJECT_ID)];
-    named.iter().any(Option::is_some)
+/// What a host would be asked, and where a name came from that another stands before.
+pub(super) fn wanted(choices: &Choices) -> Result<(Wanted, Option<Source>), Error> {
+    let server = choices.values.require(&SERVER_ID, "server-id is required")?;
+    let (selector, passed_over) = selector(choices)?;
+    Ok((Wanted::new(&server, selector), passed_over))
 }
 
 /// The one identity that is meant, and where another name came from that it stands before. As in

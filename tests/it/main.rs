@@ -8,6 +8,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests start programs, write files and wait for them")]
 
 mod arc;
+mod auto;
 mod cases;
 mod certificates;
 mod env;
@@ -19,5 +20,6 @@ mod msi;
 mod network;
 mod parallel;
 mod prompts;
+mod real_az;
 mod support;
 mod tools;
