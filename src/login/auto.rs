@@ -176,9 +176,18 @@ impl AsIf {
 }
 
 fn application(choices: &Choices, method: &Method) -> Result<Found, Error> {
-    let as_if = AsIf::whole(choices, method);
-    let Some(source) = spn::given_by(&as_if.values) else { return Ok(absent("no secret or certificate is given")) };
-    Ok(Found::Present(as_if.parse(choices, method)?, format!("{source} is set")))
+    let whole = AsIf::whole(choices, method);
+    let (reason, typed) = match spn::given_by(&whole.values) {
+        None => return Ok(absent("no secret or certificate is given")),
+        Some(source) => (format!("{source} is set"), matches!(source, Source::Flag(_))),
+    };
+    let as_if = if typed { whole } else { AsIf::of_environment(choices, method) };
+    let variable = as_if.values.variable(&CLIENT_ID.decl);
+    if let (None, Some(variable)) = (as_if.values.source(&CLIENT_ID), variable.filter(|_| !typed)) {
+        return Err(Error::new(&situation::OPTION_MISSING, format!("{reason}, and not the application that it is of"))
+            .remedy(format!("set {variable}; --client-id is the client that people sign in with")));
+    }
+    Ok(Found::Present(as_if.parse(choices, method)?, reason))
 }
 
 fn federation(choices: &Choices, method: &Method) -> Result<Found, Error> {
@@ -359,7 +368,7 @@ impl Login for Unnamed {
             let of_name =
                 |error: &Error| error.is(&situation::OPTION_MISSING) || error.is(&situation::IDENTITY_UNKNOWN);
             self.login.acquire(session).await.map_err(|error| match of_name(&error) {
-                true => error.remedy(format!("name one with {}, or another way with --login", self.variable)),
+                true => error.remedy(format!("set {} to one, or name another method with --login", self.variable)),
                 false => error,
             })
         })

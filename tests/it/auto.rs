@@ -33,7 +33,7 @@ fn nothing() -> TestEnv {
 }
 
 /// The same with Alice signed in to az.
-pub fn with_az() -> (TestEnv, FakeTool) {
+fn with_az() -> (TestEnv, FakeTool) {
     let mut env = nothing();
     let path = format!("{}:/usr/bin:/bin", env.dir().join("bin").display());
     env.set("PATH", path);
@@ -65,7 +65,7 @@ fn without_terminal(env: &TestEnv, more: &[&str]) -> Option<Run> {
     Some(Run::of(&mut env.other(setsid, &args)))
 }
 
-fn by(program: &str, env: &TestEnv) -> String {
+pub fn by(program: &str, env: &TestEnv) -> String {
     let (name, path) = match program {
         "az" => ("the Azure CLI", env.dir().join("bin/az")),
         _ => ("the Azure Developer CLI", env.dir().join("bin/azd")),
@@ -278,6 +278,12 @@ fn where_nothing_is_there_one_line_says_what_was_looked_for() {
     let (run, time) = timed(|| without_terminal(&env, &[]).expect("setsid"));
     assert_eq!(run.failure(), format!("{NOBODY}{WAYS_OUT}"));
     assert!(time < Duration::from_secs(1), "{time:?}");
+
+    // Terraform's entry may name no client, and no tenant.
+    let args = ["-w", "kubentra", "get-token", "--login", "auto", "--server-id", AKS_SERVER];
+    let run = Run::of(&mut env.other(Path::new("/usr/bin/setsid"), &args));
+    let end = format!(" azd is not on PATH, nobody can be asked (client ID cannot be empty); {WAYS_OUT}");
+    assert!(run.failure().ends_with(&end), "{run:#?}");
 
     // Entra would take a token, and the job has none.
     env.set("GITHUB_ACTIONS", "true").set("AZURE_CLIENT_ID", APP).set(IMDS, "http://127.0.0.1:1");

@@ -14,6 +14,7 @@ mod fakes;
 mod get_token;
 mod kills;
 mod kubectl;
+mod kubectl_hosts;
 mod network;
 mod parallel;
 mod prompts;
