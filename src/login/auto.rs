@@ -365,11 +365,12 @@ impl Login for Unnamed {
 
     fn acquire<'a>(&'a self, session: &'a Session<'a>) -> Pending<'a, Grant> {
         Box::pin(async {
-            let of_name =
-                |error: &Error| error.is(&situation::OPTION_MISSING) || error.is(&situation::IDENTITY_UNKNOWN);
-            self.login.acquire(session).await.map_err(|error| match of_name(&error) {
-                true => error.remedy(format!("set {} to one, or name another method with --login", self.variable)),
-                false => error,
+            let about_name = [&situation::OPTION_MISSING, &situation::IDENTITY_UNKNOWN];
+            self.login.acquire(session).await.map_err(|error| {
+                if !about_name.into_iter().any(|situation| error.is(situation)) {
+                    return error;
+                }
+                error.remedy(format!("set {} to one, or name another method with --login", self.variable))
             })
         })
     }
@@ -427,9 +428,14 @@ async fn try_imds(
     if !served && memory.says_absent(now) {
         return Ok(Err("it was not there a short time ago".into()));
     }
-    if !served && !imds::probe(session.sys).await {
-        memory.absent(session, now);
-        return Ok(Err("no IMDS answers".into()));
+    let seen = if served { imds::Seen::Imds } else { imds::probe(session.sys).await };
+    match seen {
+        imds::Seen::Imds => {}
+        imds::Seen::Unclear => return Ok(Err("IMDS is not there, or not well".into())),
+        imds::Seen::Nobody => {
+            memory.absent(session, now);
+            return Ok(Err("no IMDS answers".into()));
+        }
     }
     // Whoever names an identity is not to be signed in as somebody else.
     let named = question.wanted.selector.is_some();
