@@ -175,15 +175,31 @@ fn updating(status: u16) -> Error {
 /// No service on the machine itself takes longer.
 const PROBE_LIMIT: Duration = Duration::from_millis(500);
 
+/// What a probe has seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// IMDS is there.
+    Imds,
+    /// Something answers that may be IMDS at another time: it answers 404 and 5xx while it is being
+    /// updated, as does many a proxy for whatever it does not know.
+    Unclear,
+    /// Nobody answers, or something else does.
+    Nobody,
+}
+
 /// Whether IMDS is there, told within half a second: it refuses a request without the `Metadata`
-/// header with 400. Anything else that answers is something else; nothing is asked twice.
-pub async fn probe(sys: &Sys) -> bool {
-    let Ok(imds) = Imds::from_env(&sys.env) else { return false };
+/// header with 400, and asks for patience with 410 and 429. Nothing is asked twice.
+pub async fn probe(sys: &Sys) -> Seen {
+    let Ok(imds) = Imds::from_env(&sys.env) else { return Seen::Nobody };
     let mut url = imds.endpoint;
     url.query_pairs_mut().append_pair("api-version", "2018-02-01");
     let request = Request::get(url).over(Way::Direct);
     let answer = sys.http.send(&request, PROBE_LIMIT, &*sys.clock).await;
-    answer.is_ok_and(|answer| answer.status == 400)
+    match answer.map(|answer| answer.status) {
+        Ok(400 | 410 | 429) => Seen::Imds,
+        Ok(404 | 500..) => Seen::Unclear,
+        _ => Seen::Nobody,
+    }
 }
 
 #[cfg(test)]
@@ -328,7 +344,7 @@ mod tests {
         }
     }
 
-    fn probed(answer: Result<Response, Error>) -> (bool, Vec<Recorded>) {
+    fn probed(answer: Result<Response, Error>) -> (Seen, Vec<Recorded>) {
         let http = FakeHttp { answers: std::cell::RefCell::new([answer].into()), ..Default::default() };
         let requests = http.requests.clone();
         let sys = Sys {
@@ -345,13 +361,17 @@ mod tests {
 
     #[test]
     fn a_probe_asks_once_and_without_the_header() {
-        let (there, requests) = probed(answer(400, ""));
-        assert!(there && requests.len() == 1 && requests[0].headers.is_empty());
+        let (seen, requests) = probed(answer(400, ""));
+        assert!(seen == Seen::Imds && requests.len() == 1 && requests[0].headers.is_empty());
         assert_eq!(requests[0].url, "http://169.254.169.254/metadata/identity/oauth2/token?api-version=2018-02-01");
-        for (nobody, case) in [(answer(200, ""), 200), (answer(403, ""), 403), (answer(503, ""), 503)] {
-            assert!(!probed(nobody).0, "{case}");
+        let cases =
+            [(Seen::Imds, &[410, 429][..]), (Seen::Unclear, &[404, 500, 503]), (Seen::Nobody, &[200, 302, 401, 403])];
+        for (seen, statuses) in cases {
+            for status in statuses {
+                assert_eq!(probed(answer(*status, "")).0, seen, "{status}");
+            }
         }
-        let (there, requests) = probed(Err(Error::new(&situation::CONNECTION_BROKEN, "broken")));
-        assert!(!there && requests.len() == 1);
+        let (seen, requests) = probed(Err(Error::new(&situation::CONNECTION_BROKEN, "broken")));
+        assert!(seen == Seen::Nobody && requests.len() == 1);
     }
 }

@@ -176,9 +176,18 @@ impl AsIf {
 }
 
 fn application(choices: &Choices, method: &Method) -> Result<Found, Error> {
-    let as_if = AsIf::whole(choices, method);
-    let Some(source) = spn::given_by(&as_if.values) else { return Ok(absent("no secret or certificate is given")) };
-    Ok(Found::Present(as_if.parse(choices, method)?, format!("{source} is set")))
+    let whole = AsIf::whole(choices, method);
+    let (reason, typed) = match spn::given_by(&whole.values) {
+        None => return Ok(absent("no secret or certificate is given")),
+        Some(source) => (format!("{source} is set"), matches!(source, Source::Flag(_))),
+    };
+    let as_if = if typed { whole } else { AsIf::of_environment(choices, method) };
+    let variable = as_if.values.variable(&CLIENT_ID.decl);
+    if let (None, Some(variable)) = (as_if.values.source(&CLIENT_ID), variable.filter(|_| !typed)) {
+        return Err(Error::new(&situation::OPTION_MISSING, format!("{reason}, and not the application that it is of"))
+            .remedy(format!("set {variable}; --client-id is the client that people sign in with")));
+    }
+    Ok(Found::Present(as_if.parse(choices, method)?, reason))
 }
 
 fn federation(choices: &Choices, method: &Method) -> Result<Found, Error> {
@@ -356,13 +365,12 @@ impl Login for Unnamed {
 
     fn acquire<'a>(&'a self, session: &'a Session<'a>) -> Pending<'a, Grant> {
         Box::pin(async {
-            let of_name =
-                |error: &Error| error.is(&situation::OPTION_MISSING) || error.is(&situation::IDENTITY_UNKNOWN);
+            let about_name = [&situation::OPTION_MISSING, &situation::IDENTITY_UNKNOWN];
             self.login.acquire(session).await.map_err(|error| {
-                if of_name(&error) {
-                    return error.remedy(format!("name one with {}, or another way with --login", self.variable));
+                if !about_name.into_iter().any(|situation| error.is(situation)) {
+                    return error;
                 }
-                error
+                error.remedy(format!("set {} to one, or name another method with --login", self.variable))
             })
         })
     }
@@ -420,9 +428,14 @@ async fn try_imds(
     if !served && memory.says_absent(now) {
         return Ok(Err("it was not there a short time ago".into()));
     }
-    if !served && !imds::probe(session.sys).await {
-        memory.absent(session, now);
-        return Ok(Err("no IMDS answers".into()));
+    let seen = if served { imds::Seen::Imds } else { imds::probe(session.sys).await };
+    match seen {
+        imds::Seen::Imds => {}
+        imds::Seen::Unclear => return Ok(Err("IMDS is not there, or not well".into())),
+        imds::Seen::Nobody => {
+            memory.absent(session, now);
+            return Ok(Err("no IMDS answers".into()));
+        }
     }
     // Whoever names an identity is not to be signed in as somebody else.
     let named = question.wanted.selector.is_some();

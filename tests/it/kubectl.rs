@@ -22,7 +22,7 @@ use crate::support::entra::directory::{
 };
 use crate::support::entra::{Fault, Person};
 
-const NAMESPACES: &str = "\
+pub const NAMESPACES: &str = "\
 NAME          STATUS   AGE
 default       Active   1d
 kube-public   Active   1d
@@ -154,17 +154,17 @@ fn a_declined_sign_in_is_prompted_for_once_however_often_kubectl_tries() {
 }
 
 /// A kubectl and its minor version.
-struct Kubectl {
-    path: PathBuf,
-    minor: u32,
+pub struct Kubectl {
+    pub path: PathBuf,
+    pub minor: u32,
 }
 
 impl Kubectl {
-    fn run(&self, env: &TestEnv, args: &[&str]) -> Run {
+    pub fn run(&self, env: &TestEnv, args: &[&str]) -> Run {
         Run::of(&mut env.other(&self.path, args))
     }
 
-    fn get_namespaces(&self, env: &TestEnv) -> Run {
+    pub fn get_namespaces(&self, env: &TestEnv) -> Run {
         let run = self.run(env, &["get", "namespaces"]);
         assert_eq!((run.code, run.stdout.as_str()), (0, NAMESPACES), "{} {run:#?}", self.path.display());
         run
@@ -172,7 +172,7 @@ impl Kubectl {
 }
 
 /// Every version runs `test` at once, each in a world of its own.
-fn with_every_kubectl(test: impl Fn(&Kubectl) + Sync) {
+pub fn with_every_kubectl(test: impl Fn(&Kubectl) + Sync) {
     thread::scope(|scope| {
         for kubectl in kubectls() {
             scope.spawn(|| test(kubectl));
@@ -181,14 +181,14 @@ fn with_every_kubectl(test: impl Fn(&Kubectl) + Sync) {
 }
 
 /// `kubectl get namespaces` thirty times at once, by all versions in turn; `None` without kubectl.
-fn thirty(env: &TestEnv) -> Option<Vec<Running>> {
+pub fn thirty(env: &TestEnv) -> Option<Vec<Running>> {
     let kubectls = kubectls();
     let start = |kubectl: &Kubectl| Running::start(env, env.other(&kubectl.path, &["get", "namespaces"]));
     (!kubectls.is_empty()).then(|| kubectls.iter().cycle().take(30).map(start).collect())
 }
 
 /// One kubectl of every version that this machine has.
-fn kubectls() -> &'static [Kubectl] {
+pub fn kubectls() -> &'static [Kubectl] {
     static FOUND: LazyLock<Vec<Kubectl>> = LazyLock::new(|| {
         let versions: BTreeMap<String, Kubectl> = candidates().into_iter().filter_map(recognise).collect();
         versions.into_values().collect()
@@ -248,7 +248,7 @@ pub fn signed_out() -> TestEnv {
 /// The same, converted to an application whose secret stands in the environment.
 fn converted_to_spn() -> TestEnv {
     let mut env = signed_out();
-    convert_to_spn(&env, &[]);
+    convert(&env, "kubelogin", &["-l", "spn"]);
     env.set("AAD_SERVICE_PRINCIPAL_CLIENT_ID", APP).set("AAD_SERVICE_PRINCIPAL_CLIENT_SECRET", APP_SECRET);
     env
 }
@@ -259,17 +259,19 @@ fn converted_to_certificate() -> TestEnv {
     let file = pem_file("app", Kind::Chained);
     env.write("app.pem", &file);
     env.world.entra.certificate(file.as_bytes());
-    convert_to_spn(&env, &["--client-id", APP, "--client-certificate", "app.pem"]);
+    convert(&env, "kubelogin", &["-l", "spn", "--client-id", APP, "--client-certificate", "app.pem"]);
     env
 }
 
-fn convert_to_spn(env: &TestEnv, more: &[&str]) {
-    let run = Run::of(env.command("kubelogin", &["convert-kubeconfig", "-l", "spn"]).args(more));
-    let expected = format!("converted clusterUser_rg_name to spn ({})\n", kubeconfig(env).display());
-    assert_eq!((run.code, run.stderr), (0, expected));
+/// Converts the kubeconfig as `program`; `args` begin with `-l METHOD`.
+pub fn convert(env: &TestEnv, program: &str, args: &[&str]) {
+    let all: Vec<&str> = ["convert-kubeconfig"].iter().chain(args).copied().collect();
+    let run = Run::of(&mut env.command(program, &all));
+    let done = format!("converted clusterUser_rg_name to {} ({})\n", args[1], kubeconfig(env).display());
+    assert!(run.code == 0 && run.stderr.starts_with(&done), "{run:#?}");
 }
 
-fn kubeconfig(env: &TestEnv) -> PathBuf {
+pub fn kubeconfig(env: &TestEnv) -> PathBuf {
     env.home().join(Path::new(".kube/config"))
 }
 
@@ -334,14 +336,14 @@ fn person_of(tenant: &str, upn: &str) -> User {
 }
 
 /// What was asked of Entra since the last time.
-fn take_grants(env: &TestEnv) -> Vec<String> {
+pub fn take_grants(env: &TestEnv) -> Vec<String> {
     let grants = grants(env);
     env.world.entra.clear_log();
     grants
 }
 
 /// Everybody that the API server saw, once each; panics if it did not believe somebody.
-fn users(api: &FakeApiServer) -> Vec<String> {
+pub fn users(api: &FakeApiServer) -> Vec<String> {
     let seen = api.requests().into_iter().map(|request| request.user.expect("a token that is believed"));
     seen.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
 }

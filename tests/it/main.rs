@@ -16,6 +16,7 @@ mod fakes;
 mod get_token;
 mod kills;
 mod kubectl;
+mod kubectl_hosts;
 mod msi;
 mod network;
 mod parallel;
