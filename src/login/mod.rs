@@ -70,6 +70,8 @@ pub struct Argument {
     pub rival: Option<&'static Decl>,
     /// Another option that says the same and goes before: beside it this one is not written.
     pub outdone_by: Option<&'static Decl>,
+    /// Whether the login is nothing without it, or without another one that is needed.
+    pub needed: bool,
 }
 
 impl Argument {
@@ -80,6 +82,11 @@ impl Argument {
 
     const fn behind<T>(mut self, stronger: &'static Opt<T>) -> Self {
         self.outdone_by = Some(&stronger.decl);
+        self
+    }
+
+    const fn needed(mut self) -> Self {
+        self.needed = true;
         self
     }
 }
@@ -94,13 +101,16 @@ pub enum Rule {
     /// The same, unless it says what holds without it: kubelogin writes no environment for these
     /// methods, and in another cloud than the public one they need it.
     Deviating,
+    /// The typed flag, else the source entry if that is of the same method: az converts every entry
+    /// again, without a flag, whenever it fetches another cluster's.
+    Kept,
     /// The typed flag only: what a source entry says is dropped.
     Typed,
 }
 
 impl Rule {
     const fn of<T>(self, option: &'static Opt<T>) -> Argument {
-        Argument { decl: &option.decl, rule: self, rival: None, outdone_by: None }
+        Argument { decl: &option.decl, rule: self, rival: None, outdone_by: None, needed: false }
     }
 }
 
