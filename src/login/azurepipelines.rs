@@ -15,7 +15,8 @@ pub(super) static METHOD: Method = Method {
     arguments: &[
         Rule::Required.of(&TENANT_ID),
         Rule::Typed.of(&AZURE_PIPELINES_SERVICE_CONNECTION_ID),
-        Rule::Carried.of(&CLIENT_ID),
+        // AKS' entries name the client that people sign in with, which no service connection is.
+        Rule::Typed.of(&CLIENT_ID),
         Rule::Deviating.of(&ENVIRONMENT),
     ],
     variables: &[],
