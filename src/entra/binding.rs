@@ -15,6 +15,8 @@ const SERVER_NAME: &str = "AZURE_KUBERNETES_SNI_NAME";
 const CA_FILE: &str = "AZURE_KUBERNETES_CA_FILE";
 const CA_DATA: &str = "AZURE_KUBERNETES_CA_DATA";
 
+const WAY_OUT: &str = "ask Entra itself with --disable-token-proxy";
+
 /// The proxy that a pod's token requests go to.
 #[derive(Debug)]
 pub struct TokenProxy {
@@ -40,12 +42,21 @@ impl TokenProxy {
     pub fn from_env(env: &Env) -> Result<Option<Self>, Error> {
         let Some(text) = env.get(PROXY) else {
             let lost = [SERVER_NAME, CA_FILE, CA_DATA].into_iter().find(|name| env.get(name).is_some());
-            return lost.map_or(Ok(None), |name| Err(incomplete(&format!("{name} is set and {PROXY} is not"), PROXY)));
+            let half =
+                |name| unusable(format!("{name} is set and {PROXY} is not"), &format!("set {PROXY}, or {WAY_OUT}"));
+            return lost.map_or(Ok(None), |name| Err(half(name)));
         };
         let ca = match (env.get(CA_FILE), env.get(CA_DATA)) {
-            (Some(_), Some(_)) => return Err(incomplete("two CAs are given for the token proxy", CA_DATA)),
+            (Some(_), Some(_)) => {
+                let what = format!("{CA_FILE} and {CA_DATA} are both set");
+                return Err(unusable(what, &format!("unset one of them, or {WAY_OUT}")));
+            }
             (Some(file), None) => Ca::File(file.into()),
             (None, Some(data)) => Ca::Data(data.to_owned()),
+            (None, None) if env.get(SERVER_NAME).is_some() => {
+                let what = format!("{SERVER_NAME} is set, and neither {CA_FILE} nor {CA_DATA} is");
+                return Err(unusable(what, &format!("set one of them, or {WAY_OUT}")));
+            }
             (None, None) => Ca::System,
         };
         Ok(Some(Self { url: address(text)?, name: env.get(SERVER_NAME).map(String::from), ca }))
@@ -70,6 +81,20 @@ impl TokenProxy {
             Ca::File(path) => read(path)?,
         };
         Ok(Way::Bound { roots, name: self.name.clone() })
+    }
+
+    /// `error` of a request to the proxy: neither the certificates nor the proxies of this machine have
+    /// a part in it.
+    pub fn explain(&self, error: Error) -> Error {
+        let remedy = if error.is(&situation::TLS) {
+            let ca = if matches!(self.ca, Ca::Data(_)) { CA_DATA } else { CA_FILE };
+            format!("correct {ca} or {SERVER_NAME}, or {WAY_OUT}")
+        } else if error.situation().turn == situation::Turn::Network {
+            format!("look whether the token proxy runs, or {WAY_OUT}")
+        } else {
+            return error;
+        };
+        error.from_source(format!("the token proxy of {PROXY}")).remedy(remedy)
     }
 
     /// The proxy's address, for what tells one sign-in from another.
@@ -98,9 +123,9 @@ fn read(path: &Path) -> Result<Vec<u8>, Error> {
     })
 }
 
-fn incomplete(what: &str, variable: &str) -> Error {
+fn unusable(what: String, remedy: &str) -> Error {
     Error::new(&situation::OPTION_INVALID, what)
-        .remedy(format!("correct {variable}; AKS sets these variables for pods with an identity binding"))
+        .remedy(format!("{remedy} (AKS sets these variables for pods with an identity binding)"))
 }
 
 #[cfg(test)]

@@ -164,13 +164,14 @@ impl<'a> Endpoint<'a> {
         }
         self.asked_on.set(self.session.sys.clock.now());
         let retry = &http::TOKEN_ENDPOINT;
-        let response = http::send(self.session.sys, &request, retry, self.session.deadline).await?;
+        let response = http::send(self.session.sys, &request, retry, self.session.deadline).await;
+        let response = response.map_err(|error| self.explained(error))?;
         let now = self.session.sys.clock.now();
         self.status.set(response.status);
         self.clock_ahead.set(response.date.map(|date| now.cast_signed() - date.cast_signed()));
         self.session.sys.terminal.detail(5, || {
             let ahead = self.clock_ahead.get().map(|s| format!(", our clock is {s} s ahead")).unwrap_or_default();
-            format!("{} answered HTTP {}{ahead}", host(&self.url), response.status)
+            format!("{} answered HTTP {}{ahead}", self.asked(), response.status)
         });
         Ok(response.body)
     }
@@ -229,8 +230,21 @@ impl<'a> Endpoint<'a> {
     }
 
     fn not_entra(&self, what: &str) -> Failure {
-        let (host, status) = (host(&self.url), self.status.get());
-        Failure::Unreachable(Error::new(&situation::NOT_ENTRA, format!("the answer of {host} {what} (HTTP {status})")))
+        let (host, status) = (self.asked(), self.status.get());
+        let error = Error::new(&situation::NOT_ENTRA, format!("the answer of {host} {what} (HTTP {status})"));
+        Failure::Unreachable(self.explained(error))
+    }
+
+    /// Who answers.
+    fn asked(&self) -> String {
+        self.proxy.map_or_else(|| host(&self.url), |proxy| host(&proxy.url(&self.url)))
+    }
+
+    fn explained(&self, error: Error) -> Error {
+        match self.proxy {
+            Some(proxy) => proxy.explain(error),
+            None => error,
+        }
     }
 }
 

@@ -18,11 +18,24 @@ const URI: &str = "SYSTEM_OIDCREQUESTURI";
 const TOKEN: &str = "SYSTEM_ACCESSTOKEN";
 
 /// Azure Pipelines hands the job's token to no step that does not ask for it.
-pub(super) const MAPPING: &str = "map the job's token into the step, `env: SYSTEM_ACCESSTOKEN: $(System.AccessToken)`";
+fn mapping(variable: &str) -> String {
+    format!("map the job's token into the step, `env: {variable}: $(System.AccessToken)`")
+}
+
+/// What a job lacks that has not been recognised.
+pub(super) fn lacking(env: &Env) -> String {
+    if env.get(TOKEN).is_none() {
+        return mapping(TOKEN);
+    }
+    format!("give {}", AZURE_PIPELINES_SERVICE_CONNECTION_ID.decl.flag())
+}
 
 pub(super) struct AzurePipelines {
     uri: Url,
-    token: Secret,
+    /// The variable with the address.
+    uri_named_by: &'static str,
+    /// A step that has none can still be served what an earlier step has left in the cache.
+    token: Option<Secret>,
     /// The variable with the token.
     token_named_by: &'static str,
     connection: String,
@@ -44,12 +57,15 @@ pub(super) fn found(choices: &Choices) -> Found {
     required(choices).map(Some)
 }
 
-/// Azure Pipelines, which somebody has named.
+/// Azure Pipelines, which somebody has named. The job's token may be missing until it is needed.
 ///
 /// # Errors
-/// What is missing, in the words of Azure/kubelogin and in its order.
+/// What is missing, in the words of Azure/kubelogin and in its order: the job's token comes first.
 pub fn required(choices: &Choices) -> Result<Box<dyn Source>, Error> {
-    let token = access_token(choices.env)?;
+    complete(choices).map_err(|error| access_token(choices.env).err().unwrap_or(error))
+}
+
+fn complete(choices: &Choices) -> Result<Box<dyn Source>, Error> {
     let option = &AZURE_PIPELINES_SERVICE_CONNECTION_ID;
     let missing = "failed to create azure pipelines credential: no service connection ID specified";
     let connection = choices.values.require(option, missing).map_err(|error| {
@@ -58,7 +74,7 @@ pub fn required(choices: &Choices) -> Result<Box<dyn Source>, Error> {
     })?;
     let named_by = choices.values.source(option).map(ToString::to_string).unwrap_or_default();
     let uri = choices.env.get(URI).ok_or_else(no_uri)?;
-    Ok(Box::new(AzurePipelines::new((URI, uri), (TOKEN, token), (&named_by, &connection))?))
+    Ok(Box::new(AzurePipelines::new((URI, uri), (TOKEN, choices.env.get(TOKEN)), (&named_by, &connection))?))
 }
 
 fn no_uri() -> Error {
@@ -72,9 +88,11 @@ fn no_uri() -> Error {
 /// # Errors
 /// It is not set.
 pub fn access_token(env: &Env) -> Result<&str, Error> {
-    env.get(TOKEN).ok_or_else(|| {
-        Error::new(&situation::OPTION_MISSING, "SYSTEM_ACCESSTOKEN environment variable not set").remedy(MAPPING)
-    })
+    env.get(TOKEN).ok_or_else(|| no_token(TOKEN))
+}
+
+fn no_token(variable: &str) -> Error {
+    Error::new(&situation::OPTION_MISSING, format!("{variable} environment variable not set")).remedy(mapping(variable))
 }
 
 impl AzurePipelines {
@@ -84,12 +102,13 @@ impl AzurePipelines {
     /// An address that can't be used.
     pub(super) fn new(
         uri: (&'static str, &str),
-        token: (&'static str, &str),
+        token: (&'static str, Option<&str>),
         connection: (&str, &str),
     ) -> Result<Self, Error> {
         Ok(Self {
             uri: request_url(uri.0, uri.1)?,
-            token: Secret::new(token.1),
+            uri_named_by: uri.0,
+            token: token.1.map(Secret::new),
             token_named_by: token.0,
             connection: connection.1.to_owned(),
             connection_named_by: connection.0.to_owned(),
@@ -98,14 +117,15 @@ impl AzurePipelines {
 
     /// The headers are those of Microsoft's own libraries: `Suppress` has a bad token answered with
     /// 401 and not with the way to a sign-in page.
-    fn request(&self) -> Request {
+    fn request(&self) -> Result<Request, Error> {
+        let token = self.token.as_ref().ok_or_else(|| no_token(self.token_named_by))?;
         let mut url = self.uri.clone();
         url.query_pairs_mut().append_pair("api-version", "7.1").append_pair("serviceConnectionId", &self.connection);
-        Request::post(url)
-            .header("Authorization", format!("Bearer {}", self.token.expose()))
+        Ok(Request::post(url)
+            .header("Authorization", format!("Bearer {}", token.expose()))
             .header("Content-Type", "application/json")
             .header("Content-Length", "0")
-            .header("X-TFS-FedAuthRedirect", "Suppress")
+            .header("X-TFS-FedAuthRedirect", "Suppress"))
     }
 
     fn read(&self, answer: Result<Response, Error>) -> Result<Secret, Error> {
@@ -115,10 +135,12 @@ impl AzurePipelines {
         };
         let is_a_page = response.content_type.as_deref().is_some_and(|kind| kind.starts_with("text/html"));
         let outcome = match response.status {
-            200 if !is_a_page => token_answered("Azure Pipelines", &response),
+            200 if !is_a_page => {
+                token_answered("Azure Pipelines", &response).map_err(|error| error.from_source(self.uri_named_by))
+            }
             200 | 203 | 401 | 403 => Err(self.token_is_bad()),
             400 | 404 => Err(self.connection_is_unknown(&response)),
-            _ => Err(refused("Azure Pipelines", &response)),
+            _ => Err(refused("Azure Pipelines", &response).from_source(self.uri_named_by)),
         };
         outcome.map_err(|error| match &response.trace {
             Some(id) => error.detail(format!("Azure Pipelines knows the request as {}", super::excerpt(id))),
@@ -128,7 +150,7 @@ impl AzurePipelines {
 
     fn token_is_bad(&self) -> Error {
         let what = format!("Azure Pipelines does not accept {}: it is not valid, or not mapped", self.token_named_by);
-        Error::new(&situation::ASSERTION_SOURCE, what).remedy(MAPPING)
+        Error::new(&situation::ASSERTION_SOURCE, what).remedy(mapping(self.token_named_by))
     }
 
     fn connection_is_unknown(&self, response: &Response) -> Error {
@@ -146,7 +168,10 @@ impl Source for AzurePipelines {
     }
 
     fn fetch<'a>(&'a self, sys: &'a Sys, deadline: Deadline) -> Pending<'a, Secret> {
-        Box::pin(async move { self.read(http::send(sys, &self.request(), &http::TOKEN_ENDPOINT, deadline).await) })
+        Box::pin(async move {
+            let request = self.request()?;
+            self.read(http::send(sys, &request, &http::TOKEN_ENDPOINT, deadline).await)
+        })
     }
 
     fn described(&self) -> String {
@@ -222,7 +247,7 @@ mod tests {
             body: br#"{"message":"no"}"#.into(),
             ..Response::default()
         };
-        let pipelines = AzurePipelines::new((URI, "https://x/"), (TOKEN, "at"), ("-x", "SC")).unwrap();
+        let pipelines = AzurePipelines::new((URI, "https://x/"), (TOKEN, Some("at")), ("-x", "SC")).unwrap();
         let error = pipelines.read(Ok(traced)).unwrap_err();
         assert_eq!(error.details(), [r#"it says: {"message":"no"}"#, "Azure Pipelines knows the request as e2e"]);
     }
@@ -230,6 +255,10 @@ mod tests {
     #[test]
     fn what_is_missing() {
         let named = "--federated-token-source azure-pipelines";
+        let token = source(named, []).err().unwrap();
+        assert!(token.starts_with("SYSTEM_ACCESSTOKEN environment variable not set; map the job's"), "{token}");
+        let late = chosen(&format!("{named} --azure-pipelines-service-connection-id SC"), [JOB[0]]);
+        assert_eq!(World::answering(Vec::new()).fetch(&*late).unwrap_err(), token);
         let connection = source(named, JOB).err().unwrap();
         assert_eq!(
             connection,

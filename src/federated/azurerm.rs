@@ -10,16 +10,21 @@ use super::github::GitHub;
 use super::variable::Variable;
 
 const TOKEN: &str = "ARM_OIDC_TOKEN";
-const FILE: &str = "ARM_OIDC_TOKEN_FILE_PATH";
+pub(super) const FILE: &str = "ARM_OIDC_TOKEN_FILE_PATH";
 const REQUEST_URL: &str = "ARM_OIDC_REQUEST_URL";
 const REQUEST_TOKEN: &str = "ARM_OIDC_REQUEST_TOKEN";
 /// With one of these the address is that of Azure Pipelines, else that of GitHub.
 const CONNECTIONS: [&str; 2] = ["ARM_ADO_PIPELINE_SERVICE_CONNECTION_ID", "ARM_OIDC_AZURE_SERVICE_CONNECTION_ID"];
 
+/// Whether these names are looked at.
+pub(super) fn counts(choices: &Choices) -> bool {
+    choices.values.is_on(&USE_AZURERM_ENV_VARS) && !choices.values.is_on(&DISABLE_ENVIRONMENT_OVERRIDE)
+}
+
 /// What the provider would use.
 pub(super) fn found(choices: &Choices) -> Found {
-    let (values, env) = (choices.values, choices.env);
-    if !values.is_on(&USE_AZURERM_ENV_VARS) || values.is_on(&DISABLE_ENVIRONMENT_OVERRIDE) {
+    let env = choices.env;
+    if !counts(choices) {
         return Ok(None);
     }
     if let Some(token) = env.get(TOKEN) {
@@ -31,7 +36,7 @@ pub(super) fn found(choices: &Choices) -> Found {
     let Some((url, token)) = env.get(REQUEST_URL).zip(env.get(REQUEST_TOKEN)) else { return Ok(None) };
     match env.first(&CONNECTIONS) {
         Some(connection) => {
-            Ok(Some(Box::new(AzurePipelines::new((REQUEST_URL, url), (REQUEST_TOKEN, token), connection)?)))
+            Ok(Some(Box::new(AzurePipelines::new((REQUEST_URL, url), (REQUEST_TOKEN, Some(token)), connection)?)))
         }
         None => Ok(Some(Box::new(GitHub::new(REQUEST_URL, url, token, choices)?))),
     }

@@ -57,6 +57,10 @@ impl Buildkite {
 }
 
 impl Source for Buildkite {
+    fn asks_for_an_audience(&self) -> bool {
+        true
+    }
+
     fn identify(&self, identity: &mut Identity) {
         identity.field("request-url", self.url.as_str());
         identity.field("request-audience", &self.audience);

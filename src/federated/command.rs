@@ -79,6 +79,14 @@ impl Command {
             .remedy("run it by hand to see what it needs")
     }
 
+    /// Where the time was over, that says it all.
+    fn not_run(&self, error: Error) -> Error {
+        if !error.is(&situation::TOOL) {
+            return error;
+        }
+        error.from_source(self.shown()).remedy("run it by hand to see what it needs")
+    }
+
     fn not_found(&self, program: &str) -> Error {
         Error::new(&situation::TOOL, format!("the program {program} was not found on PATH"))
             .from_source(self.shown())
@@ -108,8 +116,8 @@ impl Source for Command {
         Box::pin(async move {
             let call = self.call(&sys.env)?;
             sys.terminal.detail(5, || format!("running {}", call.program.display()));
-            let ended = sys.tools.run(&call, deadline.left(&*sys.clock), &*sys.clock).await?;
-            self.token(&ended)
+            let ended = sys.tools.run(&call, deadline.left(&*sys.clock), &*sys.clock).await;
+            self.token(&ended.map_err(|error| self.not_run(error))?)
         })
     }
 

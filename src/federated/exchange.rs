@@ -32,14 +32,13 @@ pub struct Exchange<'a> {
 
 /// No credential of the application matches: none at all, issuer, audience, subject, the subject of
 /// an assertion of Microsoft's own, the subject's upper and lower case.
-const MISMATCH: [u32; 6] = [70021, 700_211, 700_212, 700_213, 7_002_137, 7_002_138];
+const MISMATCH: [u32; 6] = [70021, 700_211, AUDIENCE, 700_213, 7_002_137, CASE];
+/// The audience is another one.
+const AUDIENCE: u32 = 700_212;
+/// The subject is the same but for upper and lower case.
+const CASE: u32 = 7_002_138;
 /// Of these, the ones that waiting does not mend.
-const MISMATCH_FOR_GOOD: [u32; 2] = [7_002_137, 7_002_138];
-/// What to do where Entra says more closely what does not match.
-const CLOSER_REMEDIES: [(u32, &str); 2] = [
-    (700_212, "make a credential for this audience, or ask for tokens for another one with --federated-audience"),
-    (7_002_138, "make a credential whose subject has the same upper and lower case as the token's"),
-];
+const MISMATCH_FOR_GOOD: [u32; 2] = [7_002_137, CASE];
 /// The assertion's time is over.
 const EXPIRED: [u32; 2] = [700_024, 500_133];
 
@@ -74,13 +73,14 @@ impl Exchange<'_> {
             } else if is(&failure, &EXPIRED) && !std::mem::replace(&mut renewed, true) {
                 let fresh = self.fetch().await?;
                 if fresh == assertion {
-                    return Err(self.expired_for_good(failure, &assertion));
+                    return Err(self.expired(failure, &assertion, "see to it that the source renews its token"));
                 }
                 assertion = fresh;
             } else if is(&failure, &EXPIRED) {
-                return Err(self.expired(failure, &assertion));
+                let remedy = "the source gives out tokens that have ended: look at its clock";
+                return Err(self.expired(failure, &assertion, remedy));
             } else {
-                return Err(failure.into());
+                return Err(self.refused(failure));
             }
         }
     }
@@ -138,35 +138,62 @@ impl Exchange<'_> {
     fn creation(&self, claims: &Claims) -> String {
         let text = |claim: &Option<String>| claim.as_deref().map(bounded).unwrap_or_default();
         let (issuer, subject) = (text(&claims.issuer), text(&claims.subject));
-        let audiences: Vec<String> = claims.audiences.iter().map(|audience| bounded(audience)).collect();
+        let audiences = [bounded(self.audience(claims))];
         let parameters =
             json!({ "name": credential_name(&subject), "issuer": issuer, "subject": subject, "audiences": audiences });
         let (client, parameters) = (in_shell(self.client.as_str()), in_shell(&parameters.to_string()));
         format!("az ad app federated-credential create --id {client} --parameters {parameters}")
     }
 
+    /// A credential has exactly one audience: the usual one, if the token is for it.
+    fn audience<'c>(&self, claims: &'c Claims) -> &'c str {
+        let usual = self.request.authority.federated_audience();
+        let mut audiences = claims.audiences.iter().map(String::as_str);
+        audiences.clone().find(|audience| *audience == usual).or_else(|| audiences.next()).unwrap_or(usual)
+    }
+
     fn mismatch(&self, failure: Failure) -> Error {
-        let closer = CLOSER_REMEDIES.iter().find(|(code, _)| is(&failure, &[*code]));
+        let closer = self.closer_remedy(&failure);
         let error = Error::from(failure).from_source(format!("client {}, {}", self.client, self.described()));
         match closer {
-            Some((_, remedy)) => error.remedy(*remedy),
+            Some(remedy) => error.remedy(remedy),
             None => error,
         }
     }
 
-    fn expired(&self, failure: Failure, assertion: &Secret) -> Error {
-        let age = self.age(assertion).map(|age| format!(", {age}")).unwrap_or_default();
-        Error::from(failure).from_source(format!("the token from {}{age}", self.described()))
+    /// What to do where Entra says more closely what does not match.
+    fn closer_remedy(&self, failure: &Failure) -> Option<String> {
+        if is(failure, &[CASE]) {
+            return Some("make a credential whose subject has the same upper and lower case as the token's".into());
+        }
+        let other = if self.source.asks_for_an_audience() {
+            "ask for tokens for another one with --federated-audience".to_owned()
+        } else {
+            format!("have the token issued for {}", self.request.authority.federated_audience())
+        };
+        is(failure, &[AUDIENCE]).then(|| format!("make a credential for this audience, or {other}"))
     }
 
-    /// The source has the same token still.
-    fn expired_for_good(&self, failure: Failure, assertion: &Secret) -> Error {
-        let error = self.expired(failure, assertion);
+    /// Entra looks at the times in the token, and the clock of this machine has no part in it.
+    fn expired(&self, failure: Failure, assertion: &Secret, remedy: &str) -> Error {
+        let age = self.age(assertion).map(|age| format!(", {age}")).unwrap_or_default();
+        let error = Error::from(failure).from_source(format!("the token from {}{age}", self.described()));
         if !error.is(&situation::ASSERTION_INVALID) {
             return error;
         }
         let flag = FEDERATED_TOKEN_SOURCE.decl.flag();
-        error.remedy(format!("the source has no newer one: see to it that it is renewed, or name another with {flag}"))
+        error.remedy(format!("{remedy}, or name another source with {flag}"))
+    }
+
+    /// A token that is no good for another reason than its time, or something else altogether.
+    fn refused(&self, failure: Failure) -> Error {
+        let error = Error::from(failure);
+        if !error.is(&situation::ASSERTION_INVALID) {
+            return error;
+        }
+        error
+            .from_source(format!("the token from {}", self.described()))
+            .remedy("see to it that the token is whole and that its issuer publishes the key that signed it")
     }
 
     /// How old a token is, by this machine's clock.
@@ -369,7 +396,8 @@ a new one takes a while to be known everywhere: trying again for 35 s
         assert_eq!(
             grant.unwrap_err().to_string(),
             "the assertion is expired or not valid, AADSTS700024 (the token from GitHub Actions (ACTIONS_ID_TOKEN_REQUEST_URL), \
-             issued 16 min ago and expired 30 s ago); check the clock of this machine and that the token file is fresh"
+             issued 16 min ago and expired 30 s ago); the source gives out tokens that have ended: look at its clock, \
+             or name another source with --federated-token-source"
         );
     }
 
@@ -379,7 +407,12 @@ a new one takes a while to be known everywhere: trying again for 35 s
         let env = [("JWT", env[0].1.as_str())];
         let (world, grant) = with_source("--federated-token-source env:JWT", env, vec![refused(700_024)], 60);
         let error = grant.unwrap_err().to_string();
-        assert!(error.ends_with("the source has no newer one: see to it that it is renewed, or name another with --federated-token-source"), "{error}");
+        assert!(
+            error.ends_with(
+                "see to it that the source renews its token, or name another source with --federated-token-source"
+            ),
+            "{error}"
+        );
         assert_eq!(world.requests().len(), 1);
     }
 

@@ -73,6 +73,10 @@ pub(super) fn request_url(variable: &str, text: &str) -> Result<Url, Error> {
 }
 
 impl Source for GitHub {
+    fn asks_for_an_audience(&self) -> bool {
+        true
+    }
+
     fn identify(&self, identity: &mut Identity) {
         identity.field("request-url", self.url.as_str());
         identity.field("request-audience", &self.audience);
@@ -81,13 +85,14 @@ impl Source for GitHub {
     fn fetch<'a>(&'a self, sys: &'a Sys, deadline: Deadline) -> Pending<'a, Secret> {
         Box::pin(async move {
             let response = http::send(sys, &self.request(), &http::TOKEN_ENDPOINT, deadline).await?;
-            let token = match response.status {
-                200 => token_answered("GitHub", &response),
-                _ => Err(refused("GitHub", &response)),
-            };
-            token.map_err(|error| {
-                error.from_source(self.named_by).remedy(format!("{PERMISSION}; what it sets lasts as long as the job"))
-            })
+            let token =
+                match response.status {
+                    200 => token_answered("GitHub", &response),
+                    401 | 403 => Err(refused("GitHub", &response)
+                        .remedy(format!("{PERMISSION}; the request token ends with the job"))),
+                    _ => Err(refused("GitHub", &response)),
+                };
+            token.map_err(|error| error.from_source(self.named_by))
         })
     }
 
@@ -145,11 +150,20 @@ mod tests {
         assert_eq!(
             refused.unwrap_err(),
             "GitHub answered HTTP 403 (ACTIONS_ID_TOKEN_REQUEST_URL); give the job `permissions: id-token: write` \
-             (GitHub grants it to no pull request from a fork); what it sets lasts as long as the job"
+             (GitHub grants it to no pull request from a fork); the request token ends with the job"
+        );
+        let (_, elsewhere) = fetched(vec![(404, "")]);
+        assert_eq!(
+            elsewhere.unwrap_err(),
+            "GitHub answered HTTP 404 (ACTIONS_ID_TOKEN_REQUEST_URL); run the command again with -v 1 to see what it says"
         );
         for odd in ["", "<html>canary", r#"{"value":"canary"}"#, r#"{"message":"canary"}"#] {
             let (_, odd) = fetched(vec![(200, odd)]);
-            assert!(odd.unwrap_err().starts_with("the answer of GitHub holds no JWT (HTTP 200) (ACTIONS"));
+            assert_eq!(
+                odd.unwrap_err(),
+                "the answer of GitHub, HTTP 200, holds no JWT (ACTIONS_ID_TOKEN_REQUEST_URL); \
+                 look for a proxy or login page between this machine and it"
+            );
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::options::types::TokenSource;
 use crate::options::{Choices, FEDERATED_AUDIENCE, FEDERATED_TOKEN_FILE, FEDERATED_TOKEN_SOURCE};
 use crate::secret::Secret;
 use crate::situation;
-use crate::sys::{Deadline, Pending, Sys};
+use crate::sys::{Deadline, Env, Pending, Sys};
 
 pub use azure_pipelines::{access_token, is_pipelines_job, required as azure_pipelines};
 pub use claims::Claims;
@@ -50,6 +50,11 @@ pub trait Source {
 
     /// Whether the tokens may be a pod's own, the only ones that the token proxy of a cluster takes.
     fn may_be_a_pods(&self) -> bool {
+        false
+    }
+
+    /// Whether the tokens are for the audience that they are asked for, and not for one of their own.
+    fn asks_for_an_audience(&self) -> bool {
         false
     }
 }
@@ -105,21 +110,32 @@ fn named_by(choices: &Choices) -> String {
 pub fn absent(choices: &Choices) -> Error {
     let error = Error::new(&situation::OPTION_MISSING, "federated token file cannot be empty");
     let (file, source) = (FEDERATED_TOKEN_FILE.decl.flag(), FEDERATED_TOKEN_SOURCE.decl.flag());
-    let general =
-        format!("give {file} or set AZURE_FEDERATED_TOKEN_FILE, or name another source of tokens with {source}");
-    match NEARLY.iter().find(|(variable, _)| choices.env.get(variable).is_some()) {
+    let variable = if azurerm::counts(choices) { azurerm::FILE } else { "AZURE_FEDERATED_TOKEN_FILE" };
+    let general = format!("give {file} or set {variable}, or name another source of tokens with {source}");
+    match nearly(choices) {
         Some((variable, way)) => error.from_source(format!("{variable} is set")).remedy(format!("{way}, or {general}")),
         None => error.remedy(general),
     }
 }
 
-/// Build systems by a variable that all their jobs have, and what makes them give tokens to a job.
-const NEARLY: [(&str, &str); 5] = [
-    ("GITHUB_ACTIONS", github::PERMISSION),
-    ("TF_BUILD", azure_pipelines::MAPPING),
-    ("GITLAB_CI", "declare `id_tokens` with `aud: api://AzureADTokenExchange` in the job"),
-    ("BITBUCKET_BUILD_NUMBER", "set `oidc: true` on the step"),
-    ("TFC_RUN_ID", "set TFC_WORKLOAD_IDENTITY_AUDIENCE in the workspace"),
+/// What would give this job a token, where it runs in a build system that has them.
+pub fn hint(choices: &Choices) -> Option<String> {
+    nearly(choices).map(|(_, way)| way)
+}
+
+fn nearly(choices: &Choices) -> Option<(&'static str, String)> {
+    let (variable, way) = BUILD_SYSTEMS.iter().find(|(variable, _)| choices.env.get(variable).is_some())?;
+    Some((variable, way(choices.env, &audience(choices).unwrap_or_default())))
+}
+
+/// Build systems by a variable that all their jobs have, and what makes them give tokens to a job for
+/// an audience.
+const BUILD_SYSTEMS: [(&str, fn(&Env, &str) -> String); 5] = [
+    ("GITHUB_ACTIONS", |_, _| github::PERMISSION.into()),
+    ("TF_BUILD", |env, _| azure_pipelines::lacking(env)),
+    ("GITLAB_CI", |_, audience| format!("declare `id_tokens` with `aud: {audience}` in the job")),
+    ("BITBUCKET_BUILD_NUMBER", |_, _| "set `oidc: true` on the step".into()),
+    ("TFC_RUN_ID", |_, audience| format!("set TFC_WORKLOAD_IDENTITY_AUDIENCE to {audience} in the workspace")),
 ];
 
 /// For whom tokens are asked: as given, else what Entra expects in the cloud of the authority.
@@ -180,13 +196,15 @@ fn token_in(answer: &str) -> Option<Secret> {
 /// The token that `who` answered.
 fn token_answered(who: &str, response: &Response) -> Result<Secret, Error> {
     std::str::from_utf8(&response.body).ok().and_then(token_in).ok_or_else(|| {
-        Error::new(&situation::ASSERTION_SOURCE, format!("the answer of {who} holds no JWT (HTTP {})", response.status))
+        Error::new(&situation::ASSERTION_SOURCE, format!("the answer of {who}, HTTP {}, holds no JWT", response.status))
+            .remedy("look for a proxy or login page between this machine and it")
     })
 }
 
 /// What `who` said instead of giving a token; its own words are for `-v`.
 fn refused(who: &str, response: &Response) -> Error {
-    let error = Error::new(&situation::ASSERTION_SOURCE, format!("{who} answered HTTP {}", response.status));
+    let error = Error::new(&situation::ASSERTION_SOURCE, format!("{who} answered HTTP {}", response.status))
+        .remedy("run the command again with -v 1 to see what it says");
     match std::str::from_utf8(&response.body).ok().map(excerpt).filter(|words| !words.is_empty()) {
         Some(words) => error.detail(format!("it says: {words}")),
         None => error,

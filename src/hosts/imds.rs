@@ -78,6 +78,7 @@ impl Host for Imds {
             401 if refusal.says("unknown_source") => Some(unknown_source()),
             403 if refusal.says("unreachable") => Some(docker_desktop()),
             403 if of_nmi => Some(not_bound(wanted)),
+            404 if refusal.says("no azure identity found") => Some(not_bound(wanted)),
             404 if of_nmi => Some(not_bound_yet()),
             404 | 410 => Some(updating(refusal.status)),
             _ => None,

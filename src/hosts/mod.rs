@@ -123,12 +123,12 @@ pub trait Host {
         let request = self.request(wanted);
         identity.field("host", self.name());
         identity.field("url", request.url.as_str());
-        identity.field("body", &String::from_utf8_lossy(&request.body));
+        identity.bytes("body", &request.body);
         for (name, value) in &request.headers {
             identity.field(name, value.expose());
         }
         if let Way::Pinned(thumbprint) = &request.way {
-            identity.field("thumbprint", &format!("{thumbprint:?}"));
+            identity.bytes("thumbprint", thumbprint);
         }
     }
 }

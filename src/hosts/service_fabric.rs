@@ -72,9 +72,9 @@ impl Host for ServiceFabric {
     }
 
     fn explain(&self, refusal: &Refusal, _: &Wanted) -> Option<Error> {
-        match refusal.code.as_str() {
-            "ManagedIdentityNotFound" => Some(no_identity()),
-            "SecretHeaderNotFound" => Some(app_service::header_refused(self.name(), IDENTITY_HEADER)),
+        match (refusal.status, refusal.code.as_str()) {
+            (401, _) | (_, "SecretHeaderNotFound") => Some(app_service::header_refused(self.name(), IDENTITY_HEADER)),
+            (_, "ManagedIdentityNotFound") => Some(no_identity()),
             _ => None,
         }
     }
@@ -134,6 +134,7 @@ mod tests {
             ask(ENV, None, (0..times).map(|_| answer(status, &body)).collect())
         };
         assert!(refused(404, "ManagedIdentityNotFound", 1).is(&situation::IDENTITY_UNKNOWN));
+        assert!(refused(401, "ManagedIdentityNotFound", 1).error().contains("does not accept the secret"));
         assert!(refused(400, "SecretHeaderNotFound", 1).error().contains("(IDENTITY_HEADER); start the process anew"));
         assert!(refused(500, "InternalServerError", 4).error().starts_with("Service Fabric answered HTTP 500; wait"));
         assert!(

@@ -15,7 +15,7 @@ pub(super) static METHOD: Method = Method {
     arguments: &[
         Rule::Required.of(&TENANT_ID),
         Rule::Typed.of(&AZURE_PIPELINES_SERVICE_CONNECTION_ID),
-        // AKS' entries name the client that people sign in with, which no service connection is.
+        // That of the source entry is the client that people sign in with, and would win over the job's.
         Rule::Typed.of(&CLIENT_ID),
         Rule::Deviating.of(&ENVIRONMENT),
     ],
@@ -31,9 +31,13 @@ pub(super) fn is_there(choices: &Choices) -> bool {
     federated::is_pipelines_job(choices.env) && named.iter().all(Option::is_some)
 }
 
-/// In the order of Azure/kubelogin's complaints.
+/// In the order of Azure/kubelogin's complaints. A login that lacks the job's token and nothing else
+/// can still be served from the cache: a later step sees what an earlier one was given.
 fn parse(choices: &Choices) -> Result<Box<dyn Login>, Error> {
-    federated::access_token(choices.env)?;
+    complete(choices).map_err(|error| federated::access_token(choices.env).err().unwrap_or(error))
+}
+
+fn complete(choices: &Choices) -> Result<Box<dyn Login>, Error> {
     let missing = "failed to create azure pipelines credential: no client ID specified";
     let client = choices.values.require(&CLIENT_ID, missing).map_err(|error| {
         let flag = CLIENT_ID.decl.flag();

@@ -29,6 +29,8 @@ use crate::options::{
 use crate::situation;
 use crate::sys::{Env, Pending};
 
+pub use auto::InVain;
+
 /// Every login method, in the order of the messages that list them.
 pub static METHODS: &[&Method] = &[
     &devicecode::METHOD,
@@ -70,8 +72,6 @@ pub struct Argument {
     pub rival: Option<&'static Decl>,
     /// Another option that says the same and goes before: beside it this one is not written.
     pub outdone_by: Option<&'static Decl>,
-    /// Whether the login is nothing without it, or without another one that is needed.
-    pub needed: bool,
 }
 
 impl Argument {
@@ -82,11 +82,6 @@ impl Argument {
 
     const fn behind<T>(mut self, stronger: &'static Opt<T>) -> Self {
         self.outdone_by = Some(&stronger.decl);
-        self
-    }
-
-    const fn needed(mut self) -> Self {
-        self.needed = true;
         self
     }
 }
@@ -110,7 +105,7 @@ pub enum Rule {
 
 impl Rule {
     const fn of<T>(self, option: &'static Opt<T>) -> Argument {
-        Argument { decl: &option.decl, rule: self, rival: None, outdone_by: None, needed: false }
+        Argument { decl: &option.decl, rule: self, rival: None, outdone_by: None }
     }
 }
 
@@ -151,8 +146,14 @@ pub trait Login {
         false
     }
 
-    /// Looks around and settles on a way, for a login that leaves it open until a token is wanted.
-    fn settle<'a>(&'a self, _: &'a Session<'a>, _: &'a Cache) -> Pending<'a, Option<Settled>> {
+    /// Looks around and settles on a way, for a login that leaves it open until a token is wanted;
+    /// `before` is the way that it was last settled on.
+    fn settle<'a>(
+        &'a self,
+        _: &'a Session<'a>,
+        _: &'a Cache,
+        _before: Option<&'a str>,
+    ) -> Pending<'a, Option<Settled>> {
         Box::pin(std::future::ready(Ok(None)))
     }
 
@@ -182,6 +183,8 @@ pub struct Settled {
     pub reason: String,
     /// What trying this way has brought already.
     pub grant: Option<Grant>,
+    /// What stands before it and is not there.
+    pub in_vain: InVain,
 }
 
 /// Everything that one run of `get-token` needs to know.

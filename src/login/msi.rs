@@ -35,18 +35,17 @@ struct ManagedIdentity {
 }
 
 fn parse(choices: &Choices) -> Result<Box<dyn Login>, Error> {
-    let server = choices.values.require(&SERVER_ID, "server-id is required")?;
-    let (selector, passed_over) = selector(choices.values)?;
+    let (wanted, passed_over) = wanted(choices.values)?;
     let host = hosts::detect(choices.env)?;
-    hosts::admit(&*host, selector.as_ref())?;
-    let wanted = Wanted::new(&server, selector);
+    hosts::admit(&*host, wanted.selector.as_ref())?;
     Ok(Box::new(ManagedIdentity { host, wanted, machine: hosts::machine(), passed_over }))
 }
 
-/// Whether one certain identity is asked for.
-pub(super) fn names_one(values: &Values) -> bool {
-    let named = [values.source(&CLIENT_ID), values.source(&IDENTITY_RESOURCE_ID), values.source(&IDENTITY_OBJECT_ID)];
-    named.iter().any(Option::is_some)
+/// What a host would be asked, and where a resource id came from that a client id stands before.
+pub(super) fn wanted(values: &Values) -> Result<(Wanted, Option<Source>), Error> {
+    let server = values.require(&SERVER_ID, "server-id is required")?;
+    let (selector, passed_over) = selector(values)?;
+    Ok((Wanted::new(&server, selector), passed_over))
 }
 
 /// The one identity that is meant. As in Azure/kubelogin a client id stands before a resource id; an

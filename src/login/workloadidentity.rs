@@ -20,10 +20,10 @@ pub(super) static METHOD: Method = Method {
     name: "workloadidentity",
     about: "a pod or a build job signs in with its own token",
     arguments: &[
-        Rule::Typed.of(&CLIENT_ID).needed(),
-        Rule::Typed.of(&TENANT_ID).needed(),
+        Rule::Typed.of(&CLIENT_ID),
+        Rule::Typed.of(&TENANT_ID),
         Rule::Carried.of(&AUTHORITY_HOST),
-        Rule::Typed.of(&FEDERATED_TOKEN_FILE).needed(),
+        Rule::Typed.of(&FEDERATED_TOKEN_FILE),
         Rule::Carried.of(&FEDERATED_TOKEN_SOURCE),
         Rule::Carried.of(&FEDERATED_AUDIENCE),
         Rule::Carried.of(&DISABLE_TOKEN_PROXY),

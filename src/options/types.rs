@@ -194,10 +194,31 @@ impl TokenSource {
             ("github", "") => Ok(Self::GitHub),
             ("azure-pipelines", "") => Ok(Self::AzurePipelines),
             ("env", name) if !name.is_empty() && !name.contains(['=', ' ']) => Ok(Self::Variable(name.to_owned())),
-            ("url", url) => local_or_https(url).map(Self::Url),
+            ("url", url) => local_or_https(url)
+                .map(Self::Url)
+                .map_err(|why| format!("the address for federated tokens cannot be used: {why}")),
             ("command", command) => words(command).map(|words| Self::Command { text: command.to_owned(), words }),
             _ => Err("the federated token source is not one of file, github, azure-pipelines, env:NAME, url:URL and command:PROGRAM ARGUMENTS".into()),
         }
+    }
+}
+
+/// `text` of a source for people: an address without user, password and query, which may hold keys.
+pub fn without_keys(text: &str) -> String {
+    let Some(address) = text.strip_prefix("url:") else { return text.to_owned() };
+    let address = without_password(address);
+    match address.split_once(['?', '#']) {
+        Some((address, _)) => format!("url:{address}?***"),
+        None => format!("url:{address}"),
+    }
+}
+
+/// `url` without the user and password in it, be they written well or badly.
+pub fn without_password(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://***@{host}"),
+        (None, Some((_, host))) => format!("***@{host}"),
+        _ => url.to_owned(),
     }
 }
 
@@ -383,6 +404,15 @@ mod tests {
         };
         assert_eq!(words("command:gcloud  print  token"), ["gcloud", "print", "token"]);
         assert_eq!(words(r#"command:["a b", "c"]"#), ["a b", "c"]);
+        for (text, shown) in [
+            ("url:https://x.example/t?key=canary", "url:https://x.example/t?***"),
+            ("url:https://x.example/t#canary", "url:https://x.example/t?***"),
+            ("url:https://canary:canary?canary@x.example/", "url:https://***@x.example/"),
+            ("url:https://x.example/t", "url:https://x.example/t"),
+            ("command:a b?c", "command:a b?c"),
+        ] {
+            assert_eq!(without_keys(text), shown);
+        }
         assert_eq!(TokenSource::parse("env:JWT"), Ok(TokenSource::Variable("JWT".into())));
         for bad in ["", "env:", "env", "files", "file:x", "command:", "command:[1]", "url:http://example.com/", "url:x"]
         {

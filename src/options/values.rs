@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use super::types::{without_keys, without_password};
 use super::{
-    AUTHORITY_HOST, DISABLE_ENVIRONMENT_OVERRIDE, Decl, Given, LOGIN, Opt, Rank, TABLE, USE_AZURERM_ENV_VARS, Var, When,
+    AUTHORITY_HOST, DISABLE_ENVIRONMENT_OVERRIDE, Decl, FEDERATED_TOKEN_SOURCE, Given, LOGIN, Opt, Rank, TABLE,
+    USE_AZURERM_ENV_VARS, Var, When,
 };
 use crate::error::Error;
 use crate::secret::Secret;
@@ -119,10 +121,11 @@ impl Values {
     /// A line for each value with its source, for `-v 1`; secrets are not shown.
     pub fn explain(&self) -> impl Iterator<Item = String> {
         self.found.iter().map(|Value { decl, text, source }| {
-            let is_url = std::ptr::eq(*decl, &AUTHORITY_HOST.decl);
+            let is = |other: &Decl| std::ptr::eq(*decl, other);
             let text = match text.expose() {
                 _ if decl.secret => "<secret>".into(),
-                url if is_url => without_password(url),
+                url if is(&AUTHORITY_HOST.decl) => without_password(url),
+                source if is(&FEDERATED_TOKEN_SOURCE.decl) => without_keys(source),
                 text => text.to_owned(),
             };
             format!("--{} is {} ({source})", decl.name, crate::error::one_line(&text))
@@ -153,15 +156,6 @@ impl Values {
 
     fn find(&self, decl: &Decl) -> Option<&Value> {
         self.found.iter().find(|value| std::ptr::eq(value.decl, decl))
-    }
-}
-
-/// A URL without what stands before an `@`.
-fn without_password(text: &str) -> String {
-    match (text.split_once("://"), text.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://***@{host}"),
-        (None, Some((_, host))) => format!("***@{host}"),
-        _ => text.to_owned(),
     }
 }
 

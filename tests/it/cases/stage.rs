@@ -268,6 +268,7 @@ fn of_hosts(env: &TestEnv) -> Vec<(String, String)> {
         ("{identity-arm}", places::USER.arm_id.to_owned()),
         ("{twin-client}", places::identity::TWIN.client_id.to_owned()),
         ("{token-proxy}", proxy.url()),
+        ("{token-proxy-host}", proxy.host()),
         ("{token-proxy-sni}", SNI_NAME.to_owned()),
         ("{token-proxy-ca}", env.dir().join("token-proxy-ca.pem").display().to_string()),
         ("{token-proxy-ca-data}", proxy.ca_pem()),

@@ -59,7 +59,12 @@ impl TokenProxy {
 
     /// `AZURE_KUBERNETES_TOKEN_PROXY`
     pub fn url(&self) -> String {
-        format!("https://localhost:{}{PREFIX}", self.server.addr().port())
+        format!("https://{}{PREFIX}", self.host())
+    }
+
+    /// Its name and port.
+    pub fn host(&self) -> String {
+        format!("localhost:{}", self.server.addr().port())
     }
 
     /// The PEM of its CA, which nothing else is signed by.
