@@ -128,9 +128,12 @@ fn nearly(choices: &Choices) -> Option<(&'static str, String)> {
     Some((variable, way(choices.env, &audience(choices).unwrap_or_default())))
 }
 
+/// What makes a build system give tokens to a job, for an audience.
+type WayToTokens = fn(&Env, &str) -> String;
+
 /// Build systems by a variable that all their jobs have, and what makes them give tokens to a job for
 /// an audience.
-const BUILD_SYSTEMS: [(&str, fn(&Env, &str) -> String); 5] = [
+const BUILD_SYSTEMS: [(&str, WayToTokens); 5] = [
     ("GITHUB_ACTIONS", |_, _| github::PERMISSION.into()),
     ("TF_BUILD", |env, _| azure_pipelines::lacking(env)),
     ("GITLAB_CI", |_, audience| format!("declare `id_tokens` with `aud: {audience}` in the job")),

@@ -218,7 +218,7 @@ fn pipelines(choices: &Choices, method: &Method) -> Result<Found, Error> {
 fn managed_identity(choices: &Choices, method: &Method) -> Result<Found, Error> {
     let as_if = AsIf::of_environment(choices, method);
     let (mut login, host) = (as_if.parse(choices, method)?, hosts::detect(choices.env)?);
-    let (wanted, _) = msi::wanted(&as_if.values)?;
+    let (wanted, _) = msi::wanted(&as_if.choices(choices))?;
     if wanted.selector.is_none() {
         let variable = as_if.values.variable(&CLIENT_ID.decl).unwrap_or("its variable");
         login = Box::new(Unnamed { login, variable });
@@ -358,9 +358,11 @@ impl Login for Unnamed {
         Box::pin(async {
             let of_name =
                 |error: &Error| error.is(&situation::OPTION_MISSING) || error.is(&situation::IDENTITY_UNKNOWN);
-            self.login.acquire(session).await.map_err(|error| match of_name(&error) {
-                true => error.remedy(format!("name one with {}, or another way with --login", self.variable)),
-                false => error,
+            self.login.acquire(session).await.map_err(|error| {
+                if of_name(&error) {
+                    return error.remedy(format!("name one with {}, or another way with --login", self.variable));
+                }
+                error
             })
         })
     }
