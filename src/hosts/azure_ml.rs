@@ -97,4 +97,17 @@ mod tests {
         assert_eq!(ask([ENDPOINT, SECRET], None, vec![granted()]).requests, [expected("")]);
         assert_eq!(ask([ENDPOINT, SECRET, DEFAULT], None, vec![granted()]).requests, [expected("&clientid=DEFAULT")]);
     }
+
+    #[test]
+    fn an_unknown_identity_is_the_one_that_was_asked_for() {
+        let refused = || vec![answer(400, r#"{"message":"No User Assigned or Delegated Managed Identity found."}"#)];
+        assert_eq!(
+            ask([ENDPOINT, SECRET, DEFAULT], None, refused()).error(),
+            "no identity with client ID DEFAULT is assigned to this compute (DEFAULT_IDENTITY_CLIENT_ID); \
+             assign it to the compute, or correct DEFAULT_IDENTITY_CLIENT_ID"
+        );
+        assert!(ask([ENDPOINT, SECRET], None, refused()).error().starts_with("this compute has no system-assigned"));
+        let named = ask([ENDPOINT, SECRET, DEFAULT], Some(by(By::ClientId)), refused());
+        assert!(named.error().starts_with("no identity with client ID ID is assigned to this compute (--client-id)"));
+    }
 }

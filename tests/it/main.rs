@@ -7,6 +7,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test may give up loudly anywhere")]
 #![allow(clippy::disallowed_methods, reason = "tests start programs, write files and wait for them")]
 
+mod arc;
 mod auto;
 mod cases;
 mod certificates;
@@ -15,6 +16,7 @@ mod fakes;
 mod get_token;
 mod kills;
 mod kubectl;
+mod msi;
 mod network;
 mod parallel;
 mod prompts;

@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::env::{Run, TestEnv};
-use crate::support::entra::directory::{ALICE, OTHER_TENANT, TENANT};
+use crate::support::entra::directory::{AKS_SERVER, ALICE, OTHER_TENANT, TENANT};
 use crate::support::entra::{Fault, Person, Rotation};
+use crate::support::hosts::{self, APP_SERVICE, Host, IDENTITY_HEADER};
 
 /// A program that runs while the test looks on; what it prints goes to files.
 pub struct Running {
@@ -100,6 +101,18 @@ fn thirty_cold_calls_are_one_request() {
     let runs = all_at_once(&env, 30, &env.spn(&[]));
     assert!(runs.iter().all(|run| run.code == 0 && run.stdout == runs[0].stdout), "{runs:#?}");
     assert_eq!((env.world.entra.requests().len(), env.world.entra.connections()), (1, 1));
+}
+
+#[test]
+fn thirty_cold_calls_in_an_app_are_one_request() {
+    let mut env = TestEnv::new();
+    let endpoint = env.world.hosts.url(APP_SERVICE);
+    env.set("IDENTITY_ENDPOINT", endpoint).set("IDENTITY_HEADER", IDENTITY_HEADER);
+    env.world.hosts.inject(Host::AppService, hosts::Fault::Slow(Duration::from_millis(700)));
+    let args = ["get-token", "--login", "msi", "--server-id", AKS_SERVER].map(String::from);
+    let runs = all_at_once(&env, 30, &args);
+    assert!(runs.iter().all(|run| run.code == 0 && run.stdout == runs[0].stdout), "{runs:#?}");
+    assert_eq!(env.world.hosts.requests().len(), 1);
 }
 
 #[test]
