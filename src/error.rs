@@ -107,6 +107,12 @@ pub fn io_words(error: &std::io::Error) -> String {
         .unwrap_or_default()
 }
 
+/// `a, b and c`.
+pub fn listed(mut words: Vec<String>) -> String {
+    let last = words.pop().unwrap_or_default();
+    if words.is_empty() { last } else { format!("{} and {last}", words.join(", ")) }
+}
+
 /// Text from servers and files goes onto a terminal: one line, and no control characters that
 /// could move the cursor or change colours.
 pub fn one_line(text: &str) -> String {

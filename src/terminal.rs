@@ -50,6 +50,11 @@ impl Terminal {
     }
 }
 
+/// Whether a person reads stderr as it is written.
+pub fn stderr_is_terminal() -> bool {
+    std::io::stderr().is_terminal()
+}
+
 /// Variables by which build systems make themselves known.
 const CI_VARIABLES: [&str; 6] = ["CI", "TF_BUILD", "GITHUB_ACTIONS", "GITLAB_CI", "JENKINS_URL", "BUILDKITE"];
 
@@ -62,7 +67,7 @@ pub fn nobody_sees(env: &Env) -> Option<String> {
     }
     let says_so = |name: &&str| env.get(name).is_some_and(|value| !value.eq_ignore_ascii_case("false"));
     let variable = CI_VARIABLES.into_iter().find(says_so)?;
-    let terminal = std::io::stderr().is_terminal() || controlling_terminal();
+    let terminal = stderr_is_terminal() || controlling_terminal();
     (!terminal).then(|| format!("{variable} is set and there is no terminal"))
 }
 

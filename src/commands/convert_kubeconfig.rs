@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use similar::TextDiff;
 
-use crate::error::{Error, io_words};
+use crate::error::{Error, io_words, listed};
 use crate::kubeconfig::document::{Document, Edit};
 use crate::kubeconfig::lock::{self, FileLock};
 use crate::kubeconfig::plan::{self, Line, Verdict, Wish};
@@ -14,6 +14,7 @@ use crate::options::{CLIENT_CERTIFICATE, CONTEXT, DRY_RUN, Decl, Given, KUBECONF
 use crate::secret::Secret;
 use crate::situation;
 use crate::sys::{Env, Sys};
+use crate::terminal::stderr_is_terminal;
 
 /// Converts, or shows what it would do; says for each user what it did.
 pub(super) fn run(sys: &Sys, given: &Given) -> Result<Secret, Error> {
@@ -27,14 +28,22 @@ pub(super) fn run(sys: &Sys, given: &Given) -> Result<Secret, Error> {
     };
     crate::login::check(&Values::resolve(given, &Env::default()))?;
     let path = values.get(&KUBECONFIG)?.map(|path| path.0);
-    let conversion = Conversion { sys, wish: &wish, dry_run: values.is_on(&DRY_RUN), values: &values };
+    let quiet = called_by_az(sys) && !stderr_is_terminal();
+    let conversion = Conversion { sys, wish: &wish, dry_run: values.is_on(&DRY_RUN), quiet, values: &values };
     conversion.run(path.as_deref())
+}
+
+/// Whether this is the call that `az aks get-credentials` makes by itself.
+fn called_by_az(sys: &Sys) -> bool {
+    sys.args.iter().skip(1).eq(["convert-kubeconfig", "-l", "azurecli"])
 }
 
 struct Conversion<'a> {
     sys: &'a Sys,
     wish: &'a Wish<'a>,
     dry_run: bool,
+    /// Whether only problems are printed (design, D9).
+    quiet: bool,
     /// Knows the variables that count in this run; for advice.
     values: &'a Values,
 }
@@ -94,34 +103,41 @@ impl Conversion<'_> {
             let file = files[line.file].path.display();
             match &line.verdict {
                 Verdict::Convert(_) => {
-                    self.say(&format!("{would} {name} to {} ({file})", self.wish.method.name));
-                    self.note_values(files, line);
+                    let left_out = plan::left_out(&files[line.file].document.users()[line.user], self.wish);
+                    // What may have stood nowhere else is a problem.
+                    let loses = SECRETS.iter().any(|ways| left_out.contains(&ways.text.decl.flag()));
+                    let tell = |line: &str| if loses { self.say(line) } else { self.tell(line) };
+                    tell(&format!("{would} {name} to {} ({file})", self.wish.method.name));
+                    self.warn_of_secrets(name);
+                    if !left_out.is_empty() {
+                        let advice = self.advice(&left_out);
+                        tell(&format!("note: not taken over for {name}: {}{advice}", left_out.join(", ")));
+                    }
                 }
-                Verdict::AlreadyRight => self.say(&format!("already right: {name} ({file})")),
-                Verdict::Skipped(why) => self.say(&format!("skipped {name}: {why} ({file})")),
+                Verdict::AlreadyRight => self.tell(&format!("already right: {name} ({file})")),
+                Verdict::Skipped(why) => self.tell(&format!("skipped {name}: {why} ({file})")),
                 Verdict::Impossible(_) => {}
             }
         }
         let ours = lines.iter().any(|line| matches!(line.verdict, Verdict::Convert(_) | Verdict::AlreadyRight));
         if !ours {
-            self.say(&nothing_to_convert(files, &self.sys.env));
+            return self.tell(&nothing_to_convert(files, &self.sys.env));
+        }
+        let passed_over = plan::passed_over(self.wish);
+        if !passed_over.is_empty() {
+            let (flags, method) = (passed_over.join(", "), self.wish.method.name);
+            self.tell(&format!("note: typed, and not written for --login {method}: {flags}"));
         }
     }
 
-    /// Secrets that stand in the file, and what the entry said and no longer says.
-    fn note_values(&self, files: &[Loaded], line: &Line) {
-        let user = &files[line.file].document.users()[line.user];
+    /// Secrets that stand in the file now.
+    fn warn_of_secrets(&self, name: &str) {
         let stands = if self.dry_run { "would stand in the kubeconfig" } else { "stands in the kubeconfig now" };
         for ways in SECRETS.iter().filter(|ways| self.writes(&ways.text.decl)) {
-            let (name, secret, file) = (&line.name, ways.name, ways.file.decl.flag());
+            let (secret, file) = (ways.name, ways.file.decl.flag());
             let others = self.values.variable(&ways.text.decl).map(|variable| format!("{file} or {variable} keep"));
             let others = others.unwrap_or_else(|| format!("{file} keeps"));
             self.say(&format!("warning: the {secret} of {name} {stands}; {others} it out"));
-        }
-        let left_out = plan::left_out(user, self.wish);
-        if !left_out.is_empty() {
-            let advice = self.advice(&left_out);
-            self.say(&format!("note: not taken over for {}: {}{advice}", line.name, left_out.join(", ")));
         }
     }
 
@@ -141,8 +157,9 @@ impl Conversion<'_> {
             return String::new();
         }
         let flag = |decl: &&Decl| ways(decl).map_or(decl.flag(), |ways| ways.file.decl.flag());
-        let flags = missing.iter().map(flag).collect::<Vec<_>>().join(" and ");
-        let variables = missing.iter().filter_map(|decl| self.values.variable(decl)).collect::<Vec<_>>().join(" and ");
+        let flags = listed(missing.iter().map(flag).collect());
+        let variables =
+            listed(missing.iter().filter_map(|decl| self.values.variable(decl)).map(String::from).collect());
         let variables =
             if variables.is_empty() { variables } else { format!(", or set {variables} where kubectl runs") };
         format!("; give {flags}{variables}")
@@ -170,6 +187,13 @@ impl Conversion<'_> {
         let mut secrets = change.file.document.secrets();
         secrets.extend(typed.map(|typed| typed.text.expose()).filter(|text| !text.is_empty()));
         secrets
+    }
+
+    /// Says what is no problem.
+    fn tell(&self, line: &str) {
+        if !self.quiet {
+            self.say(line);
+        }
     }
 
     fn say(&self, line: &str) {

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use crate::error::Error;
+use crate::error::{Error, listed};
 use crate::exec_credential;
 use crate::login::{self, Argument, Method, Rule};
 use crate::options::args::read_entry;
+use crate::options::types::Cloud;
 use crate::options::{
-    AZURE_CONFIG_DIR, Commands, Decl, Given, LOGIN, LOGTOSTDERR, Takes, Typed, VERBOSITY, Values, args, types,
+    AZURE_CONFIG_DIR, Commands, Decl, ENVIRONMENT, Given, LOGIN, LOGTOSTDERR, TABLE, Takes, Typed, VERBOSITY, Values,
+    args, types,
 };
 use crate::secret::Secret;
 use crate::situation;
@@ -62,10 +64,11 @@ pub enum Verdict {
 /// Decides about every user of `files`, or about the one of `wish.context`.
 ///
 /// # Errors
-/// A context that doesn't exist, or whose user isn't one that can be converted; a flag that the
-/// method can't write.
+/// A context that doesn't exist, or whose user isn't one that can be converted; flags that are
+/// malformed, exclude each other, or can't be written for the method.
 pub fn plan(files: &[Loaded], wish: &Wish) -> Result<Vec<Line>, Error> {
     refuse_variable(wish)?;
+    refuse_flags(wish)?;
     match wish.context {
         None => Ok(all(files, wish)),
         Some(context) => Ok(vec![of_context(files, wish, context)?]),
@@ -136,6 +139,19 @@ fn refuse_variable(wish: &Wish) -> Result<(), Error> {
     }
     let what = format!("{} does not go with --login {}", decl.flag(), wish.method.name);
     Err(Error::new(&situation::USAGE, what).remedy(format!("leave out {}", decl.flag())))
+}
+
+/// What is wrong with the flags is no user's fault. Those that are not written may say anything.
+fn refuse_flags(wish: &Wish) -> Result<(), Error> {
+    let values = Values::resolve(wish.typed, &Env::default());
+    for argument in wish.method.written() {
+        let Some(own) = typed(wish.typed, argument.decl) else { continue };
+        if let Some(rival) = argument.rival.and_then(|rival| typed(wish.typed, rival)) {
+            return Err(login::both_given(&own.flag, &rival.flag));
+        }
+        values.check(argument.decl)?;
+    }
+    Ok(())
 }
 
 fn decide(user: &User, wish: &Wish) -> Verdict {
@@ -227,16 +243,46 @@ impl Source<'_> {
             Source::Provider(config) => decl.legacy_key?.read(config).map(Secret::new),
         }
     }
+
+    /// Whether this is an entry of `method` already.
+    fn is_of(&self, method: &Method) -> bool {
+        match self {
+            Source::Entry(_) => self.text(&LOGIN.decl).is_some_and(|login| login.expose() == method.name),
+            Source::Provider(_) => false,
+        }
+    }
+
+    /// Everything it says.
+    fn says(&self) -> Vec<(&'static Decl, Secret)> {
+        match self {
+            Source::Entry(given) => given.flags().iter().map(|typed| (typed.decl, typed.text.clone())).collect(),
+            Source::Provider(_) => TABLE.iter().filter_map(|decl| Some((*decl, self.text(decl)?))).collect(),
+        }
+    }
 }
 
 /// The argument list of the new entry.
 fn arguments(wish: &Wish, source: &Source) -> Result<Vec<String>, Error> {
     let mut list = vec!["get-token".to_owned(), "--login".into(), wish.method.name.into()];
+    let mut missing = Vec::new();
     for argument in wish.method.written() {
-        list.extend(written(argument, value(argument, wish.typed, source)?));
+        match value(argument, wish, source) {
+            Some(text) => list.extend(written(argument, &text)),
+            None if argument.rule == Rule::Required => missing.push(argument.decl.flag()),
+            None => {}
+        }
+    }
+    if !missing.is_empty() {
+        return Err(required(&missing));
     }
     check(&list)?;
     Ok(list)
+}
+
+/// kubelogin names the first flag; the remedy names them all, so that they are looked up once.
+fn required(flags: &[String]) -> Error {
+    let all = listed(flags.to_vec());
+    Error::new(&situation::OPTION_MISSING, format!("{} is required", flags[0])).remedy(format!("give {all}"))
 }
 
 /// The variables that typed flags set; those that the source entry has stay without them.
@@ -253,28 +299,36 @@ fn typed<'a>(given: &'a Given, decl: &Decl) -> Option<&'a Typed> {
     given.last(decl).filter(|typed| !typed.text.is_empty())
 }
 
-fn value(argument: &Argument, given: &Given, source: &Source) -> Result<Option<Secret>, Error> {
+fn value(argument: &Argument, wish: &Wish, source: &Source) -> Option<Secret> {
     let decl = argument.decl;
-    if argument.outdone_by.is_some_and(|stronger| typed(given, stronger).is_some()) {
-        return Ok(None);
+    if argument.outdone_by.is_some_and(|stronger| wish.types(stronger)) {
+        return None;
     }
-    let rival = argument.rival.and_then(|rival| typed(given, rival));
-    let text = match (typed(given, decl), argument.rule) {
-        (Some(own), _) if rival.is_some() => {
-            return Err(login::both_given(&own.flag, &rival.map(|rival| rival.flag.clone()).unwrap_or_default()));
-        }
-        (Some(typed), _) => Some(from_here(decl, &typed.text)),
-        (None, Rule::Typed) => None,
-        (None, Rule::Required | Rule::Carried | Rule::Deviating) => source.text(decl).filter(|_| rival.is_none()),
+    let replaced = argument.rival.is_some_and(|rival| wish.types(rival));
+    let text = match typed(wish.typed, decl) {
+        Some(typed) => Some(from_here(decl, &typed.text)),
+        None if carries(argument, wish, source) && !replaced => source.text(decl),
+        None => None,
     };
-    let deviates = |text: &Secret| argument.rule != Rule::Deviating || decl.default != Some(text.expose());
-    let text = text.filter(deviates);
-    let text = text.filter(|text| !text.is_empty());
-    if text.is_none() && argument.rule == Rule::Required {
-        return Err(Error::new(&situation::OPTION_MISSING, format!("{} is required", decl.flag()))
-            .remedy(format!("give {}", decl.flag())));
+    let deviates = |text: &Secret| argument.rule != Rule::Deviating || !says_nothing(decl, text.expose());
+    text.filter(|text| !text.is_empty() && deviates(text))
+}
+
+/// Whether what the source entry says of `argument` is taken over.
+fn carries(argument: &Argument, wish: &Wish, source: &Source) -> bool {
+    match argument.rule {
+        Rule::Required | Rule::Carried | Rule::Deviating => true,
+        Rule::Kept => source.is_of(wish.method),
+        Rule::Typed => false,
     }
-    Ok(text)
+}
+
+/// Whether the same would hold without `text`.
+fn says_nothing(decl: &Decl, text: &str) -> bool {
+    // The public cloud has several names.
+    let public = || std::ptr::eq(decl, &ENVIRONMENT.decl) && Cloud::parse(text) == Ok(Cloud::Public);
+    let off = || decl.takes == Takes::Nothing && types::go_bool(text) == Ok(false);
+    text.is_empty() || decl.default == Some(text) || public() || off()
 }
 
 /// A typed path means the directory in which it was typed, not the one in which kubectl will run.
@@ -286,8 +340,7 @@ fn from_here(decl: &Decl, text: &Secret) -> Secret {
     absolute.map_or_else(|| text.clone(), Secret::new)
 }
 
-fn written(argument: &Argument, value: Option<Secret>) -> Vec<String> {
-    let Some(text) = value else { return Vec::new() };
+fn written(argument: &Argument, text: &Secret) -> Vec<String> {
     match argument.decl.takes {
         Takes::Nothing if types::go_bool(text.expose()) == Ok(true) => vec![argument.decl.flag()],
         Takes::Nothing => Vec::new(),
@@ -298,23 +351,49 @@ fn written(argument: &Argument, value: Option<Secret>) -> Vec<String> {
 /// What is written must be what `get-token` would accept.
 fn check(list: &[String]) -> Result<(), Error> {
     let given = args::read(list, Commands::GET_TOKEN)?;
-    login::check(&Values::resolve(&given, &Env::default()))
+    let values = Values::resolve(&given, &Env::default());
+    login::check(&values)?;
+    given.flags().iter().try_for_each(|typed| values.check(typed.decl))
 }
 
 /// What the entry of `user` says that its conversion leaves out, as flags.
 pub fn left_out(user: &User, wish: &Wish) -> Vec<String> {
-    let Auth::Exec(exec) = &user.auth else { return Vec::new() };
-    let entry = read_entry(&exec.args);
+    let entry;
+    let (source, unknown) = match &user.auth {
+        Auth::Exec(exec) => {
+            entry = read_entry(&exec.args);
+            (Source::Entry(&entry), entry.unknown.as_slice())
+        }
+        Auth::Provider { config, .. } => (Source::Provider(config), &[][..]),
+        Auth::Both | Auth::Neither => return Vec::new(),
+    };
     let kept = |decl: &Decl| {
         let is_it = |other: &Decl| std::ptr::eq(other, decl);
-        let carried = |argument: &Argument| is_it(argument.decl) && argument.rule != Rule::Typed;
+        let carried = |argument: &Argument| is_it(argument.decl) && carries(argument, wish, &source);
         let replaced = |argument: &Argument| argument.rival.is_some_and(is_it) && wish.types(argument.decl);
-        let said_once = [&LOGIN.decl, &VERBOSITY.decl, &LOGTOSTDERR.decl].into_iter().any(is_it);
         let written = wish.method.written().any(|argument| carried(argument) || replaced(argument));
-        said_once || written || wish.typed.last(decl).is_some()
+        is_of_the_run(decl) || written || wish.typed.last(decl).is_some()
     };
-    let known = entry.flags().iter().filter(|typed| !kept(typed.decl)).map(|typed| typed.flag.clone());
-    known.chain(entry.unknown.iter().cloned()).collect()
+    let dropped = source.says().into_iter().filter(|(decl, text)| !kept(decl) && !says_nothing(decl, text.expose()));
+    dropped.map(|(decl, _)| decl.flag()).chain(unknown.iter().cloned()).collect()
+}
+
+/// What was typed for the entries and is not written into them, as flags.
+pub fn passed_over(wish: &Wish) -> Vec<String> {
+    let written = |decl: &Decl| {
+        let outdone = |argument: &Argument| argument.outdone_by.is_some_and(|stronger| wish.types(stronger));
+        let mut arguments = wish.method.written();
+        arguments.any(|argument| std::ptr::eq(argument.decl, decl) && !outdone(argument))
+    };
+    let for_entries = |decl: &Decl| decl.commands.meets(Commands::GET_TOKEN) && !is_of_the_run(decl);
+    let says_something = |typed: &&Typed| !says_nothing(typed.decl, typed.text.expose());
+    let typed = wish.typed.flags().iter().filter(|typed| for_entries(typed.decl) && !written(typed.decl));
+    typed.filter(says_something).map(|typed| typed.flag.clone()).collect()
+}
+
+/// Whether an option is about one run or about all entries.
+fn is_of_the_run(decl: &Decl) -> bool {
+    [&LOGIN.decl, &VERBOSITY.decl, &LOGTOSTDERR.decl].into_iter().any(|own| std::ptr::eq(own, decl))
 }
 
 #[cfg(test)]

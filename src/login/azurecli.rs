@@ -30,7 +30,7 @@ pub(super) use state::{Place, State};
 pub(super) static METHOD: Method = Method {
     name: "azurecli",
     about: "the account that the Azure CLI is signed in to",
-    arguments: &[Rule::Typed.of(&TENANT_ID), Rule::Typed.of(&SUBSCRIPTION)],
+    arguments: &[Rule::Kept.of(&TENANT_ID).unless(&SUBSCRIPTION), Rule::Kept.of(&SUBSCRIPTION).unless(&TENANT_ID)],
     variables: &[(&AZURE_CONFIG_DIR.decl, state::DIRECTORY)],
     parse,
 };

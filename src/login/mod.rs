@@ -96,6 +96,9 @@ pub enum Rule {
     /// The same, unless it says what holds without it: kubelogin writes no environment for these
     /// methods, and in another cloud than the public one they need it.
     Deviating,
+    /// The typed flag, else the source entry if that is of the same method: az converts every entry
+    /// again, without a flag, whenever it fetches another cluster's.
+    Kept,
     /// The typed flag only: what a source entry says is dropped.
     Typed,
 }

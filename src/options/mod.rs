@@ -260,6 +260,17 @@ macro_rules! options {
         $($(#[$doc])* pub static $name: Opt<$type> = $row;)*
         /// The table, in the order in which help shows it.
         pub static TABLE: &[&Decl] = &[$(&$name.decl),*];
+
+        /// Whether `text` is one that the option of `decl` takes.
+        ///
+        /// # Errors
+        /// What is wrong with it.
+        pub fn parses(decl: &Decl, text: &str) -> Result<(), String> {
+            $(if std::ptr::eq(decl, &$name.decl) {
+                return ($name.parse)(text).map(drop);
+            })*
+            Ok(())
+        }
     };
 }
 

@@ -99,6 +99,15 @@ impl Values {
         })
     }
 
+    /// Whether the text of `decl` parses, if it has one.
+    ///
+    /// # Errors
+    /// A text that does not; the error names its source.
+    pub fn check(&self, decl: &Decl) -> Result<(), Error> {
+        let Some(value) = self.find(decl) else { return Ok(()) };
+        super::parses(decl, value.text.expose()).map_err(|why| invalid(value, &why))
+    }
+
     /// Whether a switch is on.
     pub fn is_on(&self, option: &Opt<bool>) -> bool {
         self.get(option).ok().flatten().unwrap_or_default()

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -16,6 +16,7 @@ use base64::engine::general_purpose::STANDARD;
 use crate::env::{Run, TestEnv};
 use crate::parallel::{Running, grants, prompts, until};
 use crate::support::apiserver::FakeApiServer;
+use crate::support::az::{AzAccount, AzSubscription, FakeTool};
 use crate::support::certificates::{Kind, pem_file};
 use crate::support::entra::directory::{
     AKS_CLIENT, AKS_SERVER, ALICE, APP, APP_OID, APP_SECRET, OTHER_TENANT, TENANT, User,
@@ -28,6 +29,10 @@ default       Active   1d
 kube-public   Active   1d
 kube-system   Active   1d
 ";
+
+/// Every login method.
+const METHODS: [&str; 8] =
+    ["devicecode", "spn", "msi", "azurecli", "azd", "workloadidentity", "azurepipelines", "auto"];
 
 #[test]
 fn a_sign_in_lives_from_the_prompt_over_renewals_to_its_end() {
@@ -86,6 +91,71 @@ fn an_application_signs_in_with_its_certificate() {
         }
         assert_eq!(users(&env.world.api), [APP_OID]);
     });
+}
+
+#[test]
+fn what_is_written_for_every_method_is_what_kubectl_reads() {
+    let env = signed_out();
+    let aks = std::fs::read_to_string(kubeconfig(&env)).expect("a kubeconfig");
+    // Google's kubectl asks the current cluster for its version, to choose one of its own.
+    let aks = aks.replace("current-context: name\n", "");
+    for method in METHODS {
+        let file = env.write(method, &aks).display().to_string();
+        let args = ["convert-kubeconfig", "--kubeconfig", &file, "--login", method, "--azure-config-dir", "/az dir"];
+        let run = env.run(&args[..if method == "azurecli" { 7 } else { 5 }]);
+        assert_eq!((run.code, run.stdout.as_str()), (0, ""), "{run:#?}");
+        for kubectl in kubectls() {
+            let exec = kubectl.view(&env, &file);
+            let args: Vec<&str> = exec["args"].as_array().unwrap().iter().map(|arg| arg.as_str().unwrap()).collect();
+            assert_eq!(args[..5], ["get-token", "--login", method, "--server-id", AKS_SERVER]);
+            // Behind flags that are all there, one that is not is the only thing that get-token minds.
+            let refused = env.run(&[&args[..], &["--no-such-flag"]].concat());
+            assert_eq!(refused.failure(), "Error: unknown flag: --no-such-flag; see kubentra get-token --help\n");
+            let variable = |key: &str| exec["env"][0][key].as_str().unwrap_or_default().to_owned();
+            let expected = if method == "azurecli" { ("AZURE_CONFIG_DIR", "/az dir") } else { ("", "") };
+            assert_eq!((variable("name").as_str(), variable("value").as_str()), expected);
+        }
+    }
+}
+
+/// `az aks get-credentials` writes the kubeconfig, calls kubelogin in its directory, and people go on.
+#[test]
+fn after_azs_own_conversion_kubectl_signs_in_by_az() {
+    with_every_kubectl(|kubectl| {
+        for variable in [false, true] {
+            let mut env = signed_out();
+            if variable {
+                env.set("KUBECONFIG", kubeconfig(&env).display().to_string());
+            }
+            let az = FakeTool::az(&env.dir().join("bin"), &env.home().join(".azure"));
+            let in_an_hour = SystemTime::now() + Duration::from_secs(3600);
+            let seconds = in_an_hour.duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_secs();
+            az.token(&env.world.entra.mint(ALICE, TENANT, AKS_SERVER), seconds);
+            az.az_login(AzAccount::User(ALICE), &[AzSubscription { id: "S", name: "One", tenant: TENANT }]);
+            for _ in 0..2 {
+                let mut command = env.command("kubelogin", &["convert-kubeconfig", "-l", "azurecli"]);
+                let run = Run::of(command.current_dir(env.home().join(".kube")));
+                assert_eq!((run.code, run.stdout.as_str(), run.stderr.as_str()), (0, "", ""));
+                assert_eq!(kubectl.get_namespaces(&env).stderr, "");
+            }
+            assert_eq!((az.count(), users(&env.world.api)), (1, vec![ALICE.to_owned()]));
+        }
+    });
+}
+
+/// A person who types what az calls is told.
+#[test]
+fn azs_call_in_a_terminal_is_reported() {
+    let env = signed_out();
+    let pty = nix::pty::openpty(None, None).expect("a pseudo-terminal");
+    let mut command = env.command("kubelogin", &["convert-kubeconfig", "-l", "azurecli"]);
+    let output = command.stdout(Stdio::piped()).stderr(pty.slave).output().expect("the program starts");
+    drop(command); // and with it our copy of the terminal
+    let mut seen = [0; 4096];
+    let count = std::fs::File::from(pty.master).read(&mut seen).expect("what the terminal shows");
+    let seen = String::from_utf8_lossy(&seen[..count]).replace('\r', "");
+    let converted = format!("converted clusterUser_rg_name to azurecli ({})\n", kubeconfig(&env).display());
+    assert!(output.status.success() && seen.starts_with(&converted), "{seen}");
 }
 
 #[test]
@@ -162,6 +232,15 @@ pub struct Kubectl {
 impl Kubectl {
     pub fn run(&self, env: &TestEnv, args: &[&str]) -> Run {
         Run::of(&mut env.other(&self.path, args))
+    }
+
+    /// The exec entry of the one user in `file`, as it reads it.
+    fn view(&self, env: &TestEnv, file: &str) -> serde_json::Value {
+        let args = ["config", "view", "--raw", "-o", "json", "--kubeconfig", file];
+        let run = self.run(env, &args);
+        assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{} {run:#?}", self.path.display());
+        let view: serde_json::Value = serde_json::from_str(&run.stdout).expect("JSON");
+        view["users"][0]["user"]["exec"].clone()
     }
 
     pub fn get_namespaces(&self, env: &TestEnv) -> Run {

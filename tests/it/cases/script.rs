@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! # a comment
-//! > env NAME=VALUE          > unset NAME              > wait SECONDS
+//! > env NAME=VALUE          > unset NAME              > wait SECONDS      > cd PATH
 //! > write PATH CONTENT      > remove PATH             > mkdir PATH
 //! > mode PATH 0644          > link PATH TARGET        > corrupt token | grant | key
 //! > stderr null | closed | shown                      > entra DIRECTIVE (see [`super::entra`])

@@ -26,6 +26,8 @@ pub struct Stage {
     pub secrets: Vec<String>,
     /// What a shell does with stderr; nothing, if it is empty.
     pub stderr: &'static str,
+    /// Where commands run.
+    pub directory: PathBuf,
 }
 
 /// What lies at a path.
@@ -39,7 +41,8 @@ impl Stage {
     pub fn set(script: &Script, case: &Path) -> Result<Self, String> {
         let env = TestEnv::new();
         let placeholders = placeholders(&env);
-        let mut stage = Self { env, placeholders, known: BTreeMap::new(), secrets: Vec::new(), stderr: "" };
+        let directory = env.home();
+        let mut stage = Self { env, placeholders, known: BTreeMap::new(), secrets: Vec::new(), stderr: "", directory };
         stage.copy_home(&case.join("home"), Path::new(""));
         for (name, value) in &script.env {
             let value = stage.fill(value);
@@ -69,6 +72,7 @@ impl Stage {
                 self.env.set(&name, value);
             }
             ["unset", name] => _ = self.env.unset(name),
+            ["cd", name] => self.directory = self.env.home().join(name),
             ["stderr", "shown"] => self.stderr = "",
             ["stderr", "null"] => self.stderr = "2>/dev/null",
             ["stderr", "closed"] => self.stderr = "2>&-",

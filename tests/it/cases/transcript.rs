@@ -170,5 +170,5 @@ fn run(stage: &Stage, line: &Line) -> Run {
     }
     args.push(&program);
     args.extend(words[1..].iter().map(String::as_str));
-    Run::of(&mut stage.env.other(Path::new("setsid"), &args))
+    Run::of(stage.env.other(Path::new("setsid"), &args).current_dir(&stage.directory))
 }
