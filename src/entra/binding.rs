@@ -42,7 +42,8 @@ impl TokenProxy {
     pub fn from_env(env: &Env) -> Result<Option<Self>, Error> {
         let Some(text) = env.get(PROXY) else {
             let lost = [SERVER_NAME, CA_FILE, CA_DATA].into_iter().find(|name| env.get(name).is_some());
-            let half = |name| unusable(format!("{name} is set and {PROXY} is not"), &format!("set {PROXY}, or {WAY_OUT}"));
+            let half =
+                |name| unusable(format!("{name} is set and {PROXY} is not"), &format!("set {PROXY}, or {WAY_OUT}"));
             return lost.map_or(Ok(None), |name| Err(half(name)));
         };
         let ca = match (env.get(CA_FILE), env.get(CA_DATA)) {

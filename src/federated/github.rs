@@ -85,12 +85,13 @@ impl Source for GitHub {
     fn fetch<'a>(&'a self, sys: &'a Sys, deadline: Deadline) -> Pending<'a, Secret> {
         Box::pin(async move {
             let response = http::send(sys, &self.request(), &http::TOKEN_ENDPOINT, deadline).await?;
-            let token = match response.status {
-                200 => token_answered("GitHub", &response),
-                401 | 403 => Err(refused("GitHub", &response)
-                    .remedy(format!("{PERMISSION}; the request token ends with the job"))),
-                _ => Err(refused("GitHub", &response)),
-            };
+            let token =
+                match response.status {
+                    200 => token_answered("GitHub", &response),
+                    401 | 403 => Err(refused("GitHub", &response)
+                        .remedy(format!("{PERMISSION}; the request token ends with the job"))),
+                    _ => Err(refused("GitHub", &response)),
+                };
             token.map_err(|error| error.from_source(self.named_by))
         })
     }

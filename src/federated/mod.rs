@@ -121,9 +121,12 @@ pub fn absent(choices: &Choices) -> Error {
     }
 }
 
+/// What a job lacks, by its environment and the audience that is wanted.
+type Lacking = fn(&Env, &str) -> String;
+
 /// Build systems by a variable that all their jobs have, and what makes them give tokens to a job for
 /// an audience.
-const BUILD_SYSTEMS: [(&str, fn(&Env, &str) -> String); 5] = [
+const BUILD_SYSTEMS: [(&str, Lacking); 5] = [
     ("GITHUB_ACTIONS", |_, _| github::PERMISSION.into()),
     ("TF_BUILD", |env, _| azure_pipelines::lacking(env)),
     ("GITLAB_CI", |_, audience| format!("declare `id_tokens` with `aud: {audience}` in the job")),

@@ -4,7 +4,8 @@ use std::fmt;
 
 use super::types::{without_keys, without_password};
 use super::{
-    AUTHORITY_HOST, DISABLE_ENVIRONMENT_OVERRIDE, Decl, FEDERATED_TOKEN_SOURCE, Given, LOGIN, Opt, Rank, TABLE, USE_AZURERM_ENV_VARS, Var, When,
+    AUTHORITY_HOST, DISABLE_ENVIRONMENT_OVERRIDE, Decl, FEDERATED_TOKEN_SOURCE, Given, LOGIN, Opt, Rank, TABLE,
+    USE_AZURERM_ENV_VARS, Var, When,
 };
 use crate::error::Error;
 use crate::secret::Secret;
