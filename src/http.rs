@@ -154,6 +154,9 @@ pub const TOKEN_ENDPOINT: Retry = Retry {
     busy_is_an_error: true,
 };
 
+/// Whoever waits for this long is told why.
+const LONG_PAUSE: Duration = Duration::from_secs(5);
+
 /// Whether a status says that the server may answer later.
 pub fn is_busy(status: u16) -> bool {
     matches!(status, 408 | 429 | 500..)
@@ -173,9 +176,10 @@ pub async fn send(sys: &Sys, request: &Request, retry: &Retry, deadline: Deadlin
         }
         sys.terminal.detail(5, || said(request));
         let answer = sys.http.send(request, left, &*sys.clock).await;
-        let pause = match answer {
-            Err(error) if error.is(&situation::CONNECTION_BROKEN) => {
-                breaks.next().copied().filter(|pause| *pause < deadline.left(&*sys.clock)).ok_or(error)?
+        let (pause, why) = match answer {
+            Err(error) if error.is(&situation::CONNECTION_BROKEN) || error.is(&situation::ANSWER_BROKEN) => {
+                let why = error.what().to_owned();
+                (breaks.next().copied().filter(|pause| *pause < deadline.left(&*sys.clock)).ok_or(error)?, why)
             }
             Err(error) if error.is(&situation::DEADLINE) => return Err(out_of_time(&request.url, deadline)),
             Err(error) => return Err(error),
@@ -186,12 +190,12 @@ pub async fn send(sys: &Sys, request: &Request, retry: &Retry, deadline: Deadlin
                     if pause >= deadline.left(&*sys.clock) {
                         return last_answer(&request.url, retry, response);
                     }
-                    sys.terminal.detail(5, || format!("{} answered HTTP {}", host(&request.url), response.status));
-                    pause
+                    (pause, format!("{} answered HTTP {}", host(&request.url), response.status))
                 }
             },
         };
-        sys.terminal.detail(1, || format!("trying again in {} s", pause.as_secs_f32()));
+        let level = u8::from(pause < LONG_PAUSE);
+        sys.terminal.detail(level, || format!("{why}; trying again in {} s", pause.as_secs_f32()));
         sys.clock.sleep(pause).await;
     }
     unreachable!("attempts are counted without end")

@@ -200,21 +200,31 @@ impl Attempt<'_> {
         self.settled.get().map_or(&*self.spec.login, |settled| &*settled.login)
     }
 
-    /// Lets the login settle on a way, where it has left that open, and says which one it is when it
-    /// is another one than before. Looking around may have brought the token already.
+    /// Lets the login settle on a way, where it has left that open. Looking around may have brought
+    /// the token already.
     async fn settle(&self, deadline: Deadline) -> Result<Option<Token>, Error> {
         if self.settled.get().is_some() {
             return Ok(None);
         }
         let session = self.session(deadline, None);
-        let Some(mut settled) = self.spec.login.settle(&session, self.cache).await? else { return Ok(None) };
+        let before = self.read().way;
+        let settling = self.spec.login.settle(&session, self.cache, before.as_deref());
+        let Some(mut settled) = settling.await? else { return Ok(None) };
         admit(&*settled.login)?;
+        let grant = settled.grant.take();
+        let _ = self.settled.set(settled);
+        Ok(grant.map(|grant| {
+            self.announce();
+            self.keep(grant, None)
+        }))
+    }
+
+    /// Says which way was settled on, when that one signs in and is another than before.
+    fn announce(&self) {
+        let Some(settled) = self.settled.get() else { return };
         if self.read().way.as_deref() != Some(settled.way) {
             self.sys.terminal.say(&settled.reason);
         }
-        let grant = settled.grant.take();
-        let _ = self.settled.set(settled);
-        Ok(grant.map(|grant| self.keep(grant, None)))
     }
 
     async fn machine_signs_in(&self) -> Result<Token, Error> {
@@ -324,7 +334,8 @@ impl Attempt<'_> {
 
     async fn person_signs_in(&self, kept: &Kept, claims: Option<String>) -> Result<Token, Error> {
         if let Some(why) = nobody_sees(&self.sys.env) {
-            return Err(nobody_there(&why, self.sys.called_as()));
+            let looked = self.settled.get().map(|settled| settled.in_vain.nobody_sees(&why));
+            return Err(looked.unwrap_or_else(|| nobody_there(&why, self.sys.called_as())));
         }
         let now = self.now();
         if let Some(failure) =
@@ -346,6 +357,7 @@ impl Attempt<'_> {
     }
 
     async fn acquire(&self, session: &Session<'_>) -> Result<Token, Error> {
+        self.announce();
         let grant = self.login().acquire(session).await?;
         if let Some(account) = &grant.account {
             self.sys.terminal.say(format!("signed in as {}", crate::error::one_line(&account.username)));
@@ -433,12 +445,12 @@ fn leaves_token_good(error: &Error) -> bool {
         &situation::TLS,
         &situation::PROXY,
         &situation::CLOCK_SKEW,
+        &situation::NO_IDENTITY_HOST,
+        &situation::HOST_ANSWER,
         &situation::ASSERTION_SOURCE,
         &situation::TOOL,
         &situation::NOBODY_THERE,
         &situation::SIGN_IN_JUST_FAILED,
-        &situation::NO_IDENTITY_HOST,
-        &situation::HOST_ANSWER,
     ];
     let of_the_way = none_of_entras.into_iter().any(|situation| error.is(situation));
     of_the_way || matches!(error.situation().turn, situation::Turn::Network | situation::Turn::Time)

@@ -119,6 +119,9 @@ situations! {
     /// The connection broke, or was never answered.
     CONNECTION_BROKEN = [], Network, "the connection broke",
         "let this machine reach the host, or set HTTPS_PROXY if the network needs a proxy";
+    /// The answer began and did not end.
+    ANSWER_BROKEN = [], Network, "the answer broke off",
+        "let this machine reach the host, or set HTTPS_PROXY if the network needs a proxy";
     /// The server's certificate was not accepted.
     TLS = [], You, "the server's certificate is not trusted", "";
     /// The proxy did not let us through.

@@ -9,8 +9,8 @@ use crate::kubeconfig::document::{Document, Edit};
 use crate::kubeconfig::lock::{self, FileLock};
 use crate::kubeconfig::plan::{self, Line, Verdict, Wish};
 use crate::kubeconfig::{self, Loaded};
-use crate::login::{Method, Rule, SECRETS};
-use crate::options::{CONTEXT, DRY_RUN, Decl, Given, KUBECONFIG, Values};
+use crate::login::{Method, SECRETS, Ways};
+use crate::options::{CLIENT_CERTIFICATE, CONTEXT, DRY_RUN, Decl, Given, KUBECONFIG, Values};
 use crate::secret::Secret;
 use crate::situation;
 use crate::sys::{Env, Sys};
@@ -130,16 +130,17 @@ impl Conversion<'_> {
         self.wish.types(decl) && self.wish.method.written().any(|argument| std::ptr::eq(argument.decl, decl))
     }
 
-    /// How the new login can be given what its entry no longer says: a secret better by its file.
-    /// Whoever has typed something of the kind has chosen.
+    /// How the new login can be given the proof that its entry no longer says: a secret better by its
+    /// file. Whoever has typed one has chosen.
     fn advice(&self, left_out: &[String]) -> String {
-        let proofs = || self.wish.method.written().filter(|one| one.rule == Rule::Typed || one.rival.is_some());
-        let missing: Vec<&Decl> = proofs().map(|one| one.decl).filter(|one| left_out.contains(&one.flag())).collect();
-        if missing.is_empty() || proofs().any(|one| self.wish.types(one.decl)) {
+        let method = || self.wish.method.written().map(|argument| argument.decl);
+        let proofs = || method().filter(|decl| ways(decl).is_some() || std::ptr::eq(*decl, &CLIENT_CERTIFICATE.decl));
+        let chosen = |decl| self.wish.types(decl) || ways(decl).is_some_and(|ways| self.wish.types(&ways.file.decl));
+        let missing: Vec<&Decl> = proofs().filter(|decl| left_out.contains(&decl.flag())).collect();
+        if missing.is_empty() || proofs().any(chosen) {
             return String::new();
         }
-        let in_file = |decl: &Decl| SECRETS.iter().find(|ways| std::ptr::eq(&ways.text.decl, decl));
-        let flag = |decl: &&Decl| in_file(decl).map_or(decl.flag(), |ways| ways.file.decl.flag());
+        let flag = |decl: &&Decl| ways(decl).map_or(decl.flag(), |ways| ways.file.decl.flag());
         let flags = missing.iter().map(flag).collect::<Vec<_>>().join(" and ");
         let variables = missing.iter().filter_map(|decl| self.values.variable(decl)).collect::<Vec<_>>().join(" and ");
         let variables =
@@ -174,6 +175,11 @@ impl Conversion<'_> {
     fn say(&self, line: &str) {
         self.sys.terminal.say(crate::error::one_line(line));
     }
+}
+
+/// The ways to give the secret `decl`, if it is one.
+fn ways(decl: &Decl) -> Option<&'static Ways> {
+    SECRETS.iter().find(|ways| std::ptr::eq(&ways.text.decl, decl))
 }
 
 fn nothing_to_convert(files: &[Loaded], env: &Env) -> String {

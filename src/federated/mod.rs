@@ -112,21 +112,28 @@ pub fn absent(choices: &Choices) -> Error {
     let (file, source) = (FEDERATED_TOKEN_FILE.decl.flag(), FEDERATED_TOKEN_SOURCE.decl.flag());
     let variable = if azurerm::counts(choices) { azurerm::FILE } else { "AZURE_FEDERATED_TOKEN_FILE" };
     let general = format!("give {file} or set {variable}, or name another source of tokens with {source}");
-    match BUILD_SYSTEMS.iter().find(|(variable, _)| choices.env.get(variable).is_some()) {
-        Some((variable, way)) => {
-            let way = way(choices.env, &audience(choices).unwrap_or_default());
-            error.from_source(format!("{variable} is set")).remedy(format!("{way}, or {general}"))
-        }
+    match nearly(choices) {
+        Some((variable, way)) => error.from_source(format!("{variable} is set")).remedy(format!("{way}, or {general}")),
         None => error.remedy(general),
     }
 }
 
-/// What a job lacks, by its environment and the audience that is wanted.
-type Lacking = fn(&Env, &str) -> String;
+/// What would give this job a token, where it runs in a build system that has them.
+pub fn hint(choices: &Choices) -> Option<String> {
+    nearly(choices).map(|(_, way)| way)
+}
+
+fn nearly(choices: &Choices) -> Option<(&'static str, String)> {
+    let (variable, way) = BUILD_SYSTEMS.iter().find(|(variable, _)| choices.env.get(variable).is_some())?;
+    Some((variable, way(choices.env, &audience(choices).unwrap_or_default())))
+}
+
+/// What makes a build system give tokens to a job, for an audience.
+type WayToTokens = fn(&Env, &str) -> String;
 
 /// Build systems by a variable that all their jobs have, and what makes them give tokens to a job for
 /// an audience.
-const BUILD_SYSTEMS: [(&str, Lacking); 5] = [
+const BUILD_SYSTEMS: [(&str, WayToTokens); 5] = [
     ("GITHUB_ACTIONS", |_, _| github::PERMISSION.into()),
     ("TF_BUILD", |env, _| azure_pipelines::lacking(env)),
     ("GITLAB_CI", |_, audience| format!("declare `id_tokens` with `aud: {audience}` in the job")),

@@ -89,7 +89,7 @@ fn unusable(host: &str, what: &str) -> Error {
 }
 
 /// Whoever answers so is probably somebody else.
-fn not_its_own(host: &str, what: &str) -> Error {
+pub(super) fn not_its_own(host: &str, what: &str) -> Error {
     unusable(host, what).remedy(format!("look for a proxy or portal that answers in place of {host}"))
 }
 

@@ -52,18 +52,18 @@ impl Host for AppService {
     }
 
     fn explain(&self, refusal: &Refusal, wanted: &Wanted) -> Option<Error> {
-        explain(refusal, wanted, self.name(), IDENTITY_HEADER)
+        match refusal.status {
+            401 => Some(header_refused(self.name(), IDENTITY_HEADER)),
+            _ if knows_no_identity(refusal) => Some(unknown(wanted.selector.as_ref(), "app")),
+            _ => None,
+        }
     }
 }
 
 /// What both of its APIs say: `No User Assigned or Delegated Managed Identity found for specified
 /// ClientId/ResourceId/PrincipalId.`, or `Unable to load requested managed identity.` (azure-cli #20196).
-pub(super) fn explain(refusal: &Refusal, wanted: &Wanted, host: &str, variable: &str) -> Option<Error> {
-    match refusal.status {
-        401 => Some(header_refused(host, variable)),
-        400 | 404 if refusal.says("managed identity") => Some(unknown(wanted, "app")),
-        _ => None,
-    }
+pub(super) fn knows_no_identity(refusal: &Refusal) -> bool {
+    matches!(refusal.status, 400 | 404) && refusal.says("managed identity")
 }
 
 /// The host gives a process its header at the start, and forgets it when it starts the next one.

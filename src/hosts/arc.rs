@@ -71,7 +71,7 @@ impl Arc {
         let first = ask(self, session, &self.request(wanted)).await?;
         let key = match first.status {
             401 => self.key(first.challenge.as_deref().unwrap_or_default())?,
-            200 => return Err(self.odd("gives a token to anybody, which the agent does not do")),
+            200 => return Err(self.odd("wants no proof, which the agent always does")),
             _ => return Err(refused(self, &first, wanted)),
         };
         let request = self.request(wanted).header("Authorization", format!("Basic {}", key.expose()));
@@ -197,7 +197,7 @@ impl Host for Arc {
 
     fn explain(&self, refusal: &Refusal, wanted: &Wanted) -> Option<Error> {
         match refusal.status {
-            400 | 404 if refusal.says("identity not found") => Some(unknown(wanted, "machine")),
+            400 | 404 if refusal.says("identity not found") => Some(unknown(wanted.selector.as_ref(), "machine")),
             401 => Some(
                 Error::new(&situation::HOST_REFUSED, "the Azure Arc agent does not accept its own key")
                     .remedy("try again; if it stays so, look at the agent (azcmagent check)"),

@@ -4,10 +4,13 @@ use url::Url;
 
 use crate::error::Error;
 use crate::http::{Request, Way};
+use crate::options::Source;
 use crate::secret::Secret;
 use crate::sys::Env;
 
-use super::{By, Host, MSI_ENDPOINT, MSI_SECRET, Refusal, Wanted, app_service, endpoint, header, question};
+use super::{
+    By, Host, MSI_ENDPOINT, MSI_SECRET, Refusal, Selector, Wanted, app_service, endpoint, header, question, unknown,
+};
 
 /// The identity of a compute instance, where nobody names another.
 const DEFAULT_CLIENT_ID: &str = "DEFAULT_IDENTITY_CLIENT_ID";
@@ -16,7 +19,7 @@ const DEFAULT_CLIENT_ID: &str = "DEFAULT_IDENTITY_CLIENT_ID";
 pub(super) struct AzureMl {
     endpoint: Url,
     secret: Secret,
-    default_client: Option<String>,
+    default: Option<Selector>,
 }
 
 impl AzureMl {
@@ -24,7 +27,10 @@ impl AzureMl {
         Ok(Self {
             endpoint: endpoint(env, MSI_ENDPOINT)?,
             secret: header(env, MSI_SECRET)?,
-            default_client: env.get(DEFAULT_CLIENT_ID).map(String::from),
+            default: env.get(DEFAULT_CLIENT_ID).map(|id| {
+                let (by, source) = (By::ClientId, Source::Variable(DEFAULT_CLIENT_ID));
+                Selector { by, id: id.to_owned(), source }
+            }),
         })
     }
 }
@@ -48,14 +54,19 @@ impl Host for AzureMl {
 
     fn request(&self, wanted: &Wanted) -> Request {
         let mut url = question(self, "2017-09-01", wanted);
-        if let Some(client) = self.default_client.as_ref().filter(|_| wanted.selector.is_none()) {
-            url.query_pairs_mut().append_pair("clientid", client);
+        if let Some(default) = self.default.as_ref().filter(|_| wanted.selector.is_none()) {
+            url.query_pairs_mut().append_pair("clientid", &default.id);
         }
         Request::get(url).header("secret", self.secret.expose()).over(Way::Direct)
     }
 
     fn explain(&self, refusal: &Refusal, wanted: &Wanted) -> Option<Error> {
-        app_service::explain(refusal, wanted, self.name(), MSI_SECRET)
+        let selector = wanted.selector.as_ref().or(self.default.as_ref());
+        match refusal.status {
+            401 => Some(app_service::header_refused(self.name(), MSI_SECRET)),
+            _ if app_service::knows_no_identity(refusal) => Some(unknown(selector, "compute")),
+            _ => None,
+        }
     }
 }
 

@@ -45,7 +45,8 @@ impl Host for CloudShell {
 
     /// It gives tokens for a list of audiences (Cloud Shell documentation, "Acquire a user token").
     fn explain(&self, refusal: &Refusal, wanted: &Wanted) -> Option<Error> {
-        refusal.says("audiencenotsupported").then(|| {
+        let unsupported = refusal.says("audiencenotsupported") || refusal.says("supported msi token audience");
+        unsupported.then(|| {
             let what = format!("Cloud Shell gives no tokens for the audience {}", wanted.resource);
             Error::new(&situation::HOST_REFUSED, what)
                 .remedy("sign in in another way (az login, then -l azurecli; or -l devicecode)")

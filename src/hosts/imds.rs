@@ -13,7 +13,7 @@ use crate::sys::{Env, Sys};
 use super::{By, ELSEWHERE, Host, Refusal, Wanted, address, question, unknown};
 
 /// Another address of IMDS, as Microsoft's SDKs take it.
-pub const AUTHORITY_HOST: &str = "AZURE_POD_IDENTITY_AUTHORITY_HOST";
+const AUTHORITY_HOST: &str = "AZURE_POD_IDENTITY_AUTHORITY_HOST";
 const ADDRESS: &str = "http://169.254.169.254/";
 const PATH: &str = "/metadata/identity/oauth2/token";
 
@@ -74,7 +74,8 @@ impl Host for Imds {
         let of_nmi = ["azureassignedidentity", "azure identity", "azureidentity"].iter().any(|part| refusal.says(part));
         match refusal.status {
             400 if refusal.says("multiple") => Some(several()),
-            400 if refusal.says("identity not found") => Some(unknown(wanted, "machine")),
+            400 if refusal.says("identity not found") && wanted.selector.is_none() => Some(none()),
+            400 if refusal.says("identity not found") => Some(unknown(wanted.selector.as_ref(), "machine")),
             401 if refusal.says("unknown_source") => Some(unknown_source()),
             403 if refusal.says("unreachable") => Some(docker_desktop()),
             403 if of_nmi => Some(not_bound(wanted)),
@@ -126,6 +127,11 @@ const fn seconds<const N: usize>(numbers: [u64; N]) -> [Duration; N] {
         index += 1;
     }
     times
+}
+
+fn none() -> Error {
+    let what = "this machine has no system-assigned identity, and not exactly one user-assigned";
+    Error::new(&situation::IDENTITY_UNKNOWN, what).remedy("assign one to the machine, or name one with --client-id")
 }
 
 fn several() -> Error {
@@ -259,7 +265,7 @@ mod tests {
                 400,
                 not_found,
                 &situation::IDENTITY_UNKNOWN,
-                "this machine has no system-assigned identity, or more than one user-assigned; name one with --client-id, or assign one to the machine",
+                "this machine has no system-assigned identity, and not exactly one user-assigned; assign one to the machine, or name one with --client-id",
             ),
             (
                 400,

@@ -231,11 +231,16 @@ fn unreachable<H: Host + ?Sized>(host: &H, error: Error) -> Error {
     if error.is(&situation::DEADLINE) {
         return error.also(&format!("where there is no managed identity, {ELSEWHERE}"));
     }
-    if !nobody.into_iter().any(|situation| error.is(situation)) {
+    let explained = if nobody.into_iter().any(|situation| error.is(situation)) {
+        host.absent()
+    } else if error.is(&situation::ANSWER_BROKEN) {
+        answer::not_its_own(host.name(), "is cut off")
+    } else if error.is(&situation::NOT_ENTRA) {
+        answer::not_its_own(host.name(), "is too large for one with a token")
+    } else {
         return error;
-    }
-    let absent = host.absent().detail(error.what());
-    error.details().iter().fold(absent, Error::detail)
+    };
+    error.details().iter().fold(explained.detail(error.what()), Error::detail)
 }
 
 /// The answer, if it is one with a token.
@@ -267,11 +272,10 @@ fn busy<H: Host + ?Sized>(host: &H, refusal: &Refusal) -> Error {
 }
 
 /// That the identity is not there; `place` is where it would be assigned.
-fn unknown(wanted: &Wanted, place: &str) -> Error {
-    let Some(Selector { by, id, source }) = &wanted.selector else {
-        let what = format!("this {place} has no system-assigned identity, or more than one user-assigned");
-        return Error::new(&situation::IDENTITY_UNKNOWN, what)
-            .remedy(format!("name one with --client-id, or assign one to the {place}"));
+fn unknown(selector: Option<&Selector>, place: &str) -> Error {
+    let Some(Selector { by, id, source }) = selector else {
+        return Error::new(&situation::IDENTITY_UNKNOWN, format!("this {place} has no system-assigned identity"))
+            .remedy(format!("name a user-assigned one with --client-id, or give the {place} its own"));
     };
     let what = format!("no identity with {} {id} is assigned to this {place}", by.words());
     Error::new(&situation::IDENTITY_UNKNOWN, what)
@@ -279,14 +283,19 @@ fn unknown(wanted: &Wanted, place: &str) -> Error {
         .remedy(format!("assign it to the {place}, or correct {source}"))
 }
 
-/// The address in `variable`: what hands out identities lies on this machine or beside it, or proves
-/// itself by https.
+/// The address in `variable`: what hands out identities lies on this machine, beside it or in its
+/// private network, or proves itself by https.
 fn endpoint(env: &Env, variable: &'static str) -> Result<Url, Error> {
-    address(env.get(variable).unwrap_or_default(), variable)
+    usable(types::private_or_https(env.get(variable).unwrap_or_default()), variable)
 }
 
+/// The address `text`, which lies on this machine or beside it, or proves itself by https.
 fn address(text: &str, source: &'static str) -> Result<Url, Error> {
-    types::local_or_https(text).map_err(|why| {
+    usable(types::local_or_https(text), source)
+}
+
+fn usable(address: Result<Url, String>, source: &'static str) -> Result<Url, Error> {
+    address.map_err(|why| {
         Error::new(&situation::OPTION_INVALID, format!("the address of the managed identity cannot be used: {why}"))
             .from_source(source)
             .remedy(format!("correct or unset {source}"))
@@ -467,27 +476,31 @@ mod tests {
     }
 
     #[test]
-    fn addresses_of_the_environment_are_local_or_https() {
-        let refusal = |env: &Env| detect(env).err().unwrap().to_string();
-        for (variable, env) in [
-            (IDENTITY_ENDPOINT, Env::from([(IDENTITY_ENDPOINT, "http://evil.example/"), HEADER])),
-            (IDENTITY_ENDPOINT, Env::from([(IDENTITY_ENDPOINT, "http://evil.example/"), HEADER, THUMBPRINT])),
-            (IDENTITY_ENDPOINT, Env::from([(IDENTITY_ENDPOINT, "http://evil.example/"), ARC])),
-            (MSI_ENDPOINT, Env::from([(MSI_ENDPOINT, "http://evil.example/"), SECRET])),
-            (MSI_ENDPOINT, Env::from([(MSI_ENDPOINT, "http://evil.example/")])),
-            (
-                "AZURE_POD_IDENTITY_AUTHORITY_HOST",
-                Env::from([("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://10.0.0.4")]),
-            ),
+    fn addresses_of_the_environment_are_near_or_https() {
+        let evil = |variable| (variable, "http://evil.example/");
+        let public = "lie on this machine or at a private IPv4 address";
+        let pods = "AZURE_POD_IDENTITY_AUTHORITY_HOST";
+        for (variable, must, env) in [
+            (IDENTITY_ENDPOINT, public, Env::from([evil(IDENTITY_ENDPOINT), HEADER])),
+            (IDENTITY_ENDPOINT, public, Env::from([evil(IDENTITY_ENDPOINT), HEADER, THUMBPRINT])),
+            (IDENTITY_ENDPOINT, public, Env::from([evil(IDENTITY_ENDPOINT), ARC])),
+            (MSI_ENDPOINT, public, Env::from([evil(MSI_ENDPOINT), SECRET])),
+            (MSI_ENDPOINT, public, Env::from([evil(MSI_ENDPOINT)])),
+            (IDENTITY_ENDPOINT, public, Env::from([(IDENTITY_ENDPOINT, "http://8.8.8.8/"), HEADER])),
+            (pods, "lie on this machine", Env::from([(pods, "http://10.0.0.4")])),
         ] {
             assert_eq!(
-                refusal(&env),
+                detect(&env).err().unwrap().to_string(),
                 format!(
-                    "the address of the managed identity cannot be used: it must be https, or lie on this machine \
-                     ({variable}); correct or unset {variable}"
+                    "the address of the managed identity cannot be used: it must be https, or {must} ({variable}); \
+                     correct or unset {variable}"
                 )
             );
         }
+        // What App Service gives custom containers (azure-cli #20196).
+        let container = "http://172.16.5.3:8081/msi/token/";
+        assert_eq!(name([(IDENTITY_ENDPOINT, container), HEADER]), "App Service");
+        assert_eq!(name([(MSI_ENDPOINT, container), SECRET]), "Azure ML");
     }
 
     #[test]

@@ -88,11 +88,14 @@ fn through_proxy(route: &Route, why: &str) -> Error {
 
 fn broken(error: &reqwest::Error, route: &Route) -> Error {
     // Ten seconds of silence are not tried again, a connection that broke is.
-    let broken = if error.is_timeout() && error.is_connect() {
-        Error::new(&situation::CONNECTION_REFUSED, format!("{} does not answer", host(route.url)))
+    let (situation, what) = if error.is_timeout() && error.is_connect() {
+        (&situation::CONNECTION_REFUSED, format!("{} does not answer", host(route.url)))
+    } else if error.is_body() || error.is_decode() {
+        (&situation::ANSWER_BROKEN, format!("the connection to {} broke", host(route.url)))
     } else {
-        Error::new(&situation::CONNECTION_BROKEN, format!("the connection to {} broke", host(route.url)))
+        (&situation::CONNECTION_BROKEN, format!("the connection to {} broke", host(route.url)))
     };
+    let broken = Error::new(situation, what);
     match route.proxy {
         None => broken,
         Some((variable, _)) => {

@@ -8,7 +8,7 @@
 //! | 4 | managed identity | the environment names a host of one, or IMDS answers a short probe and has one |
 //! | 5 | Azure CLI | `az` is on `PATH` and somebody is signed in to it |
 //! | 6 | Azure Developer CLI | the same of `azd` |
-//! | 7 | a person | somebody would see the prompt |
+//! | 7 | a person | there is a client to sign in with; whether somebody would see a prompt matters only then |
 //!
 //! What was set up on purpose comes before what merely happens to be there, machines before people,
 //! and a way that is there and fails is an error: going on would sign in as somebody else.
@@ -21,14 +21,14 @@ use crate::cache::{Cache, Identity, Kept, Slot};
 use crate::entra::{Grant, Session};
 use crate::error::Error;
 use crate::federated;
-use crate::hosts::{self, imds};
+use crate::hosts::{self, Host, Wanted, imds};
 use crate::options::{
     AUTHORITY_HOST, CLIENT_ID, Choices, ENVIRONMENT, FEDERATED_TOKEN_FILE, FEDERATED_TOKEN_SOURCE, Given, LEGACY,
     Source, TENANT_ID, Values,
 };
 use crate::process;
 use crate::situation;
-use crate::sys::{Pending, Sys};
+use crate::sys::{Env, Pending};
 use crate::terminal::nobody_sees;
 
 use super::{Login, Method, Rule, Settled, azd, azurecli, azurepipelines, devicecode, msi, spn, workloadidentity};
@@ -56,7 +56,7 @@ static WAYS: &[Way] = &[
     Way { method: &msi::METHOD, name: "the managed identity of this machine", look: managed_identity },
     Way { method: &azurecli::METHOD, name: "the Azure CLI", look: az },
     Way { method: &azd::METHOD, name: "the Azure Developer CLI", look: azure_developer_cli },
-    Way { method: &devicecode::METHOD, name: "a person with a device code", look: person },
+    Way { method: &devicecode::METHOD, name: "a device code", look: person },
 ];
 
 struct Way {
@@ -70,14 +70,24 @@ struct Way {
 enum Found {
     /// It is not, and why.
     Absent(String),
+    /// The same, and what would make it be there in the build system that this is.
+    Nearly(String, String),
     /// It is, and why it counts as such.
     Present(Box<dyn Login>, String),
-    /// Only a probe can say; and whether one certain identity is asked for.
-    Perhaps { login: Box<dyn Login>, named: bool },
+    /// Only a probe can say.
+    Perhaps(Box<dyn Login>, Question),
+}
+
+/// What a host would be asked, if it is there.
+struct Question {
+    host: Box<dyn Host>,
+    wanted: Wanted,
 }
 
 /// A way that may be the one.
 struct Candidate {
+    /// Its place among the ways.
+    order: usize,
     way: &'static Way,
     login: Rc<dyn Login>,
     reason: Reason,
@@ -86,29 +96,39 @@ struct Candidate {
 /// Why a way counts as present.
 enum Reason {
     Known(String),
-    /// A probe has to say. Whoever names an identity is not to be signed in as somebody else.
-    Probe {
-        named: bool,
-    },
+    /// A probe has to say.
+    Probe(Question),
 }
 
 struct Auto {
     /// In order; only the last one is certainly there.
     candidates: Vec<Candidate>,
-    /// What is not there, and why, for `-v` and for the error at the end.
-    absent: Vec<String>,
+    in_vain: InVain,
+}
+
+/// What was looked for in vain.
+#[derive(Debug, Clone, Default)]
+pub struct InVain {
+    /// What is not there, and why, each with its place in the order.
+    absent: Vec<(usize, String)>,
+    hint: Option<String>,
 }
 
 fn parse(choices: &Choices) -> Result<Box<dyn Login>, Error> {
-    let mut auto = Auto { candidates: Vec::new(), absent: Vec::new() };
-    for way in WAYS {
+    let mut auto = Auto { candidates: Vec::new(), in_vain: InVain::default() };
+    for (order, way) in WAYS.iter().enumerate() {
+        let mut keep = |login: Box<dyn Login>, reason| {
+            auto.candidates.push(Candidate { order, way, login: login.into(), reason });
+        };
         match (way.look)(choices, way.method)? {
-            Found::Absent(why) => auto.absent.push(format!("{}: {why}", way.name)),
-            Found::Perhaps { login, named } => {
-                auto.candidates.push(Candidate { way, login: login.into(), reason: Reason::Probe { named } });
+            Found::Absent(why) => auto.in_vain.note(order, why),
+            Found::Nearly(why, hint) => {
+                auto.in_vain.note(order, why);
+                auto.in_vain.hint = Some(hint);
             }
+            Found::Perhaps(login, question) => keep(login, Reason::Probe(question)),
             Found::Present(login, reason) => {
-                auto.candidates.push(Candidate { way, login: login.into(), reason: Reason::Known(reason) });
+                keep(login, Reason::Known(reason));
                 break;
             }
         }
@@ -123,19 +143,27 @@ struct AsIf {
 }
 
 impl AsIf {
-    fn of(choices: &Choices, method: &Method, given: Given) -> Self {
-        Self { values: Values::resolve_for(&given, choices.env, Some(method.name)), given }
+    fn of(method: &Method, given: Given, env: &Env) -> Self {
+        Self { values: Values::resolve_for(&given, env, Some(method.name)), given }
     }
 
     /// With everything that was given.
     fn whole(choices: &Choices, method: &Method) -> Self {
-        Self::of(choices, method, choices.given.clone())
+        Self::of(method, choices.given.clone(), choices.env)
     }
 
     /// Without `--client-id`: in an entry for `auto` it names the client that people sign in with, which
     /// has no federated credential and is no managed identity. The environment names those.
     fn of_environment(choices: &Choices, method: &Method) -> Self {
-        Self::of(choices, method, choices.given.without(&CLIENT_ID.decl))
+        Self::of(method, choices.given.without(&CLIENT_ID.decl), choices.env)
+    }
+
+    /// With the client of the entry, where it names one: nobody can sign in with the application or
+    /// managed identity that the environment names.
+    fn of_entry(choices: &Choices, method: &Method) -> Self {
+        let named = choices.given.last(&CLIENT_ID.decl).is_some_and(|typed| !typed.text.is_empty());
+        let variables: Vec<_> = CLIENT_ID.decl.vars.iter().filter(|_| named).map(|var| var.name).collect();
+        Self::of(method, choices.given.clone(), &choices.env.without(&variables))
     }
 
     fn choices<'a>(&'a self, choices: &'a Choices) -> Choices<'a> {
@@ -149,7 +177,7 @@ impl AsIf {
 
 fn application(choices: &Choices, method: &Method) -> Result<Found, Error> {
     let as_if = AsIf::whole(choices, method);
-    let Some(source) = spn::given_by(&as_if.values) else { return Ok(absent("no secret and no certificate is given")) };
+    let Some(source) = spn::given_by(&as_if.values) else { return Ok(absent("no secret or certificate is given")) };
     Ok(Found::Present(as_if.parse(choices, method)?, format!("{source} is set")))
 }
 
@@ -160,10 +188,21 @@ fn federation(choices: &Choices, method: &Method) -> Result<Found, Error> {
         typed(whole.values.source(&FEDERATED_TOKEN_FILE)) || typed(whole.values.source(&FEDERATED_TOKEN_SOURCE));
     let as_if = if on_purpose { whole } else { AsIf::of_environment(choices, method) };
     // Without these a token may be there for another purpose: GitHub's for signing az in, a pod's by default.
-    if as_if.values.source(&CLIENT_ID).is_none() || as_if.values.source(&TENANT_ID).is_none() {
-        return Ok(absent("AZURE_CLIENT_ID and AZURE_TENANT_ID do not name an application"));
+    let missing = [
+        (as_if.values.source(&CLIENT_ID), as_if.values.variable(&CLIENT_ID.decl)),
+        (as_if.values.source(&TENANT_ID), as_if.values.variable(&TENANT_ID.decl)),
+    ];
+    if let Some((_, variable)) = missing.into_iter().find(|(source, _)| source.is_none()) {
+        let variable = variable.unwrap_or("its variable");
+        return Ok(absent(format!("no application for a federated token ({variable} is not set)")));
     }
-    let Some(source) = federated::choose(&as_if.choices(choices))? else { return Ok(absent("there is none")) };
+    let Some(source) = federated::choose(&as_if.choices(choices))? else {
+        let why = "no federated token".to_owned();
+        return Ok(match federated::hint(&as_if.choices(choices)) {
+            Some(hint) => Found::Nearly(why, hint),
+            None => Found::Absent(why),
+        });
+    };
     let described = source.described();
     Ok(Found::Present(as_if.parse(choices, method)?, format!("it comes from {described}")))
 }
@@ -171,18 +210,23 @@ fn federation(choices: &Choices, method: &Method) -> Result<Found, Error> {
 fn pipelines(choices: &Choices, method: &Method) -> Result<Found, Error> {
     let as_if = AsIf::of_environment(choices, method);
     if !azurepipelines::is_there(&as_if.choices(choices)) {
-        return Ok(absent("this is no job with a service connection and its access token"));
+        return Ok(absent("no service connection of an Azure Pipelines job"));
     }
     Ok(Found::Present(as_if.parse(choices, method)?, "the job names it".into()))
 }
 
 fn managed_identity(choices: &Choices, method: &Method) -> Result<Found, Error> {
     let as_if = AsIf::of_environment(choices, method);
-    let (login, host) = (as_if.parse(choices, method)?, hosts::detect(choices.env)?);
+    let (mut login, host) = (as_if.parse(choices, method)?, hosts::detect(choices.env)?);
+    let (wanted, _) = msi::wanted(&as_if.choices(choices))?;
+    if wanted.selector.is_none() {
+        let variable = as_if.values.variable(&CLIENT_ID.decl).unwrap_or("its variable");
+        login = Box::new(Unnamed { login, variable });
+    }
     if host.is_certain() {
         return Ok(Found::Present(login, format!("the environment is that of {}", host.name())));
     }
-    Ok(Found::Perhaps { login, named: msi::names_one(&as_if.values) })
+    Ok(Found::Perhaps(login, Question { host, wanted }))
 }
 
 fn az(choices: &Choices, method: &Method) -> Result<Found, Error> {
@@ -202,13 +246,15 @@ fn program(choices: &Choices, method: &Method, name: &str, signed_in: bool) -> R
     Ok(Found::Present(login, format!("{} has somebody signed in", path.display())))
 }
 
+/// A person is there even if nobody would see a prompt: who has signed in before stays signed in, and
+/// the same place in the cache is theirs. Without a client to sign in with there is none, which is no
+/// reason to pass over the machine's identity.
+#[expect(clippy::unnecessary_wraps, reason = "the other ways have errors")]
 fn person(choices: &Choices, method: &Method) -> Result<Found, Error> {
-    match nobody_sees(choices.env) {
-        Some(why) => Ok(absent(why)),
-        None => {
-            Ok(Found::Present(AsIf::whole(choices, method).parse(choices, method)?, "nothing else is there".into()))
-        }
-    }
+    Ok(match AsIf::of_entry(choices, method).parse(choices, method) {
+        Ok(login) => Found::Present(login, "nothing else is there".into()),
+        Err(error) => absent(format!("nobody can be asked ({})", error.what())),
+    })
 }
 
 fn absent(why: impl Into<String>) -> Found {
@@ -218,14 +264,14 @@ fn absent(why: impl Into<String>) -> Found {
 impl Login for Auto {
     /// Whatever could change the choice is part of the name in the cache: a new secret, a sign-in to
     /// az or its end takes effect with the next call. A probe's outcome is not, it is looked up when a
-    /// token is wanted; the machine stands for it.
+    /// token is wanted; what would be asked, and the machine, stand for it.
     fn identify(&self, identity: &mut Identity) {
-        for Candidate { way, login, reason } in &self.candidates {
+        for Candidate { way, login, reason, .. } in &self.candidates {
             identity.field("way", way.method.name);
             match reason {
                 Reason::Known(_) => login.identify(identity),
-                Reason::Probe { .. } => {
-                    login.identify_question(identity);
+                Reason::Probe(Question { host, wanted }) => {
+                    host.identify(wanted, identity);
                     identity.field("machine", &machine());
                 }
             }
@@ -234,11 +280,16 @@ impl Login for Auto {
 
     fn acquire<'a>(&'a self, _: &'a Session<'a>) -> Pending<'a, Grant> {
         // Settling comes first, and what it has settled on signs in.
-        Box::pin(std::future::ready(Err(nothing_is_there(&self.absent))))
+        Box::pin(std::future::ready(Err(self.in_vain.error())))
     }
 
-    fn settle<'a>(&'a self, session: &'a Session<'a>, cache: &'a Cache) -> Pending<'a, Option<Settled>> {
-        Box::pin(self.choose(session, cache))
+    fn settle<'a>(
+        &'a self,
+        session: &'a Session<'a>,
+        cache: &'a Cache,
+        before: Option<&'a str>,
+    ) -> Pending<'a, Option<Settled>> {
+        Box::pin(self.choose(session, cache, before))
     }
 
     fn may_need_person(&self) -> bool {
@@ -251,87 +302,183 @@ impl Login for Auto {
 }
 
 impl Auto {
-    async fn choose(&self, session: &Session<'_>, cache: &Cache) -> Result<Option<Settled>, Error> {
-        let mut absent = self.absent.clone();
+    async fn choose(
+        &self,
+        session: &Session<'_>,
+        cache: &Cache,
+        before: Option<&str>,
+    ) -> Result<Option<Settled>, Error> {
+        let mut in_vain = self.in_vain.clone();
         let mut chosen = None;
-        for candidate in &self.candidates {
+        for (index, candidate) in self.candidates.iter().enumerate() {
             match &candidate.reason {
-                Reason::Known(reason) => chosen = Some(candidate.settled(reason, None)),
-                Reason::Probe { named } => match try_imds(session, cache, &*candidate.login, *named).await? {
-                    Ok(grant) => chosen = Some(candidate.settled("IMDS has one", Some(grant))),
-                    Err(why) => absent.push(format!("{}: {why}", candidate.way.name)),
-                },
+                Reason::Known(reason) => chosen = Some((candidate, reason.as_str(), None)),
+                Reason::Probe(question) => {
+                    let memory = Memory::of(cache, question, self.is_last_hope(index, session));
+                    let served = before == Some(candidate.way.method.name);
+                    match try_imds(session, &memory, &*candidate.login, question, served).await? {
+                        Ok(grant) => chosen = Some((candidate, "IMDS has one", Some(grant))),
+                        Err(why) => in_vain.note(candidate.order, format!("no managed identity ({why})")),
+                    }
+                }
             }
             if chosen.is_some() {
                 break;
             }
         }
-        for line in &absent {
-            session.sys.terminal.detail(1, || format!("auto: not {line}"));
+        for (_, line) in &in_vain.absent {
+            session.sys.terminal.detail(1, || format!("auto: {line}"));
         }
-        chosen.map(Some).ok_or_else(|| nothing_is_there(&absent))
+        match chosen {
+            Some((candidate, reason, grant)) => Ok(Some(candidate.settled(reason, grant, in_vain))),
+            None => Err(in_vain.error()),
+        }
+    }
+
+    /// Whether nothing that comes after the candidate at `index` could sign in, unless there is an
+    /// earlier sign-in of a person.
+    fn is_last_hope(&self, index: usize, session: &Session<'_>) -> bool {
+        let mut later = self.candidates.iter().skip(index + 1);
+        later.all(|candidate| candidate.login.person().is_some()) && nobody_sees(&session.sys.env).is_some()
+    }
+}
+
+/// A managed identity that nobody has named. Here another option than `--client-id` would do so.
+struct Unnamed {
+    login: Box<dyn Login>,
+    variable: &'static str,
+}
+
+impl Login for Unnamed {
+    fn identify(&self, identity: &mut Identity) {
+        self.login.identify(identity);
+    }
+
+    fn acquire<'a>(&'a self, session: &'a Session<'a>) -> Pending<'a, Grant> {
+        Box::pin(async {
+            let of_name =
+                |error: &Error| error.is(&situation::OPTION_MISSING) || error.is(&situation::IDENTITY_UNKNOWN);
+            self.login.acquire(session).await.map_err(|error| {
+                if of_name(&error) {
+                    return error.remedy(format!("name one with {}, or another way with --login", self.variable));
+                }
+                error
+            })
+        })
+    }
+
+    fn patience(&self) -> Duration {
+        self.login.patience()
+    }
+
+    fn can_be_kept(&self) -> bool {
+        self.login.can_be_kept()
     }
 }
 
 impl Candidate {
-    fn settled(&self, reason: &str, grant: Option<Grant>) -> Settled {
+    fn settled(&self, reason: &str, grant: Option<Grant>, in_vain: InVain) -> Settled {
         let reason = format!("auto: signing in with {} ({reason})", self.way.name);
-        Settled { login: self.login.clone(), way: self.way.method.name, reason, grant }
+        Settled { login: self.login.clone(), way: self.way.method.name, reason, grant, in_vain }
+    }
+}
+
+impl InVain {
+    fn note(&mut self, order: usize, why: String) {
+        let at = self.absent.partition_point(|(other, _)| *other < order);
+        self.absent.insert(at, (order, why));
+    }
+
+    /// That nobody would see a prompt either.
+    pub fn nobody_sees(&self, why: &str) -> Error {
+        let mut all = self.clone();
+        all.note(WAYS.len(), format!("nobody would see a prompt ({why})"));
+        all.error()
+    }
+
+    fn error(&self) -> Error {
+        let all: Vec<_> = self.absent.iter().map(|(_, why)| why.as_str()).collect();
+        let what = all.join(", ");
+        let general = "set AZURE_CLIENT_ID and AZURE_TENANT_ID with a secret or a federated token, sign in to az, \
+                       or name a way with --login";
+        let remedy = self.hint.as_ref().map_or_else(|| general.to_owned(), |hint| format!("{hint}, or {general}"));
+        Error::new(&situation::NOBODY_THERE, format!("there is no way to sign in here: {what}")).remedy(remedy)
     }
 }
 
 /// The token of this machine's identity, or why there is none. Only a machine that has an identity
-/// is asked in earnest: on a laptop the address of IMDS swallows whatever is sent to it.
+/// is asked in earnest: on a laptop the address of IMDS swallows whatever is sent to it. One that has
+/// `served` this very request before needs no probe, which on a busy machine may come too late.
 async fn try_imds(
     session: &Session<'_>,
-    cache: &Cache,
+    memory: &Memory<'_>,
     login: &dyn Login,
-    named: bool,
+    question: &Question,
+    served: bool,
 ) -> Result<Result<Grant, String>, Error> {
-    let memory = cache.slot(&absence(session.sys));
     let now = session.sys.clock.now();
-    let seen = memory.as_ref().map(Slot::read).unwrap_or_default();
-    if seen.absent_on.is_some_and(|on| on <= now && now - on < ABSENT_FOR) {
+    if !served && memory.says_absent(now) {
         return Ok(Err("it was not there a short time ago".into()));
     }
-    let remember = || {
-        if let Some(slot) = &memory {
-            slot.write(session.sys, &Kept { absent_on: Some(now), ..Kept::default() });
-        }
-    };
-    if !imds::probe(session.sys).await {
-        remember();
+    if !served && !imds::probe(session.sys).await {
+        memory.absent(session, now);
         return Ok(Err("no IMDS answers".into()));
     }
+    // Whoever names an identity is not to be signed in as somebody else.
+    let named = question.wanted.selector.is_some();
     match login.acquire(session).await {
         Ok(grant) => Ok(Ok(grant)),
         Err(error) if error.is(&situation::NO_IDENTITY_HOST) || !named && error.is(&situation::IDENTITY_UNKNOWN) => {
-            remember();
+            memory.absent(session, now);
             Ok(Err(error.what().to_owned()))
         }
         Err(error) => Err(error),
     }
 }
 
+/// That an identity was looked for in vain.
+struct Memory<'c> {
+    slot: Option<Slot<'c>>,
+    /// How long it counts, in seconds.
+    good_for: u64,
+}
+
 /// A machine does not become another one while it runs, but an identity may be given to it.
 const ABSENT_FOR: u64 = 24 * 3600;
+/// Where nothing else is there it is worth another probe: some containers have their identity a
+/// while after their start only. Processes that run at the same time share one.
+const ABSENT_FOR_LAST_HOPE: u64 = 10;
 
-fn absence(sys: &Sys) -> Identity {
-    let mut identity = Identity::new("absence of IMDS");
-    identity.field("address", sys.env.get(imds::AUTHORITY_HOST).unwrap_or_default());
-    identity.field("machine", &machine());
-    identity
+impl<'c> Memory<'c> {
+    fn of(cache: &'c Cache, question: &Question, last_hope: bool) -> Self {
+        let mut identity = Identity::new("absence of IMDS");
+        identity.field("url", question.host.endpoint().as_str());
+        if let Some(selector) = &question.wanted.selector {
+            identity.field(selector.by.words(), &selector.id);
+        }
+        identity.field("machine", &machine());
+        let good_for = if last_hope { ABSENT_FOR_LAST_HOPE } else { ABSENT_FOR };
+        Self { slot: cache.slot(&identity), good_for }
+    }
+
+    fn says_absent(&self, now: u64) -> bool {
+        let seen = self.slot.as_ref().map(Slot::read).unwrap_or_default();
+        seen.absent_on.is_some_and(|on| on <= now && now - on < self.good_for)
+    }
+
+    fn absent(&self, session: &Session<'_>, now: u64) {
+        if let Some(slot) = &self.slot {
+            slot.write(session.sys, &Kept { absent_on: Some(now), ..Kept::default() });
+        }
+    }
 }
 
 /// What tells this machine from others that share a home directory with it, also after a restart: a
-/// person who has signed in here stays signed in.
+/// person who has signed in here stays signed in. Containers of one image may have one id.
 fn machine() -> String {
-    let id = crate::files::read_text(Path::new("/etc/machine-id"), 1024).ok().filter(|id| !id.trim().is_empty());
-    id.or_else(hosts::machine).unwrap_or_default()
-}
-
-fn nothing_is_there(absent: &[String]) -> Error {
-    let error = Error::new(&situation::NOBODY_THERE, "there is no way to sign in here")
-        .remedy("run again with -v 1 to see what was looked for, or name a way with --login");
-    absent.iter().fold(error, |error, line| error.detail(format!("not {line}")))
+    let read = |path: &str| crate::files::read_text(Path::new(path), 1024).ok().filter(|text| !text.trim().is_empty());
+    match read("/etc/machine-id") {
+        Some(id) => format!("{id}{}", read("/proc/sys/kernel/hostname").unwrap_or_default()),
+        None => hosts::machine().unwrap_or_default(),
+    }
 }

@@ -29,6 +29,8 @@ use crate::options::{
 use crate::situation;
 use crate::sys::{Env, Pending};
 
+pub use auto::InVain;
+
 /// Every login method, in the order of the messages that list them.
 pub static METHODS: &[&Method] = &[
     &devicecode::METHOD,
@@ -123,11 +125,6 @@ pub trait Login {
     /// Writes everything that tells this login and what it asks for from another, secrets included.
     fn identify(&self, identity: &mut Identity);
 
-    /// The same without what changes when the machine restarts, for an entry that must outlive that.
-    fn identify_question(&self, identity: &mut Identity) {
-        self.identify(identity);
-    }
-
     /// Signs in.
     fn acquire<'a>(&'a self, session: &'a Session<'a>) -> Pending<'a, Grant>;
 
@@ -146,8 +143,14 @@ pub trait Login {
         false
     }
 
-    /// Looks around and settles on a way, for a login that leaves it open until a token is wanted.
-    fn settle<'a>(&'a self, _: &'a Session<'a>, _: &'a Cache) -> Pending<'a, Option<Settled>> {
+    /// Looks around and settles on a way, for a login that leaves it open until a token is wanted;
+    /// `before` is the way that it was last settled on.
+    fn settle<'a>(
+        &'a self,
+        _: &'a Session<'a>,
+        _: &'a Cache,
+        _before: Option<&'a str>,
+    ) -> Pending<'a, Option<Settled>> {
         Box::pin(std::future::ready(Ok(None)))
     }
 
@@ -177,6 +180,8 @@ pub struct Settled {
     pub reason: String,
     /// What trying this way has brought already.
     pub grant: Option<Grant>,
+    /// What stands before it and is not there.
+    pub in_vain: InVain,
 }
 
 /// Everything that one run of `get-token` needs to know.

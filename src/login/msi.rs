@@ -7,7 +7,9 @@ use crate::cache::Identity;
 use crate::entra::{Grant, Session};
 use crate::error::Error;
 use crate::hosts::{self, By, Host, Selector, Wanted};
-use crate::options::{CLIENT_ID, Choices, IDENTITY_OBJECT_ID, IDENTITY_RESOURCE_ID, Opt, SERVER_ID, Source, Values};
+use crate::options::{
+    CLIENT_ID, Choices, IDENTITY_OBJECT_ID, IDENTITY_RESOURCE_ID, LEGACY, Opt, SERVER_ID, Source, Values,
+};
 use crate::sys::Pending;
 
 use super::{Login, Method, Rule, both_given};
@@ -30,37 +32,51 @@ struct ManagedIdentity {
     wanted: Wanted,
     /// What tells this machine from others with the same home directory, if that is known.
     machine: Option<String>,
-    /// Where a resource id came from that a client id stands before.
-    passed_over: Option<Source>,
+    /// What is given and has no effect, for `-v`.
+    notes: Vec<String>,
 }
 
 fn parse(choices: &Choices) -> Result<Box<dyn Login>, Error> {
-    let server = choices.values.require(&SERVER_ID, "server-id is required")?;
-    let (selector, passed_over) = selector(choices.values)?;
+    let (wanted, passed_over) = wanted(choices)?;
     let host = hosts::detect(choices.env)?;
-    hosts::admit(&*host, selector.as_ref())?;
-    let wanted = Wanted::new(&server, selector);
-    Ok(Box::new(ManagedIdentity { host, wanted, machine: hosts::machine(), passed_over }))
+    hosts::admit(&*host, wanted.selector.as_ref())?;
+    let mut notes = Vec::new();
+    if let (Some(source), Some(selector)) = (passed_over, &wanted.selector) {
+        notes.push(format!("{source} is passed over: {} stands before it", selector.source));
+    }
+    if choices.values.is_on(&LEGACY) {
+        notes.push("--legacy has no effect with msi: the host decides on the kind of token".into());
+    }
+    Ok(Box::new(ManagedIdentity { host, wanted, machine: hosts::machine(), notes }))
 }
 
-/// Whether one certain identity is asked for.
-pub(super) fn names_one(values: &Values) -> bool {
-    let named = [values.source(&CLIENT_ID), values.source(&IDENTITY_RESOURCE_ID), values.source(&IDENTITY_OBJECT_ID)];
-    named.iter().any(Option::is_some)
+/// What a host would be asked, and where a name came from that another stands before.
+pub(super) fn wanted(choices: &Choices) -> Result<(Wanted, Option<Source>), Error> {
+    let server = choices.values.require(&SERVER_ID, "server-id is required")?;
+    let (selector, passed_over) = selector(choices)?;
+    Ok((Wanted::new(&server, selector), passed_over))
 }
 
-/// The one identity that is meant. As in Azure/kubelogin a client id stands before a resource id; an
-/// object id is an option of our own and tolerates no other.
-fn selector(values: &Values) -> Result<(Option<Selector>, Option<Source>), Error> {
-    let client = given(values, &CLIENT_ID, By::ClientId)?;
-    let resource = given(values, &IDENTITY_RESOURCE_ID, By::ResourceId)?;
-    let object = given(values, &IDENTITY_OBJECT_ID, By::ObjectId)?;
-    match (client, resource, object) {
-        (Some(other), _, Some(object)) | (None, Some(other), Some(object)) => {
-            Err(both_given(&other.source.to_string(), &object.source.to_string()))
-        }
-        (Some(client), resource, None) => Ok((Some(client), resource.map(|resource| resource.source))),
-        (None, one, other) => Ok((one.or(other), None)),
+/// The one identity that is meant, and where another name came from that it stands before. As in
+/// Azure/kubelogin a client id stands before a resource id. An object id is an option of our own: typed,
+/// it stands before a client id that only a variable gives, as webhooks and platforms set one for
+/// everybody; it tolerates no other.
+fn selector(choices: &Choices) -> Result<(Option<Selector>, Option<Source>), Error> {
+    let client = given(choices.values, &CLIENT_ID, By::ClientId)?;
+    let resource = given(choices.values, &IDENTITY_RESOURCE_ID, By::ResourceId)?;
+    let object = given(choices.values, &IDENTITY_OBJECT_ID, By::ObjectId)?;
+    let Some(object) = object else {
+        return Ok(match (client, resource) {
+            (Some(client), resource) => (Some(client), resource.map(|resource| resource.source)),
+            (None, resource) => (resource, None),
+        });
+    };
+    let typed = choices.given.last(&CLIENT_ID.decl).filter(|typed| !typed.text.is_empty());
+    let gives_way = matches!(object.source, Source::Flag(_));
+    let rival = typed.map(|typed| typed.flag.clone()).or_else(|| resource.map(|other| other.source.to_string()));
+    match rival.or_else(|| client.as_ref().filter(|_| !gives_way).map(|client| client.source.to_string())) {
+        Some(rival) => Err(both_given(&rival, &object.source.to_string())),
+        None => Ok((Some(object), client.map(|client| client.source))),
     }
 }
 
@@ -71,19 +87,14 @@ fn given<T: Display>(values: &Values, option: &Opt<T>, by: By) -> Result<Option<
 
 impl Login for ManagedIdentity {
     fn identify(&self, identity: &mut Identity) {
-        self.identify_question(identity);
-        identity.field("machine", self.machine.as_deref().unwrap_or_default());
-    }
-
-    fn identify_question(&self, identity: &mut Identity) {
         self.host.identify(&self.wanted, identity);
+        identity.field("machine", self.machine.as_deref().unwrap_or_default());
     }
 
     fn acquire<'a>(&'a self, session: &'a Session<'a>) -> Pending<'a, Grant> {
         Box::pin(async {
-            if let (Some(source), Some(selector)) = (&self.passed_over, &self.wanted.selector) {
-                let note = || format!("{source} is passed over: {} stands before it", selector.source);
-                session.sys.terminal.detail(1, note);
+            for note in &self.notes {
+                session.sys.terminal.detail(1, || note.clone());
             }
             let token = self.host.token(session, &self.wanted).await?;
             Ok(Grant { token, refresh_token: None, account: None })
@@ -108,8 +119,10 @@ mod tests {
     fn chosen<const N: usize>(line: &str, env: [(&str, &str); N]) -> Result<(Option<(By, String)>, bool), String> {
         let words: Vec<_> = line.split_whitespace().map(String::from).collect();
         let given = args::read(&words, Commands::GET_TOKEN).unwrap();
-        let values = Values::resolve(&given, &Env::from(env));
-        let (selector, passed_over) = selector(&values).map_err(|error| error.to_string())?;
+        let env = Env::from(env);
+        let values = Values::resolve(&given, &env);
+        let choices = Choices { given: &given, values: &values, env: &env, called_by_client: false };
+        let (selector, passed_over) = selector(&choices).map_err(|error| error.to_string())?;
         Ok((selector.map(|selector| (selector.by, selector.id)), passed_over.is_some()))
     }
 
@@ -125,10 +138,30 @@ mod tests {
     }
 
     #[test]
+    fn a_typed_object_id_stands_before_a_client_id_of_the_environment() {
+        for variable in ["AZURE_CLIENT_ID", "AAD_SERVICE_PRINCIPAL_CLIENT_ID"] {
+            let chosen = chosen("--identity-object-id O", [(variable, "V")]);
+            assert_eq!(chosen, Ok((Some((By::ObjectId, "O".into())), true)), "{variable}");
+        }
+        let deaf = chosen("--identity-object-id O --disable-environment-override", [("AZURE_CLIENT_ID", "V")]);
+        assert_eq!(deaf, Ok((Some((By::ObjectId, "O".into())), false)));
+    }
+
+    #[test]
     fn an_object_id_tolerates_no_other() {
-        let error = chosen("--identity-object-id O", [("AZURE_CLIENT_ID", "V")]).unwrap_err();
-        assert_eq!(error, "AZURE_CLIENT_ID and --identity-object-id are both given; give one of them");
-        let error = chosen("--identity-resource-id R", [("KUBENTRA_IDENTITY_OBJECT_ID", "O")]).unwrap_err();
-        assert_eq!(error, "--identity-resource-id and KUBENTRA_IDENTITY_OBJECT_ID are both given; give one of them");
+        const VARIABLE: (&str, &str) = ("AZURE_CLIENT_ID", "V");
+        const OBJECT: (&str, &str) = ("KUBENTRA_IDENTITY_OBJECT_ID", "O");
+        let both = |one, other| format!("{one} and {other} are both given; give one of them");
+        let flags = both("--client-id", "--identity-object-id");
+        assert_eq!(chosen("--identity-object-id O --client-id C", []), Err(flags.clone()));
+        assert_eq!(chosen("--identity-object-id O --client-id C", [VARIABLE]), Err(flags.clone()));
+        let three = "--identity-object-id O --client-id C --identity-resource-id R";
+        assert_eq!(chosen(three, []), Err(flags));
+        let ids = both("--identity-resource-id", "--identity-object-id");
+        assert_eq!(chosen("--identity-object-id O --identity-resource-id R", [VARIABLE]), Err(ids));
+        let variables = both("AZURE_CLIENT_ID", "KUBENTRA_IDENTITY_OBJECT_ID");
+        assert_eq!(chosen("", [VARIABLE, OBJECT]), Err(variables));
+        let typed = both("--identity-resource-id", "KUBENTRA_IDENTITY_OBJECT_ID");
+        assert_eq!(chosen("--identity-resource-id R", [OBJECT]), Err(typed));
     }
 }

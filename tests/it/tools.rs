@@ -22,7 +22,7 @@ fn with_az() -> (TestEnv, FakeTool) {
     (env, az)
 }
 
-fn in_an_hour() -> u64 {
+pub fn in_an_hour() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_secs() + 3600
 }
 

@@ -245,6 +245,7 @@ fn of_hosts(env: &TestEnv) -> Vec<(String, String)> {
         ("{azure-ml}", hosts.url(places::AZURE_ML)),
         ("{cloud-shell}", hosts.url(places::CLOUD_SHELL)),
         ("{service-fabric}", hosts.service_fabric()),
+        ("{service-fabric-host}", hosts.service_fabric().split('/').nth(2).unwrap_or_default().to_owned()),
         ("{thumbprint}", hosts.thumbprint().to_owned()),
         ("{github}", hosts.secure_url(&github)),
         ("{github-http}", hosts.url(&github)),
