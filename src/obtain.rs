@@ -34,6 +34,9 @@ const EARLY_RENEWAL_PAUSE: u64 = 60;
 /// After a failed sign-in nobody is asked again for this long, in seconds: one `kubectl get` may
 /// start a plugin seven times.
 const SIGN_IN_PAUSE: u64 = 30;
+/// What failed less than this ago, in seconds, may have failed for the same command: when the plugin
+/// fails, kubectl starts it five times more.
+const JUST_NOW: u64 = 60;
 /// How often a waiting process looks whether the token is there.
 const LOOK_AGAIN: Duration = Duration::from_millis(25);
 /// A wait beyond this is told.
@@ -363,8 +366,10 @@ impl Attempt<'_> {
     }
 
     fn session(&self, deadline: Deadline, claims: Option<String>) -> Session<'_> {
+        let just_now = |failure: &SignInFailure| self.now() < failure.on.saturating_add(JUST_NOW);
+        let failed_lately = self.read().sign_in_failure.filter(just_now).map(|failure| failure.what);
         let longer_by = self.spec.longer_by();
-        Session { sys: self.sys, deadline, longer_by, claims, prompted: Cell::new(false) }
+        Session { sys: self.sys, deadline, longer_by, claims, failed_lately, prompted: Cell::new(false) }
     }
 
     /// Keeps what was granted. The refresh token comes before the token, and the account that leads

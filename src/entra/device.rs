@@ -126,6 +126,7 @@ impl Poll<'_> {
             deadline: limit.or_earlier(self.session.deadline),
             longer_by: self.session.longer_by.clone(),
             claims: None,
+            failed_lately: None,
             prompted: Cell::new(true),
         };
         let endpoint = Endpoint::named(&session, self.person.request, "token");
@@ -249,6 +250,7 @@ mod tests {
             deadline,
             longer_by: "--login-timeout".into(),
             claims: None,
+            failed_lately: None,
             prompted: Cell::new(false),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

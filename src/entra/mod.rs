@@ -87,6 +87,8 @@ pub struct Session<'a> {
     pub longer_by: String,
     /// A claims challenge that an earlier refusal asked to pass on, unchanged.
     pub claims: Option<String>,
+    /// What the last sign-in for the same has failed with, if that was just now.
+    pub failed_lately: Option<String>,
     /// Whether a person has been asked; a sign-in that fails after that is not repeated at once.
     pub prompted: Cell<bool>,
 }

@@ -98,8 +98,13 @@ impl Exchange<'_> {
         client_credentials(self.session, self.request, self.client, Proof::Assertion(assertion), self.proxy).await
     }
 
-    /// The pauses that there is time for, together.
+    /// The pauses that there is time for, together; none where they were of no use just now: kubectl
+    /// starts a plugin that fails six times, and would wait for all of them.
     fn pauses(&self) -> Vec<Duration> {
+        let waited = |what: &String| what.starts_with(situation::FEDERATION_MISMATCH.meaning);
+        if self.session.failed_lately.as_ref().is_some_and(waited) {
+            return Vec::new();
+        }
         let left = self.left();
         let mut together = Duration::ZERO;
         PAUSES
@@ -273,6 +278,7 @@ mod tests {
                 deadline: Deadline::after(&*world.sys.clock, Duration::from_secs(limit)),
                 longer_by: String::new(),
                 claims: None,
+                failed_lately: None,
                 prompted: Cell::new(false),
             };
             let source = super::super::choose(choices).unwrap().unwrap();

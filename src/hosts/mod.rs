@@ -393,8 +393,14 @@ mod fake {
             terminal: Terminal::to(std::io::sink()),
         };
         let deadline = Deadline::after(&clock, host.patience());
-        let session =
-            Session { sys: &sys, deadline, longer_by: String::new(), claims: None, prompted: Cell::new(false) };
+        let session = Session {
+            sys: &sys,
+            deadline,
+            longer_by: String::new(),
+            claims: None,
+            failed_lately: None,
+            prompted: Cell::new(false),
+        };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let wanted = wanted(selector);
         let result = runtime.block_on(async {

@@ -114,7 +114,8 @@ impl TestEnv {
     }
 }
 
-fn get_token(login: &str, client: &str, more: &[&str]) -> Vec<String> {
+/// `get-token` with the values that every login by an application or a person needs.
+pub fn get_token(login: &str, client: &str, more: &[&str]) -> Vec<String> {
     let fixed =
         ["get-token", "--login", login, "--server-id", AKS_SERVER, "--client-id", client, "--tenant-id", TENANT];
     fixed.iter().chain(more).map(ToString::to_string).collect()

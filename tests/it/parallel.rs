@@ -7,8 +7,8 @@ use std::process::{Child, Command};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::env::{Run, TestEnv};
-use crate::support::entra::directory::{AKS_SERVER, ALICE, OTHER_TENANT, TENANT};
+use crate::env::{Run, TestEnv, get_token};
+use crate::support::entra::directory::{AKS_SERVER, ALICE, APP, OTHER_TENANT, TENANT};
 use crate::support::entra::{Fault, Person, Rotation};
 use crate::support::hosts::{self, APP_SERVICE, Host, IDENTITY_HEADER};
 
@@ -324,4 +324,30 @@ fn many_are_served_a_token_however_short_it_lives() {
     let runs = all_at_once(&env, 10, &env.spn(&[]));
     assert!(runs.iter().all(|run| run.code == 0 && run.stdout == runs[0].stdout), "{runs:#?}");
     assert_eq!(env.world.entra.requests().len(), 1);
+}
+
+#[test]
+fn thirty_cold_jobs_of_github_are_two_requests() {
+    let mut env = TestEnv::new();
+    let github = env.world.hosts.secure_url(&format!("{}?existing=1", hosts::GITHUB));
+    env.set("ACTIONS_ID_TOKEN_REQUEST_URL", github).set("ACTIONS_ID_TOKEN_REQUEST_TOKEN", hosts::GITHUB_TOKEN);
+    let subject = "repo:contoso/app:ref:refs/heads/main";
+    env.world.entra.federate("https://token.actions.githubusercontent.com", subject, "api://AzureADTokenExchange");
+    env.world.hosts.inject(Host::GitHub, hosts::Fault::Slow(Duration::from_millis(700)));
+    let args = get_token("workloadidentity", APP, &[]);
+    let runs = all_at_once(&env, 30, &args);
+    assert!(runs.iter().all(|run| run.code == 0 && run.stdout == runs[0].stdout), "{runs:#?}");
+    assert_eq!((env.world.hosts.count(Host::GitHub), env.world.entra.requests().len()), (1, 1));
+}
+
+#[test]
+fn many_jobs_without_permission_ask_github_once() {
+    let mut env = TestEnv::new();
+    let github = env.world.hosts.secure_url(&format!("{}?existing=1", hosts::GITHUB));
+    env.set("ACTIONS_ID_TOKEN_REQUEST_URL", github).set("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "canary-of-yesterday");
+    env.world.hosts.inject(Host::GitHub, hosts::Fault::Slow(Duration::from_millis(700)));
+    let runs = all_at_once(&env, 10, &get_token("workloadidentity", APP, &[]));
+    let told = |text: &str| runs.iter().filter(|run| run.failure().contains(text)).count();
+    assert_eq!((told("id-token: write"), told("has just failed in another process: GitHub answered HTTP 401")), (1, 9));
+    assert_eq!((env.world.hosts.count(Host::GitHub), env.world.entra.requests().len()), (1, 0));
 }
