@@ -342,7 +342,8 @@ fn converted_to_certificate() -> TestEnv {
     env
 }
 
-/// Converts the kubeconfig as `program`; `args` begin with `-l METHOD`.
+/// Converts the kubeconfig as `program`; `args` begin with `--login METHOD`, for exactly `-l azurecli` is
+/// how az calls, and is answered in silence.
 pub fn convert(env: &TestEnv, program: &str, args: &[&str]) {
     let all: Vec<&str> = ["convert-kubeconfig"].iter().chain(args).copied().collect();
     let run = Run::of(&mut env.command(program, &all));

@@ -127,7 +127,7 @@ fn a_pod() {
 fn the_azure_cli() {
     for method in ["azurecli", "auto"] {
         with_every_kubectl(|kubectl| {
-            let env = converted(&["-l", method]);
+            let env = converted(&["--login", method]);
             let az = with_az(&env);
             let said = if method == "auto" { auto::by("az", &env) } else { String::new() };
             cold_and_warm(kubectl, &env, &said, ALICE, || az.count());
@@ -154,7 +154,7 @@ fn the_azure_cli() {
 #[test]
 fn after_az_logout_its_token_is_not_used() {
     with_every_kubectl(|kubectl| {
-        let env = converted(&["-l", "azurecli"]);
+        let env = converted(&["--login", "azurecli"]);
         let az = with_az(&env);
         kubectl.get_namespaces(&env);
         az.az_logout();
