@@ -143,7 +143,7 @@ fn the_azure_cli() {
             assert_eq!(kubectl.get_namespaces(&env).stderr, "");
             assert_eq!((users(&env.world.api), az.count()), (vec![ALICE.to_owned()], 2), "{method}");
         });
-        let env = converted(&["-l", method]);
+        let env = converted(&["--login", method]);
         let az = with_az(&env);
         az.mode(Mode::Slow(2));
         all_thirty(&env);
