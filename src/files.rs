@@ -1,6 +1,9 @@
 //! Whole files, read with bounds and written atomically: a temporary file in the same directory
 //! with the right mode from the start, fsync, rename. Nothing else in the program writes a file.
 
+#[cfg(unix)]
+mod pipe;
+
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -11,16 +14,47 @@ use std::time::Duration;
 /// # Errors
 /// The file system's, or `InvalidData` for a longer file and for text that is not UTF-8.
 pub fn read_text(path: &Path, limit: u64) -> io::Result<String> {
-    let bytes = read_bounded(File::open(path)?, limit)?;
+    let bytes = read_bytes(path, limit)?;
     String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
 }
 
-/// The bytes of the file at `path`.
+/// The bytes of the file, or of the pipe, at `path`.
 ///
 /// # Errors
-/// The file system's, or `InvalidData` for a longer file.
+/// The file system's, `InvalidData` for a longer file, `TimedOut` for a pipe that somebody holds and
+/// does not write to.
 pub fn read_bytes(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    read_bounded(File::open(path)?, limit)
+    let file = open(path)?;
+    #[cfg(unix)]
+    if pipe::is_pipe(&file) {
+        return bounded(pipe::read(&file, limit)?, limit);
+    }
+    read_bounded(file, limit)
+}
+
+/// Whether `path` is a pipe, which can be read once.
+pub fn is_pipe(path: &Path) -> bool {
+    #[cfg(unix)]
+    return path.metadata().is_ok_and(|found| std::os::unix::fs::FileTypeExt::is_fifo(&found.file_type()));
+    #[cfg(not(unix))]
+    return path.metadata().is_ok_and(|found| !found.is_file());
+}
+
+#[cfg(unix)]
+fn open(path: &Path) -> io::Result<File> {
+    pipe::open(path)
+}
+
+#[cfg(not(unix))]
+fn open(path: &Path) -> io::Result<File> {
+    File::open(path)
+}
+
+fn bounded(bytes: Vec<u8>, limit: u64) -> io::Result<Vec<u8>> {
+    if bytes.len() as u64 > limit {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("it is larger than {limit} bytes")));
+    }
+    Ok(bytes)
 }
 
 /// Reads at most `limit` bytes of `file`.
@@ -32,10 +66,7 @@ pub fn read_bounded(file: File, limit: u64) -> io::Result<Vec<u8>> {
     let expected = file.metadata().map_or(0, |found| found.len()).min(limit) + 1;
     let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or_default());
     file.take(limit + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > limit {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("it is larger than {limit} bytes")));
-    }
-    Ok(bytes)
+    bounded(bytes, limit)
 }
 
 /// Replaces `path` by a file of `bytes`: readers see the old or the new content, never a part.

@@ -105,7 +105,27 @@ async fn until_interrupted<T>(work: impl Future<Output = Result<T, Error>>) -> R
     tokio::select! {
         outcome = work => outcome,
         Ok(()) = tokio::signal::ctrl_c() => Err(Error::new(&situation::INTERRUPTED, "interrupted")),
+        () = told_to_end() => Err(Error::new(&situation::INTERRUPTED, "told to end")),
     }
+}
+
+/// SIGTERM and SIGHUP come from editors, CI runners and time limits. They end the work like Ctrl-C, so
+/// that no az is left behind.
+#[cfg(unix)]
+async fn told_to_end() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match (signal(SignalKind::terminate()), signal(SignalKind::hangup())) {
+        (Ok(mut terminate), Ok(mut hangup)) => tokio::select! {
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        },
+        _ => std::future::pending().await,
+    }
+}
+
+#[cfg(not(unix))]
+async fn told_to_end() {
+    std::future::pending().await
 }
 
 struct Attempt<'a> {

@@ -1,5 +1,6 @@
 //! Programs of others: az, azd, token commands. Each is started by its path with an argument list,
-//! never through a shell, in a directory where nobody can plant anything, and ends with us.
+//! never through a shell, in a directory where nobody can plant anything, and ends with us, unless we
+//! are killed outright. (On Windows what it has started itself may outlive it.)
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -10,7 +11,7 @@ use tokio::io::AsyncReadExt;
 use crate::error::{Error, io_words};
 use crate::secret::Secret;
 use crate::situation;
-use crate::sys::{Clock, Env, Pending};
+use crate::sys::{Clock, Deadline, Env, Pending};
 
 /// A program to run.
 pub struct Call {
@@ -89,6 +90,7 @@ impl Tools for SystemTools {
                 Error::new(&situation::TOOL, format!("{} cannot be run: {}", call.program.display(), io_words(&error)))
             })?;
             let _family = Family::of(&child);
+            let deadline = Deadline::after(clock, limit);
             let pipes = child.stdout.take().zip(child.stderr.take());
             let (stdout, stderr) = pipes.ok_or_else(|| Error::new(&situation::TOOL, "a program has no output"))?;
             let (mut out, mut err) = (zeroize::Zeroizing::new(Vec::new()), Vec::new());
@@ -118,7 +120,7 @@ impl Tools for SystemTools {
                 Ok(Some(status)) => Ok(status),
                 Ok(None) => tokio::select! {
                     status = child.wait() => status,
-                    () = clock.sleep(limit) => return Err(out_of_time(call, limit)),
+                    () = clock.sleep(deadline.left(clock)) => return Err(out_of_time(call, limit)),
                 },
                 Err(error) => Err(error),
             };

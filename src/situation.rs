@@ -95,7 +95,7 @@ situations! {
     /// An assertion could not be had from where it should come from.
     ASSERTION_SOURCE = [], You, "the federated token cannot be had", "";
     /// A program could not be run.
-    TOOL = [], You, "a program could not be run", "";
+    TOOL = [], You, "a program could not be run", "run it by hand to see what it needs";
 
     // --- Other tools -----------------------------------------------------------------------
     /// az or azd is not there.
@@ -178,6 +178,9 @@ situations! {
     /// The app is disabled or not permitted.
     APP_DISABLED = [7_000_112, 7_000_113], Administrator, "the client app is disabled or not permitted",
         "enable the app";
+    /// The app is a public client.
+    APP_PUBLIC = [700_025], You, "this app is a public client and takes no secret, certificate or federated token",
+        "give the client ID of your own application, not the one that people sign in with";
     /// The app is not a public client.
     APP_NOT_PUBLIC = [7_000_218], You, "this app needs a secret or certificate to sign in",
         "use --login spn, or turn on `Allow public client flows` in the app registration";

@@ -110,6 +110,7 @@ fn find(env: &Env, program: &str) -> Option<PathBuf> {
 impl Source for Command {
     fn identify(&self, identity: &mut Identity) {
         identity.field("token-command", &self.text);
+        identity.field("machine", &crate::hosts::machine().unwrap_or_default());
     }
 
     fn fetch<'a>(&'a self, sys: &'a Sys, deadline: Deadline) -> Pending<'a, Secret> {

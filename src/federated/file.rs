@@ -48,7 +48,7 @@ impl File {
 
     /// What a shell's `<(command)` names gives its text only once.
     fn is_a_pipe(&self) -> bool {
-        self.path.metadata().is_ok_and(|found| !found.is_file())
+        files::is_pipe(&self.path)
     }
 
     /// A file whose token stands for somebody else by now must not fill a place in the cache that was
@@ -83,6 +83,8 @@ impl Source for File {
     fn fetch<'a>(&'a self, _: &'a Sys, _: Deadline) -> Pending<'a, Secret> {
         let token = match &self.at_first {
             Some(token) if self.is_a_pipe() => Ok(token.clone()),
+            // What a pipe held has been read.
+            None if self.is_a_pipe() => Err(self.unusable("is a pipe, and held no token")),
             _ => self.read().and_then(|token| self.same_as_at_first(token)),
         };
         Box::pin(std::future::ready(token))

@@ -36,7 +36,8 @@ pub use exchange::Exchange;
 /// Where federated tokens come from.
 pub trait Source {
     /// Writes whom the tokens stand for into `identity`, without asking anybody (design, 3.5): a token
-    /// that is there already by issuer, subject and audience, others by what they are asked with.
+    /// that is there already by issuer, subject and audience, others by what they are asked with, and
+    /// by the machine where that decides who answers.
     fn identify(&self, identity: &mut Identity);
 
     /// A token, as fresh as the source has it; it is asked for right before each exchange.

@@ -16,6 +16,7 @@ pub(super) struct Address(pub(super) Url);
 impl Source for Address {
     fn identify(&self, identity: &mut Identity) {
         identity.field("token-url", self.0.as_str());
+        identity.field("machine", &crate::hosts::machine().unwrap_or_default());
     }
 
     fn fetch<'a>(&'a self, sys: &'a Sys, deadline: Deadline) -> Pending<'a, Secret> {

@@ -16,8 +16,7 @@ use crate::situation;
 use crate::sys::{Env, Pending};
 
 use super::{
-    By, ELSEWHERE, Host, IDENTITY_ENDPOINT, Refusal, Selector, Wanted, accept, address, ask, endpoint, question,
-    refused, unknown,
+    By, ELSEWHERE, Host, IDENTITY_ENDPOINT, Refusal, Selector, Wanted, accept, address, ask, question, refused, unknown,
 };
 
 /// Where the agent listens, unless the environment says otherwise.
@@ -53,7 +52,8 @@ fn key_directory(env: &Env) -> PathBuf {
 impl Arc {
     /// The agent that the environment names.
     pub(super) fn from_env(env: &Env) -> Result<Self, Error> {
-        Ok(Self::new(endpoint(env, IDENTITY_ENDPOINT)?, Some(IDENTITY_ENDPOINT), key_directory(env)))
+        let named = env.get(IDENTITY_ENDPOINT).unwrap_or_default();
+        Ok(Self::new(address(named, IDENTITY_ENDPOINT)?, Some(IDENTITY_ENDPOINT), key_directory(env)))
     }
 
     /// The agent that is installed.

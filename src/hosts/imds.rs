@@ -172,7 +172,8 @@ fn updating(status: u16) -> Error {
     Error::new(&situation::UNAVAILABLE, format!("IMDS is being updated (HTTP {status})"))
 }
 
-/// No service on the machine itself takes longer.
+/// No service on the machine itself takes longer; most of it is for the connection, see
+/// [`Way::Probe`].
 const PROBE_LIMIT: Duration = Duration::from_millis(500);
 
 /// What a probe has seen.
@@ -183,6 +184,9 @@ pub enum Seen {
     /// Something answers that may be IMDS at another time: it answers 404 and 5xx while it is being
     /// updated, as does many a proxy for whatever it does not know.
     Unclear,
+    /// Somebody takes the connection and does not answer in time: IMDS on a busy machine, or a network
+    /// that takes every connection.
+    Slow,
     /// Nobody answers, or something else does.
     Nobody,
 }
@@ -193,11 +197,12 @@ pub async fn probe(sys: &Sys) -> Seen {
     let Ok(imds) = Imds::from_env(&sys.env) else { return Seen::Nobody };
     let mut url = imds.endpoint;
     url.query_pairs_mut().append_pair("api-version", "2018-02-01");
-    let request = Request::get(url).over(Way::Direct);
+    let request = Request::get(url).over(Way::Probe);
     let answer = sys.http.send(&request, PROBE_LIMIT, &*sys.clock).await;
     match answer.map(|answer| answer.status) {
         Ok(400 | 410 | 429) => Seen::Imds,
         Ok(404 | 500..) => Seen::Unclear,
+        Err(error) if error.is(&situation::DEADLINE) => Seen::Slow,
         _ => Seen::Nobody,
     }
 }

@@ -418,6 +418,7 @@ mod tests {
     use super::*;
 
     const APP: (&str, &str) = (IDENTITY_ENDPOINT, "http://127.0.0.1:41/msi/token/");
+    const FABRIC: (&str, &str) = (IDENTITY_ENDPOINT, "https://127.0.0.1:2377/metadata/identity/oauth2/token");
     const HEADER: (&str, &str) = (IDENTITY_HEADER, "HEADER");
     const THUMBPRINT: (&str, &str) = (IDENTITY_SERVER_THUMBPRINT, "00112233445566778899AABBCCDDEEFF00112233");
     const ARC: (&str, &str) = (IMDS_ENDPOINT, "http://127.0.0.1:40342");
@@ -430,7 +431,7 @@ mod tests {
 
     #[test]
     fn hosts_are_told_by_their_variables() {
-        assert_eq!(name([APP, HEADER, THUMBPRINT, ARC, MSI, SECRET]), "Service Fabric");
+        assert_eq!(name([FABRIC, HEADER, THUMBPRINT, ARC, MSI, SECRET]), "Service Fabric");
         assert_eq!(name([APP, HEADER, ARC, MSI, SECRET]), "App Service");
         assert_eq!(name([APP, ARC, MSI, SECRET]), "the Azure Arc agent");
         assert_eq!(name([APP, MSI, SECRET]), "Azure ML");
@@ -449,7 +450,7 @@ mod tests {
         assert_eq!(of(&Env::from([APP, ARC])), all("client_id", "object_id", "msi_res_id"));
         assert_eq!(of(&Env::from([MSI, SECRET])), [Some("clientid"), None, None]);
         assert_eq!(of(&Env::from([MSI])), [None; 3]);
-        assert_eq!(of(&Env::from([APP, HEADER, THUMBPRINT])), [None; 3]);
+        assert_eq!(of(&Env::from([FABRIC, HEADER, THUMBPRINT])), [None; 3]);
     }
 
     #[test]
@@ -463,7 +464,7 @@ mod tests {
             "Cloud Shell chooses the identity by itself and takes no client ID (--client-id); remove --client-id"
         );
         for by in By::ALL.map(by) {
-            refusal(ask([APP, HEADER, THUMBPRINT], Some(by.clone()), vec![granted()]));
+            refusal(ask([FABRIC, HEADER, THUMBPRINT], Some(by.clone()), vec![granted()]));
             refusal(ask([MSI], Some(by), vec![granted()]));
         }
         let variable = Selector { source: Source::Variable("KUBENTRA_IDENTITY_OBJECT_ID"), ..by(By::ObjectId) };
@@ -483,7 +484,7 @@ mod tests {
         for (variable, must, env) in [
             (IDENTITY_ENDPOINT, public, Env::from([evil(IDENTITY_ENDPOINT), HEADER])),
             (IDENTITY_ENDPOINT, public, Env::from([evil(IDENTITY_ENDPOINT), HEADER, THUMBPRINT])),
-            (IDENTITY_ENDPOINT, public, Env::from([evil(IDENTITY_ENDPOINT), ARC])),
+            (IDENTITY_ENDPOINT, "lie on this machine", Env::from([evil(IDENTITY_ENDPOINT), ARC])),
             (MSI_ENDPOINT, public, Env::from([evil(MSI_ENDPOINT), SECRET])),
             (MSI_ENDPOINT, public, Env::from([evil(MSI_ENDPOINT)])),
             (IDENTITY_ENDPOINT, public, Env::from([(IDENTITY_ENDPOINT, "http://8.8.8.8/"), HEADER])),
@@ -527,8 +528,8 @@ mod tests {
             identity(&app("two"), &plain()),
             identity(&Env::from([MSI]), &plain()),
             identity(&Env::from([MSI]), &Wanted::new("other", None)),
-            identity(&Env::from([APP, HEADER, THUMBPRINT]), &plain()),
-            identity(&Env::from([APP, HEADER, (IDENTITY_SERVER_THUMBPRINT, &"1".repeat(40))]), &plain()),
+            identity(&Env::from([FABRIC, HEADER, THUMBPRINT]), &plain()),
+            identity(&Env::from([FABRIC, HEADER, (IDENTITY_SERVER_THUMBPRINT, &"1".repeat(40))]), &plain()),
         ];
         for (index, one) in seen.iter().enumerate() {
             assert!(seen[..index].iter().all(|other| other != one), "{index}");

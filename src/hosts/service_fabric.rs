@@ -23,8 +23,15 @@ pub(super) struct ServiceFabric {
 
 impl ServiceFabric {
     pub(super) fn from_env(env: &Env) -> Result<Self, Error> {
+        let endpoint = endpoint(env, IDENTITY_ENDPOINT)?;
+        if endpoint.scheme() != "https" {
+            let what = "the address of the managed identity cannot be used: Service Fabric is known by its certificate, and it is not https";
+            return Err(Error::new(&situation::OPTION_INVALID, what)
+                .from_source(IDENTITY_ENDPOINT)
+                .remedy(format!("correct {IDENTITY_ENDPOINT}, or unset {IDENTITY_SERVER_THUMBPRINT}")));
+        }
         Ok(Self {
-            endpoint: endpoint(env, IDENTITY_ENDPOINT)?,
+            endpoint,
             header: header(env, IDENTITY_HEADER)?,
             thumbprint: thumbprint(env.get(IDENTITY_SERVER_THUMBPRINT).unwrap_or_default())?,
         })

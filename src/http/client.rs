@@ -87,11 +87,16 @@ const NEVER_PROXIED: &str = "localhost,127.0.0.0/8,::1,169.254.0.0/16,fe80::/10"
 
 /// What lies on this machine or its host answers a connection at once or not at all.
 const DIRECT_CONNECT_LIMIT: Duration = Duration::from_secs(5);
+const PROBE_CONNECT_LIMIT: Duration = Duration::from_millis(400);
 
 impl Ready {
     fn build(settings: &Settings, way: &Way, url: &Url) -> Result<Self, Error> {
         let (config, refusals) = tls::config(&settings.certificates, way)?;
-        let limit = if *way == Way::Public { CONNECT_LIMIT } else { DIRECT_CONNECT_LIMIT };
+        let limit = match way {
+            Way::Public => CONNECT_LIMIT,
+            Way::Probe => PROBE_CONNECT_LIMIT,
+            Way::Direct | Way::Pinned(_) | Way::Bound { .. } => DIRECT_CONNECT_LIMIT,
+        };
         let mut builder = reqwest::Client::builder()
             .tls_backend_preconfigured(config)
             .redirect(reqwest::redirect::Policy::none())

@@ -69,8 +69,20 @@ fn refused(route: &Route) -> Error {
             format!("the proxy {} refused the connection", proxy_host(address).unwrap_or_default()),
         )
         .from_source(variable),
-        None => Error::new(&situation::CONNECTION_REFUSED, format!("{} refused the connection", host(route.url))),
+        None => not_listening(route.url),
     }
+}
+
+/// No proxy leads to this machine.
+fn not_listening(url: &Url) -> Error {
+    let error = Error::new(&situation::CONNECTION_REFUSED, format!("{} refused the connection", host(url)));
+    let on_this_machine = match url.host() {
+        Some(url::Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    if on_this_machine { error.remedy("see why nothing listens there") } else { error }
 }
 
 fn through_proxy(route: &Route, why: &str) -> Error {

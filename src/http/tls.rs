@@ -47,11 +47,11 @@ impl ExtraRoots {
 pub(super) fn config(extra: &ExtraRoots, way: &Way) -> Result<(rustls::ClientConfig, Arc<Refusals>), Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let verifier = match way {
-        Way::Public | Way::Direct => verifier(extra, &provider).map_err(unusable)?,
+        Way::Public | Way::Direct | Way::Probe => verifier(extra, &provider).map_err(unusable)?,
         Way::Pinned(thumbprint) => Arc::new(Pinned { thumbprint: *thumbprint, provider: provider.clone() }),
         Way::Bound { roots, .. } => bound(roots, &provider)?,
     };
-    let refusals = Arc::new(Refusals { last: Mutex::new(None), useless: extra.useless() });
+    let refusals = Arc::new(Refusals { last: Mutex::new(None), useless: useless(extra, way) });
     let witness = Witness { verifier, refusals: refusals.clone() };
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -60,6 +60,11 @@ pub(super) fn config(extra: &ExtraRoots, way: &Way) -> Result<(rustls::ClientCon
         .with_custom_certificate_verifier(Arc::new(witness))
         .with_no_client_auth();
     Ok((config, refusals))
+}
+
+/// What is wrong with `SSL_CERT_FILE`, where it has a part in what is trusted.
+fn useless(extra: &ExtraRoots, way: &Way) -> Option<String> {
+    extra.useless().filter(|_| matches!(way, Way::Public | Way::Direct | Way::Probe))
 }
 
 fn unusable(why: String) -> Error {

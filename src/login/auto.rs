@@ -23,8 +23,10 @@ use crate::error::Error;
 use crate::federated;
 use crate::hosts::{self, Host, Wanted, imds};
 use crate::options::{
-    AUTHORITY_HOST, CLIENT_ID, Choices, ENVIRONMENT, FEDERATED_TOKEN_FILE, FEDERATED_TOKEN_SOURCE, Given, LEGACY,
-    Source, TENANT_ID, Values,
+    AUTHORITY_HOST, AZURE_PIPELINES_SERVICE_CONNECTION_ID, CLIENT_CERTIFICATE, CLIENT_CERTIFICATE_PASSWORD_FILE,
+    CLIENT_ID, CLIENT_SECRET_FILE, Choices, DISABLE_TOKEN_PROXY, ENVIRONMENT, FEDERATED_AUDIENCE, FEDERATED_TOKEN_FILE,
+    FEDERATED_TOKEN_SOURCE, Given, IDENTITY_OBJECT_ID, IDENTITY_RESOURCE_ID, LEGACY, SUBSCRIPTION, Source, TENANT_ID,
+    Values,
 };
 use crate::process;
 use crate::situation;
@@ -36,13 +38,24 @@ use super::{Login, Method, Rule, Settled, azd, azurecli, azurepipelines, devicec
 /// `--login auto`.
 pub(super) static METHOD: Method = Method {
     name: "auto",
-    about: "the first of these that works where it runs",
+    about: "the first of these that is there, be it on a laptop, in a pipeline or in a pod",
     arguments: &[
         Rule::Carried.of(&CLIENT_ID),
         Rule::Carried.of(&TENANT_ID),
         Rule::Deviating.of(&ENVIRONMENT),
         Rule::Carried.of(&LEGACY),
         Rule::Carried.of(&AUTHORITY_HOST),
+        Rule::Kept.of(&CLIENT_SECRET_FILE),
+        Rule::Kept.of(&CLIENT_CERTIFICATE),
+        Rule::Kept.of(&CLIENT_CERTIFICATE_PASSWORD_FILE),
+        Rule::Kept.of(&IDENTITY_RESOURCE_ID),
+        Rule::Kept.of(&IDENTITY_OBJECT_ID),
+        Rule::Kept.of(&FEDERATED_TOKEN_FILE),
+        Rule::Kept.of(&FEDERATED_TOKEN_SOURCE),
+        Rule::Kept.of(&FEDERATED_AUDIENCE),
+        Rule::Kept.of(&DISABLE_TOKEN_PROXY),
+        Rule::Kept.of(&AZURE_PIPELINES_SERVICE_CONNECTION_ID),
+        Rule::Kept.of(&SUBSCRIPTION),
     ],
     variables: &[],
     parse,
@@ -193,8 +206,10 @@ fn application(choices: &Choices, method: &Method) -> Result<Found, Error> {
 fn federation(choices: &Choices, method: &Method) -> Result<Found, Error> {
     let whole = AsIf::whole(choices, method);
     let typed = |source: Option<&Source>| matches!(source, Some(Source::Flag(_)));
-    let on_purpose =
-        typed(whole.values.source(&FEDERATED_TOKEN_FILE)) || typed(whole.values.source(&FEDERATED_TOKEN_SOURCE));
+    let source = whole.values.source(&FEDERATED_TOKEN_SOURCE);
+    let named = source.or_else(|| whole.values.source(&FEDERATED_TOKEN_FILE).filter(|file| typed(Some(file))));
+    let named = named.map(ToString::to_string);
+    let on_purpose = typed(source) || typed(whole.values.source(&FEDERATED_TOKEN_FILE));
     let as_if = if on_purpose { whole } else { AsIf::of_environment(choices, method) };
     // Without these a token may be there for another purpose: GitHub's for signing az in, a pod's by default.
     let missing = [
@@ -203,6 +218,12 @@ fn federation(choices: &Choices, method: &Method) -> Result<Found, Error> {
     ];
     if let Some((_, variable)) = missing.into_iter().find(|(source, _)| source.is_none()) {
         let variable = variable.unwrap_or("its variable");
+        if let Some(named) = named {
+            let what = "a source of federated tokens is given, and not the application that they are for";
+            return Err(Error::new(&situation::OPTION_MISSING, what)
+                .from_source(named)
+                .remedy(format!("set {variable}")));
+        }
         return Ok(absent(format!("no application for a federated token ({variable} is not set)")));
     }
     let Some(source) = federated::choose(&as_if.choices(choices))? else {
@@ -426,12 +447,16 @@ async fn try_imds(
 ) -> Result<Result<Grant, String>, Error> {
     let now = session.sys.clock.now();
     if !served && memory.says_absent(now) {
-        return Ok(Err("it was not there a short time ago".into()));
+        return Ok(Err("IMDS was not there when it was last looked for".into()));
     }
     let seen = if served { imds::Seen::Imds } else { imds::probe(session.sys).await };
     match seen {
         imds::Seen::Imds => {}
         imds::Seen::Unclear => return Ok(Err("IMDS is not there, or not well".into())),
+        imds::Seen::Slow => {
+            memory.absent(session, now.saturating_sub(ABSENT_FOR - SLOW_FOR));
+            return Ok(Err("no IMDS answers in half a second".into()));
+        }
         imds::Seen::Nobody => {
             memory.absent(session, now);
             return Ok(Err("no IMDS answers".into()));
@@ -441,7 +466,8 @@ async fn try_imds(
     let named = question.wanted.selector.is_some();
     match login.acquire(session).await {
         Ok(grant) => Ok(Ok(grant)),
-        Err(error) if error.is(&situation::NO_IDENTITY_HOST) || !named && error.is(&situation::IDENTITY_UNKNOWN) => {
+        // The probe, or an earlier token, has shown that it is there: only the identity can be missing.
+        Err(error) if !named && error.is(&situation::IDENTITY_UNKNOWN) => {
             memory.absent(session, now);
             Ok(Err(error.what().to_owned()))
         }
@@ -458,6 +484,8 @@ struct Memory<'c> {
 
 /// A machine does not become another one while it runs, but an identity may be given to it.
 const ABSENT_FOR: u64 = 24 * 3600;
+/// What was too slow to be known is looked for again after this time.
+const SLOW_FOR: u64 = 600;
 /// Where nothing else is there it is worth another probe: some containers have their identity a
 /// while after their start only. Processes that run at the same time share one.
 const ABSENT_FOR_LAST_HOPE: u64 = 10;

@@ -77,8 +77,12 @@ impl Login for Azd {
         Box::pin(self.ask(session))
     }
 
+    /// Without a place there is nothing that the token could be bound to, nor is there for a managed
+    /// identity of a machine that can't be told from others.
     fn can_be_kept(&self) -> bool {
-        self.place.is_some()
+        let of_unknown_machine =
+            || self.state().is_some_and(State::is_of_a_machine) && crate::hosts::machine().is_none();
+        self.place.is_some() && !of_unknown_machine()
     }
 }
 
@@ -279,6 +283,9 @@ impl Place {
         for name in &state.token_files {
             identity.field("azd file", name);
         }
+        if state.is_of_a_machine() {
+            identity.field("machine", &crate::hosts::machine().unwrap_or_default());
+        }
         if let Some((place, state)) = self.az.as_ref().zip(state.az.as_ref()) {
             place.identify(state, identity);
         }
@@ -286,6 +293,13 @@ impl Place {
 }
 
 impl State {
+    /// Whether azd hands out tokens of a managed identity (`azd auth login --managed-identity`): the
+    /// same files on another machine then mean another identity.
+    fn is_of_a_machine(&self) -> bool {
+        let managed = self.user.as_ref().and_then(|user| user.get("managedIdentity"));
+        managed == Some(&Value::Bool(true)) || self.az.as_ref().is_some_and(azurecli::State::is_of_a_machine)
+    }
+
     fn is_same_account(&self, other: &Self) -> bool {
         let az = match (&self.az, &other.az) {
             (Some(one), Some(other)) => one.is_same_account(other),

@@ -108,8 +108,12 @@ impl Login for AzureCli {
         Box::pin(self.ask(session))
     }
 
+    /// Without a place there is nothing that the token could be bound to, nor is there for a managed
+    /// identity of a machine that can't be told from others.
     fn can_be_kept(&self) -> bool {
-        self.place.is_some()
+        let of_unknown_machine =
+            || self.state().is_some_and(State::is_of_a_machine) && crate::hosts::machine().is_none();
+        self.place.is_some() && !of_unknown_machine()
     }
 }
 
@@ -146,10 +150,7 @@ impl AzureCli {
         match same_tenant(tenant, answer.tenant.as_deref()) {
             Some(true) => {}
             Some(false) => return Err(other_tenant(tenant, answer.tenant.as_deref().unwrap_or("another one"))),
-            None => session.sys.terminal.detail(1, || {
-                let is = answer.tenant.as_deref().map(sentence).unwrap_or_default();
-                format!("the tenant of az is {is}; it cannot be compared with {}", tenant.id.as_str())
-            }),
+            None => return Err(not_comparable(tenant, answer.tenant.as_deref())),
         }
         Ok(answer)
     }
@@ -269,6 +270,13 @@ fn other_tenant(asked: &Tenant, answered: &str) -> Error {
     Error::new(&situation::TOOL_ACCOUNT, what)
         .remedy(format!("correct {}, or sign in to that tenant with `az login`", asked.source))
         .from_source(&asked.source)
+}
+
+fn not_comparable(asked: &Tenant, answered: Option<&str>) -> Error {
+    let is = answered.map(sentence).unwrap_or_default();
+    let what =
+        format!("this account of az has one tenant, {is}, and whether that is {} is not known", asked.id.as_str());
+    Error::new(&situation::TOOL_ACCOUNT, what).remedy("give the tenant by its ID").from_source(&asked.source)
 }
 
 fn signed_out(stderr: &str) -> Option<Error> {

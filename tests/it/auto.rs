@@ -191,6 +191,22 @@ fn a_renewal_waits_for_an_imds_that_is_slow() {
     assert_eq!((renewed.stderr.as_str(), az.count()), ("", 0));
 }
 
+/// Whoever has been signed in as the machine is not signed in as somebody else because IMDS is gone.
+#[test]
+fn an_imds_that_has_served_and_is_gone_is_an_error() {
+    let (mut env, az) = with_az();
+    env.set(IMDS, env.world.hosts.base());
+    env.world.hosts.lifetime(Host::Imds, 200);
+    let first = run(&env);
+    let by_imds = "auto: signing in with the managed identity of this machine (IMDS has one)\n";
+    assert_eq!((first.stderr.as_str(), az.count()), (by_imds, 0));
+    env.world.hosts.always(Host::Imds, Some(Fault::Reset));
+    let second = run(&env);
+    assert_eq!((second.token(), az.count()), (first.token(), 0), "it is good for another three minutes");
+    env.world.hosts.always(Host::Imds, None).clear_log();
+    assert_ne!(run(&env).token(), first.token());
+}
+
 #[test]
 fn thirty_cold_calls_ask_once() {
     let (env, az) = with_az();
@@ -229,7 +245,7 @@ fn an_imds_that_never_answers_costs_half_a_second_once_a_day() {
             let (second, known) = timed(|| env.run_all(&args(&["--server-id", GRAPH])));
             assert_eq!((second.token(), az.count()), (graph, 2));
             let verbose = env.run_all(&args(&["--server-id", "https://management.azure.com", "-v", "1"]));
-            let why = "auto: no managed identity (it was not there a short time ago)\n";
+            let why = "auto: no managed identity (IMDS was not there when it was last looked for)\n";
             assert!(verbose.stderr.contains(why), "{verbose:#?}");
             assert_eq!(imds.connections(), asked, "that it was not there is known");
             cold.saturating_sub(known)
@@ -348,7 +364,7 @@ fn verbosity_1_says_what_does_not_count() {
     let loud = env.run_all(&args(&["-v", "1"]));
     let absent = absent
         .replace("auto: nobody is signed in to az\n", "")
-        .replace("no IMDS answers", "it was not there a short time ago");
+        .replace("no IMDS answers", "IMDS was not there when it was last looked for");
     assert_eq!(said(&loud), format!("{absent}{}", by("az", &env)));
     let warm = env.run_all(&args(&["-v", "1"]));
     assert_eq!(said(&warm), "");

@@ -14,8 +14,6 @@ use crate::support::http::{Response, Server};
 use crate::support::tls::{Authority, Leaf};
 
 const LOGIN: &str = "login.microsoftonline.com";
-const REACH: &str = "ask whoever runs the network to let this machine reach the host, \
-                     or set HTTPS_PROXY if the network needs a proxy";
 const NAME: &str = "ask whoever runs the network to check the DNS of this machine, \
                     or set HTTPS_PROXY if the network needs a proxy";
 const IN_BETWEEN: &str =
@@ -63,7 +61,9 @@ fn a_name_that_is_not_found() {
 fn a_port_where_nobody_listens() {
     let env = TestEnv::new();
     let port = closed_port();
-    let expected = format!("localhost:{port} refused the connection; {REACH}");
+    let expected = format!(
+        "localhost:{port} refused the connection; ask whoever runs the network to see why nothing listens there"
+    );
     fails(&env, &["--authority-host", &format!("https://localhost:{port}/")], &expected);
 }
 

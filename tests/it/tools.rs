@@ -4,9 +4,9 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::env::{Run, TestEnv};
-use crate::parallel::Running;
+use crate::parallel::{Running, until};
 use crate::support::az::{AzAccount, AzSubscription, FakeTool, Mode};
-use crate::support::entra::directory::{AKS_SERVER, ALICE, BOB, OTHER_TENANT, TENANT};
+use crate::support::entra::directory::{AKS_SERVER, ALICE, APP, BOB, OTHER_TENANT, TENANT};
 
 const ONE: AzSubscription = AzSubscription { id: "22222222-2222-4222-8222-222222222222", name: "One", tenant: TENANT };
 const TWO: AzSubscription =
@@ -133,9 +133,11 @@ fn an_account_with_one_tenant_is_asked_without_naming_it() {
                 "Error: az is signed in to tenant abcdefab-1111-4111-8111-111111111111, not to {TENANT} (-t); correct -t, or sign in to that tenant with `az login`\n"
             )
         );
-        let domain = get_token(&env, &["-t", "contoso.com", "-v", "1"]);
-        assert_eq!(domain.token(), token(&az));
-        assert!(domain.stderr.contains("it cannot be compared with contoso.com\n"), "{domain:#?}");
+        assert_eq!(
+            get_token(&env, &["-t", "contoso.com"]).failure(),
+            "Error: this account of az has one tenant, abcdefab-1111-4111-8111-111111111111, and whether that is \
+             contoso.com is not known (-t); give the tenant by its ID\n"
+        );
     }
 }
 
@@ -234,4 +236,34 @@ fn azd_is_asked_once_and_its_token_is_kept_while_it_is_signed_in() {
         assert_eq!(run(&[]).failure(), again, "{form}");
         azd.well();
     }
+}
+
+/// Editors and time limits send SIGTERM; az is not left behind.
+#[test]
+fn whoever_is_told_to_end_ends_az_too() {
+    let (env, az) = with_az();
+    az.mode(Mode::Slow(60));
+    let running = Running::kubentra(&env, &args("azurecli", &[]));
+    until("az runs", || az.count() == 1);
+    nix::sys::signal::kill(running.pid(), nix::sys::signal::Signal::SIGTERM).expect("it runs");
+    let run = running.finish();
+    assert_eq!((run.code, run.failure()), (130, "Error: told to end\n"));
+    let processes = std::fs::read_dir("/proc").expect("Linux").flatten();
+    let home = env.dir().display().to_string();
+    let command = |path: std::path::PathBuf| std::fs::read_to_string(path.join("cmdline")).unwrap_or_default();
+    let left =
+        processes.map(|entry| command(entry.path())).find(|line| line.contains(&home) && line.contains("bin/az"));
+    assert_eq!(left, None);
+}
+
+/// A pipe that nobody writes to costs no more than a few seconds.
+#[test]
+fn a_pipe_without_a_writer_is_an_error() {
+    let env = TestEnv::new();
+    let pipe = env.home().join("pipe");
+    let file = pipe.display().to_string();
+    assert_eq!(Run::of(&mut env.other(std::path::Path::new("/usr/bin/mkfifo"), &[&file])).code, 0);
+    let ids = ["--client-id", APP, "--tenant-id", TENANT, "--federated-token-file", &file];
+    let run = env.run(&args("workloadidentity", &ids).iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(run.failure().starts_with("Error: the federated token file is a pipe, and held no token ("), "{run:#?}");
 }

@@ -271,7 +271,11 @@ fn issuer<'a, 'der>(
 }
 
 fn subjects<'a>(certificates: impl Iterator<Item = &'a X509Certificate<'a>>) -> String {
-    certificates.map(subject).collect::<Vec<_>>().join(" and ")
+    let named = |certificate: &X509Certificate| {
+        let until = u64::try_from(certificate.validity().not_after.timestamp()).unwrap_or_default();
+        format!("{} (until {})", subject(certificate), rfc3339(until))
+    };
+    certificates.map(named).collect::<Vec<_>>().join(" and ")
 }
 
 fn subject(certificate: &X509Certificate) -> String {

@@ -44,6 +44,9 @@ impl Tree {
                 push_lines(content, found);
             } else if flag.is_some_and(|flag| FLAGS.contains(&flag)) {
                 push_lines(content.split_once('=').map_or("", |(_, value)| value), found);
+            } else if text.starts_with("url:") || text.contains("=url:") {
+                // A source of federated tokens: what comes after the `?` may be its key.
+                push_lines(content.split_once('?').map_or("", |(_, query)| query), found);
             }
             follows = !follows && FLAGS.contains(&text);
         }
@@ -87,6 +90,12 @@ mod tests {
         let text = "users:\n- name: a\n  user:\n    token: 't''t'\n    password: >-\n      line one\n      line two\n    client-key-data: a key\n    exec:\n      args: [--client-secret, arg1, '--password=arg2', \"--client-certificate-password=a=r3\", --login, interactive]\n      env:\n      - {name: my_secret, value: env4}\n      - {name: AZURE_CLIENT_ID, value: client}\n- name: b\n  user:\n    token: null\n    auth-provider: {config: {access-token: access, refresh-token: \"refresh\", client-id: client}}\n";
         let expected = ["t''t", "line one", "line two", "a key", "arg1", "arg2", "a=r3", "env4", "access", "refresh"];
         assert_eq!(parse(text).secrets(), expected);
+    }
+
+    #[test]
+    fn finds_the_keys_of_token_sources() {
+        let text = "users:\n- name: a\n  user:\n    exec:\n      args: [--federated-token-source, 'url:https://x/t?key=k1', '--federated-token-source=url:https://x/t?k2k2']\n";
+        assert_eq!(parse(text).secrets(), ["key=k1", "k2k2"]);
     }
 
     #[test]

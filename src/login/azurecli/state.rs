@@ -133,7 +133,7 @@ impl State {
 
     /// Whether az hands out tokens of a managed identity: the same files on another machine then mean
     /// another identity.
-    fn is_of_a_machine(&self) -> bool {
+    pub(in crate::login) fn is_of_a_machine(&self) -> bool {
         self.accounts.contains("AssignedIdentity")
     }
 
