@@ -1,0 +1,101 @@
+//! Whether this machine has a managed identity of IMDS, and the memory that it has none.
+
+use std::path::Path;
+
+use crate::cache::{Cache, Identity, Kept, Slot};
+use crate::entra::{Grant, Session};
+use crate::error::Error;
+use crate::hosts::{self, imds};
+use crate::situation;
+
+use super::super::Login;
+use super::ways::Question;
+
+/// The token of this machine's identity, or why there is none. Only a machine that has an identity
+/// is asked in earnest: on a laptop the address of IMDS swallows whatever is sent to it. One that has
+/// `served` this very request before needs no probe, which on a busy machine may come too late.
+pub(super) async fn try_imds(
+    session: &Session<'_>,
+    memory: &Memory<'_>,
+    login: &dyn Login,
+    question: &Question,
+    served: bool,
+) -> Result<Result<Grant, String>, Error> {
+    let now = session.sys.clock.now();
+    if !served && memory.says_absent(now) {
+        return Ok(Err("IMDS was not there when it was last looked for".into()));
+    }
+    let seen = if served { imds::Seen::Imds } else { imds::probe(session.sys).await };
+    match seen {
+        imds::Seen::Imds => {}
+        imds::Seen::Unclear => return Ok(Err("IMDS is not there, or not well".into())),
+        imds::Seen::Slow => {
+            memory.absent(session, now.saturating_sub(ABSENT_FOR - SLOW_FOR));
+            return Ok(Err("no IMDS answers in half a second".into()));
+        }
+        imds::Seen::Nobody => {
+            memory.absent(session, now);
+            return Ok(Err("no IMDS answers".into()));
+        }
+    }
+    // Whoever names an identity is not to be signed in as somebody else.
+    let named = question.wanted.selector.is_some();
+    match login.acquire(session).await {
+        Ok(grant) => Ok(Ok(grant)),
+        // The probe, or an earlier token, has shown that it is there: only the identity can be missing.
+        Err(error) if !named && error.is(&situation::IDENTITY_UNKNOWN) => {
+            memory.absent(session, now);
+            Ok(Err(error.what().to_owned()))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// That an identity was looked for in vain.
+pub(super) struct Memory<'c> {
+    slot: Option<Slot<'c>>,
+    /// How long it counts, in seconds.
+    good_for: u64,
+}
+
+/// A machine does not become another one while it runs, but an identity may be given to it.
+const ABSENT_FOR: u64 = 24 * 3600;
+/// What was too slow to be known is looked for again after this time.
+const SLOW_FOR: u64 = 600;
+/// Where nothing else is there it is worth another probe: some containers have their identity a
+/// while after their start only. Processes that run at the same time share one.
+const ABSENT_FOR_LAST_HOPE: u64 = 10;
+
+impl<'c> Memory<'c> {
+    pub(super) fn of(cache: &'c Cache, question: &Question, last_hope: bool) -> Self {
+        let mut identity = Identity::new("absence of IMDS");
+        identity.field("url", question.host.endpoint().as_str());
+        if let Some(selector) = &question.wanted.selector {
+            identity.field(selector.by.words(), &selector.id);
+        }
+        identity.field("machine", &machine());
+        let good_for = if last_hope { ABSENT_FOR_LAST_HOPE } else { ABSENT_FOR };
+        Self { slot: cache.slot(&identity), good_for }
+    }
+
+    fn says_absent(&self, now: u64) -> bool {
+        let seen = self.slot.as_ref().map(Slot::read).unwrap_or_default();
+        seen.absent_on.is_some_and(|on| on <= now && now - on < self.good_for)
+    }
+
+    fn absent(&self, session: &Session<'_>, now: u64) {
+        if let Some(slot) = &self.slot {
+            slot.write(session.sys, &Kept { absent_on: Some(now), ..Kept::default() });
+        }
+    }
+}
+
+/// What tells this machine from others that share a home directory with it, also after a restart: a
+/// person who has signed in here stays signed in. Containers of one image may have one id.
+pub(super) fn machine() -> String {
+    let read = |path: &str| crate::files::read_text(Path::new(path), 1024).ok().filter(|text| !text.trim().is_empty());
+    match read("/etc/machine-id") {
+        Some(id) => format!("{id}{}", read("/proc/sys/kernel/hostname").unwrap_or_default()),
+        None => hosts::machine().unwrap_or_default(),
+    }
+}
