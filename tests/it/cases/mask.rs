@@ -22,8 +22,12 @@ pub fn mask(text: &str, stage: &Stage) -> String {
 }
 
 /// Texts that stand before something that changes, and what that is.
-const AFTER: [(&str, &str); 3] =
-    [("enter the code ", "{code}"), ("a sign-in failed ", "{n}"), ("the next one is possible in ", "{n}")];
+const AFTER: [(&str, &str); 4] = [
+    ("enter the code ", "{code}"),
+    ("a sign-in failed ", "{n}"),
+    ("the next one is possible in ", "{n}"),
+    ("our clock is ", "{n}"),
+];
 
 /// The same in the output of `--version`.
 const IN_VERSION: [(&str, &str); 5] = [
