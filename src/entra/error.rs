@@ -122,6 +122,14 @@ fn clock_is_off(situation: &'static Situation, what: &str, seconds: i64) -> Erro
     Error::new(situation, what).remedy(format!("{}{separator}set the clock (NTP)", situation.remedy))
 }
 
+/// The number of the first AADSTS code in `text`.
+pub fn code_in(text: &str) -> Option<u32> {
+    text.split("AADSTS").skip(1).find_map(|rest| {
+        let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        rest[..end].parse().ok()
+    })
+}
+
 fn text_or_nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let value = serde_json::Value::deserialize(deserializer)?;
     Ok(value.as_str().unwrap_or_default().to_owned())

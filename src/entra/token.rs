@@ -352,11 +352,16 @@ fn decode<T: DeserializeOwned>(base64url: &str) -> Option<T> {
 }
 
 /// Seconds as a number (v2) or as a string (v1).
-pub(super) fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    match serde_json::Value::deserialize(deserializer)? {
-        serde_json::Value::Number(number) => Ok(number.as_u64()),
-        serde_json::Value::String(text) => Ok(text.trim().parse().ok()),
-        _ => Ok(None),
+pub fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    serde_json::Value::deserialize(deserializer).map(|value| seconds_of(&value))
+}
+
+/// A number, or one in a string; anything else is none.
+pub fn seconds_of(value: &serde_json::Value) -> Option<u64> {
+    match value {
+        serde_json::Value::Number(number) => number.as_u64(),
+        serde_json::Value::String(text) => text.trim().parse().ok(),
+        _ => None,
     }
 }
 

@@ -9,6 +9,8 @@ use time::OffsetDateTime;
 use time::format_description::parse_borrowed;
 
 use crate::entra::Token;
+use crate::entra::error::code_in;
+use crate::entra::token::seconds_of;
 use crate::error::{Error, one_line};
 use crate::http::Response;
 use crate::secret::Secret;
@@ -79,8 +81,8 @@ impl Answer {
 
     /// `expires_on` where it can be read, else `expires_in`.
     fn end(&self, now: u64) -> Option<u64> {
-        let on = seconds(&self.expires_on).or_else(|| date(self.expires_on.as_str()?));
-        on.or_else(|| Some(now.saturating_add(seconds(&self.expires_in)?)))
+        let on = seconds_of(&self.expires_on).or_else(|| date(self.expires_on.as_str()?));
+        on.or_else(|| Some(now.saturating_add(seconds_of(&self.expires_in)?)))
     }
 }
 
@@ -91,15 +93,6 @@ fn unusable(host: &str, what: &str) -> Error {
 /// Whoever answers so is probably somebody else.
 pub(super) fn not_its_own(host: &str, what: &str) -> Error {
     unusable(host, what).remedy(format!("look for a proxy or portal that answers in place of {host}"))
-}
-
-/// A number, or one in a string.
-fn seconds(value: &Value) -> Option<u64> {
-    match value {
-        Value::Number(number) => number.as_u64(),
-        Value::String(text) => text.trim().parse().ok(),
-        _ => None,
-    }
 }
 
 /// The dates of App Service's 2017 API: `06/20/2019 02:57:58 +00:00` on Linux,
@@ -158,7 +151,7 @@ impl Refusal {
 
     /// What Entra has told the host, where that is what it passes on.
     pub(super) fn of_entra(&self, wanted: &Wanted) -> Option<Error> {
-        if let Some(code) = self.entra_code()
+        if let Some(code) = code_in(&self.text)
             && let Some(situation) = situation::of_code(code)
         {
             return Some(Error::new(situation, format!("{}, AADSTS{code}", situation.meaning)));
@@ -167,12 +160,6 @@ impl Refusal {
             let what = format!("no token is given for the audience {}", wanted.resource);
             Error::new(&situation::SERVER_APP_UNKNOWN, what)
         })
-    }
-
-    fn entra_code(&self) -> Option<u32> {
-        let (_, rest) = self.text.split_once("AADSTS")?;
-        let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-        rest[..end].parse().ok()
     }
 }
 

@@ -73,16 +73,14 @@ fn refused(route: &Route) -> Error {
     }
 }
 
-/// No proxy leads to this machine.
+/// No proxy leads to this machine and its link.
 fn not_listening(url: &Url) -> Error {
     let error = Error::new(&situation::CONNECTION_REFUSED, format!("{} refused the connection", host(url)));
-    let on_this_machine = match url.host() {
-        Some(url::Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
-    if on_this_machine { error.remedy("see why nothing listens there") } else { error }
+    if url.host().is_some_and(|host| crate::options::types::is_local(&host)) {
+        error.remedy("see why nothing listens there")
+    } else {
+        error
+    }
 }
 
 fn through_proxy(route: &Route, why: &str) -> Error {

@@ -37,15 +37,19 @@ pub(super) static METHOD: Method = Method {
 const AZD: Tool =
     Tool { name: "azd", title: "Azure Developer CLI", home: "https://aka.ms/azd", login: "azd auth login" };
 
-/// Whether azd is signed in, as far as its files and variables tell; for choosing a method.
-pub(super) fn signed_in(env: &Env) -> bool {
-    Place::of(env).is_some_and(|place| {
-        let state = place.state();
-        match &state.az {
-            Some(az) => az.signed_in(),
-            None => state.user.is_some() || place.surroundings.iter().any(|(name, _)| *name == "AZD_IN_CLOUDSHELL"),
-        }
-    })
+/// The login, if azd is signed in as far as its files and variables tell, which are read once; for
+/// choosing a method.
+pub(super) fn if_signed_in(choices: &Choices) -> Result<Option<Box<dyn Login>>, Error> {
+    let Some(place) = Place::of(choices.env) else { return Ok(None) };
+    let state = place.state();
+    let signed_in = match &state.az {
+        Some(az) => az.signed_in(),
+        None => state.user.is_some() || place.surroundings.iter().any(|(name, _)| *name == "AZD_IN_CLOUDSHELL"),
+    };
+    if !signed_in {
+        return Ok(None);
+    }
+    login(choices, Some(place), OnceCell::from(state)).map(Some)
 }
 
 struct Azd {
@@ -58,8 +62,12 @@ struct Azd {
 }
 
 fn parse(choices: &Choices) -> Result<Box<dyn Login>, Error> {
+    login(choices, Place::of(choices.env), OnceCell::new())
+}
+
+fn login(choices: &Choices, place: Option<Place>, state: OnceCell<State>) -> Result<Box<dyn Login>, Error> {
     let (scope, tenant) = (tool::scope(choices.values)?, tool::tenant(choices.values)?);
-    Ok(Box::new(Azd { scope, tenant, place: Place::of(choices.env), state: OnceCell::new() }))
+    Ok(Box::new(Azd { scope, tenant, place, state }))
 }
 
 impl Login for Azd {

@@ -12,6 +12,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use crate::cache::Identity;
+use crate::entra::token::seconds;
 use crate::entra::{Grant, Session};
 use crate::error::Error;
 use crate::options::types::Subscription;
@@ -19,9 +20,9 @@ use crate::options::{AZURE_CONFIG_DIR, Choices, SUBSCRIPTION, Source, TENANT_ID}
 use crate::process::{Call, Ended};
 use crate::secret::Secret;
 use crate::situation;
-use crate::sys::{Env, Pending};
+use crate::sys::Pending;
 
-use super::tool::{self, Tenant, Tool, seconds, sentence};
+use super::tool::{self, Tenant, Tool, sentence};
 use super::{Login, Method, Rule};
 
 pub(super) use state::{Place, State};
@@ -37,9 +38,14 @@ pub(super) static METHOD: Method = Method {
 
 const AZ: Tool = Tool { name: "az", title: "Azure CLI", home: "https://aka.ms/azure-cli", login: "az login" };
 
-/// Whether az is signed in, as far as its files tell; for choosing a method.
-pub(super) fn signed_in(env: &Env) -> bool {
-    Place::of(env).is_some_and(|place| place.state().signed_in())
+/// The login, if az is signed in as far as its files tell, which are read once; for choosing a method.
+pub(super) fn if_signed_in(choices: &Choices) -> Result<Option<Box<dyn Login>>, Error> {
+    let Some(place) = Place::of(choices.env) else { return Ok(None) };
+    let state = place.state();
+    if !state.signed_in() {
+        return Ok(None);
+    }
+    login(choices, Some(place), OnceCell::from(state)).map(Some)
 }
 
 struct AzureCli {
@@ -62,10 +68,14 @@ enum Whose {
 }
 
 fn parse(choices: &Choices) -> Result<Box<dyn Login>, Error> {
+    login(choices, Place::of(choices.env), OnceCell::new())
+}
+
+fn login(choices: &Choices, place: Option<Place>, state: OnceCell<State>) -> Result<Box<dyn Login>, Error> {
     let (whose, note) = whose(choices)?;
     let scope = tool::scope(choices.values)?;
     let resource = scope.strip_suffix("/.default").unwrap_or(&scope).to_owned();
-    Ok(Box::new(AzureCli { resource, whose, note, place: Place::of(choices.env), state: OnceCell::new() }))
+    Ok(Box::new(AzureCli { resource, whose, note, place, state }))
 }
 
 /// A subscription is always typed. A tenant that was typed too contradicts it, for az would refuse
@@ -325,7 +335,7 @@ mod tests {
 
     fn choose<const N: usize>(line: &str, env: [(&str, &str); N]) -> Result<AzureCli, Error> {
         let (given, values) = values(line, env);
-        let env = Env::from([("HOME", "/nowhere")]);
+        let env = crate::sys::Env::from([("HOME", "/nowhere")]);
         let choices = Choices { given: &given, values: &values, env: &env, called_by_client: false };
         let (whose, note) = whose(&choices)?;
         let resource = "r".into();

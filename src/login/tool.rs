@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer};
 
+use crate::entra::error::code_in;
+use crate::entra::token::seconds;
 use crate::entra::{Audience, Grant, Token};
 use crate::error::{Error, one_line};
 use crate::options::types::TenantId;
@@ -81,7 +83,7 @@ impl Tool {
 
     /// The error for a refusal of Entra's that the tool has passed on; `command` is what it suggests.
     pub(super) fn refused_by_entra(&self, complaint: &str, command: Option<&str>) -> Option<Error> {
-        let code = entra_code(complaint)?;
+        let code = code_in(complaint)?;
         let situation = situation::of_code(code).unwrap_or(&situation::REFUSED);
         let error = Error::new(situation, format!("{}, AADSTS{code}, says {}", situation.meaning, self.name))
             .detail(format!("{} says: {}", self.name, sentence(complaint)));
@@ -210,14 +212,6 @@ pub(super) fn text_of(path: &Path) -> String {
     }
 }
 
-/// The number of the first AADSTS code in `text`.
-pub(super) fn entra_code(text: &str) -> Option<u32> {
-    text.split("AADSTS").skip(1).find_map(|rest| {
-        let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-        rest[..end].parse().ok()
-    })
-}
-
 /// What a tool says, as a part of a line: one line, not too long, and without anything that looks
 /// like a token.
 pub(super) fn sentence(text: &str) -> String {
@@ -243,15 +237,6 @@ fn end_of(token: &Secret) -> Option<u64> {
     let claims = token.expose().split('.').nth(1)?;
     let claims = BASE64_URL_SAFE_NO_PAD.decode(claims.trim_end_matches('=')).ok()?;
     serde_json::from_slice::<Claims>(&claims).ok()?.exp
-}
-
-/// Seconds as a number or as a string; anything else is none.
-pub(super) fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    Ok(match serde_json::Value::deserialize(deserializer)? {
-        serde_json::Value::Number(number) => number.as_u64(),
-        serde_json::Value::String(text) => text.trim().parse().ok(),
-        _ => None,
-    })
 }
 
 #[cfg(test)]

@@ -253,7 +253,8 @@ fn https_or(is_near: fn(&url::Host<&str>) -> bool, near: &str, text: &str) -> Re
     }
 }
 
-fn is_local(host: &url::Host<&str>) -> bool {
+/// Whether `host` is this machine or lies on its link, where no proxy leads.
+pub fn is_local(host: &url::Host<&str>) -> bool {
     match host {
         url::Host::Domain(name) => name.eq_ignore_ascii_case("localhost"),
         url::Host::Ipv4(address) => address.is_loopback() || address.is_link_local(),

@@ -165,21 +165,23 @@ fn managed_identity(choices: &Choices, method: &Method) -> Result<Found, Error> 
 }
 
 fn az(choices: &Choices, method: &Method) -> Result<Found, Error> {
-    program(choices, method, "az", azurecli::signed_in(choices.env))
+    program(choices, method, "az", azurecli::if_signed_in)
 }
 
 fn azure_developer_cli(choices: &Choices, method: &Method) -> Result<Found, Error> {
-    program(choices, method, "azd", azd::signed_in(choices.env))
+    program(choices, method, "azd", azd::if_signed_in)
 }
 
-fn program(choices: &Choices, method: &Method, name: &str, signed_in: bool) -> Result<Found, Error> {
+fn program(choices: &Choices, method: &Method, name: &str, login: IfSignedIn) -> Result<Found, Error> {
     let Some(path) = process::find(choices.env, name) else { return Ok(absent(format!("{name} is not on PATH"))) };
-    if !signed_in {
+    let Some(login) = login(&AsIf::whole(choices, method).choices(choices))? else {
         return Ok(absent(format!("nobody is signed in to {name}")));
-    }
-    let login = AsIf::whole(choices, method).parse(choices, method)?;
+    };
     Ok(Found::Present(login, format!("{} has somebody signed in", path.display())))
 }
+
+/// The login of a program, if somebody is signed in to it.
+type IfSignedIn = fn(&Choices) -> Result<Option<Box<dyn Login>>, Error>;
 
 /// A person is there even if nobody would see a prompt: who has signed in before stays signed in, and
 /// the same place in the cache is theirs. Without a client to sign in with there is none, which is no
