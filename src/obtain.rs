@@ -10,7 +10,7 @@
 //!       └─ sign in → write ────────────────────────────────────→ done
 //! ```
 
-use std::cell::{Cell, OnceCell};
+use std::cell::OnceCell;
 use std::time::Duration;
 
 use crate::cache::{Cache, Held, Identity, Kept, Lock, SavedGrant, SignInFailure, Slot};
@@ -389,7 +389,7 @@ impl Attempt<'_> {
         let just_now = |failure: &SignInFailure| self.now() < failure.on.saturating_add(JUST_NOW);
         let failed_lately = self.read().sign_in_failure.filter(just_now).map(|failure| failure.what);
         let longer_by = self.spec.longer_by();
-        Session { sys: self.sys, deadline, longer_by, claims, failed_lately, prompted: Cell::new(false) }
+        Session { longer_by, claims, failed_lately, ..Session::new(self.sys, deadline) }
     }
 
     /// Keeps what was granted. The refresh token comes before the token, and the account that leads
@@ -424,7 +424,7 @@ impl Attempt<'_> {
     /// request and no other.
     fn nameless(&self) -> Account {
         let place = self.slot.as_ref().map(Slot::name).unwrap_or_default();
-        Account { id: format!("unknown, of {place}"), username: "unknown".into() }
+        Account { id: format!("unknown, of {place}"), username: "unknown".into(), also: Vec::new() }
     }
 
     fn read(&self) -> Kept {
