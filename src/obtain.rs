@@ -677,7 +677,9 @@ impl Attempt<'_> {
     fn just_failed(&self, failure: &SignInFailure, now: u64) -> Error {
         let ago = now.saturating_sub(failure.on);
         let wait = SIGN_IN_PAUSE.saturating_sub(ago);
-        let advice = if failure.remedy.is_empty() { String::new() } else { format!("{}; ", failure.remedy) };
+        let advice =
+            Some(&failure.remedy).filter(|advice| !advice.is_empty() && !advice.starts_with("run the command again"));
+        let advice = advice.map(|advice| format!("{advice}; ")).unwrap_or_default();
         let by_hand = self.spec.by_hand(self.sys.called_as());
         Error::new(&situation::SIGN_IN_JUST_FAILED, format!("a sign-in failed {ago} s ago: {}", failure.what))
             .remedy(format!("{advice}the next one is possible in {wait} s, or now with `{by_hand}`"))

@@ -199,6 +199,10 @@ pub struct Settled {
     pub in_vain: InVain,
 }
 
+/// How long kubectl may use a signed token where nobody says so. Guard believes a signature for 15
+/// minutes, other verifiers for 5; which of them a hosted cluster has is unverified.
+const POP_WINDOW: Duration = Duration::from_mins(4);
+
 /// Everything that one run of `get-token` needs to know.
 pub struct Spec {
     method: &'static Method,
@@ -237,7 +241,7 @@ impl Spec {
             login_timeout: positive(values, &LOGIN_TIMEOUT)?.unwrap_or_default(),
             storage: kept(&*login, values.require(&CACHE_STORAGE, "cache storage cannot be empty")?),
             cache_dir: cache_dir(values, choices.env)?,
-            pop_lifetime: positive(values, &POP_LIFETIME)?.unwrap_or_default(),
+            pop_lifetime: positive(values, &POP_LIFETIME)?.unwrap_or(POP_WINDOW),
             about: About {
                 method: method.name.into(),
                 cloud: login.request().map(|request| request.authority.environment()),

@@ -199,6 +199,8 @@ fn two_users_of_two_tenants_are_never_mixed() {
     let home = Aks { name: "home", server: &env.world.api, tenant: TENANT };
     let away = Aks { name: "away", server: &other, tenant: OTHER_TENANT };
     env.write(".kube/config", &aks_kubeconfig(&[home, away]));
+    // Alice is a guest there, so that her sign-in would serve.
+    env.run(&["convert-kubeconfig", "--login", "devicecode", "--context", "away", "--account", CAROL]);
     for (context, person) in [("home", ALICE), ("away", CAROL)] {
         env.world.entra.approve(person);
         let run = kubectl.run(&env, &["--context", context, "get", "namespaces"]);
