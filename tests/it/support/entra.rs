@@ -5,6 +5,7 @@
 //! A test arranges the world through the handle, runs the program, and then reads the log.
 
 mod assertion;
+mod code;
 mod device;
 pub mod directory;
 mod faults;
@@ -12,6 +13,8 @@ mod federation;
 mod form;
 mod grants;
 mod metadata;
+mod password;
+mod pop;
 mod proofs;
 mod refusal;
 mod scope;
@@ -21,12 +24,14 @@ pub use device::Person;
 pub use faults::Fault;
 pub use federation::{Claims, FakeIssuer};
 pub use grants::Rotation;
+pub use password::Realm;
 
 use super::clock::{http_date, unix_now};
 use super::http::{Request, Response, Server, find_header};
 use super::listener::lock;
 use super::tls::{Authority, Leaf};
 use assertion::Proofs;
+use code::AuthCode;
 use device::DeviceCode;
 use directory::{App, Directory, Guest, Secret, TENANT, User, owned};
 use form::Form;
@@ -416,6 +421,10 @@ struct State {
     accepted: Vec<Value>,
     knobs: Knobs,
     codes: Vec<DeviceCode>,
+    auth_codes: Vec<AuthCode>,
+    /// By user principal name in lower case, as are the realms.
+    passwords: HashMap<String, String>,
+    realms: HashMap<String, Realm>,
     grants: HashMap<String, Grant>,
     faults: VecDeque<(String, Fault)>,
     log: Vec<Recorded>,
@@ -431,6 +440,7 @@ struct Knobs {
     refresh_tokens: bool,
     rotation: Rotation,
     federated_after: u32,
+    password_needs_mfa: Option<String>,
     skew: i64,
 }
 
@@ -451,9 +461,13 @@ impl State {
                 refresh_tokens: true,
                 rotation: Rotation::On,
                 federated_after: 0,
+                password_needs_mfa: None,
                 skew: 0,
             },
             codes: Vec::new(),
+            auth_codes: Vec::new(),
+            passwords: HashMap::new(),
+            realms: HashMap::new(),
             grants: HashMap::new(),
             faults: VecDeque::new(),
             log: Vec::new(),
@@ -503,6 +517,7 @@ impl Service {
             Route::AdfsMetadata => Ok(metadata::adfs(request.authority())),
             Route::Instances => metadata::instances(request),
             Route::Keys => Ok(self.signer.jwks()),
+            Route::UserRealm(upn) => password::user_realm(state, request, upn),
         };
         match answer {
             Ok(body) => Response::json(200, &body).header("Pragma", "no-cache"),
@@ -546,6 +561,8 @@ enum Route<'a> {
     AdfsMetadata,
     Instances,
     Keys,
+    /// The user principal name, still encoded.
+    UserRealm(&'a str),
 }
 
 impl<'a> Route<'a> {
@@ -579,6 +596,9 @@ impl<'a> Route<'a> {
             ["v2.0", ".well-known", "openid-configuration"] => Some(Self::Metadata(tenant, "/v2.0")),
             [".well-known", "openid-configuration"] => Some(Self::Metadata(tenant, "")),
             ["discovery", "instance"] if tenant == "common" => Some(Self::Instances),
+            [name, upn] if tenant.eq_ignore_ascii_case("common") && name.eq_ignore_ascii_case("userrealm") => {
+                Some(Self::UserRealm(upn))
+            }
             ["discovery", "keys"] | ["discovery", "v2.0", "keys"] => Some(Self::Keys),
             _ => None,
         }
