@@ -1,5 +1,6 @@
 //! The fakes are as strict as they say: what the product's tests rely on.
 
+mod authorize;
 mod people;
 
 use std::io::{Read, Write};

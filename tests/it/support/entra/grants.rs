@@ -257,7 +257,7 @@ fn check_secret(app: &App, presented: &str) -> Result<(), Refusal> {
     }
 }
 
-fn member(state: &State, upn: &str, tenant: Option<&str>, client_id: &str) -> Result<Member, Refusal> {
+pub(super) fn member(state: &State, upn: &str, tenant: Option<&str>, client_id: &str) -> Result<Member, Refusal> {
     let user: Option<&User> = state.directory.user(upn);
     let tenant = tenant.or(user.map(|user| user.home_tenant.as_str())).unwrap_or("common");
     user.and_then(|user| user.in_tenant(tenant)).ok_or_else(|| Refusal::not_a_member(upn, tenant, client_id))

@@ -321,16 +321,50 @@ impl Refusal {
         Self::new("invalid_request", 9_001_023, text)
     }
 
+    /// 50011 at `/authorize`
+    pub(super) fn redirect_not_registered(uri: &str, client_id: &str) -> Self {
+        let text = format!(
+            "The redirect URI '{uri}' specified in the request does not match the redirect URIs \
+             configured for the application '{client_id}'. Make sure the redirect URI sent in \
+             the request matches one added to your application in the Azure portal."
+        );
+        Self::new("invalid_request", 50_011, text)
+    }
+
+    /// 501491
+    pub(super) fn challenge_size() -> Self {
+        Self::new("invalid_request", 501_491, "Invalid size of Code_Challenge parameter.")
+    }
+
+    /// 50058: `prompt=none`, and somebody would have to be asked.
+    pub(super) fn nobody_signed_in() -> Self {
+        let text = "A silent sign-in request was sent but no user is signed in.";
+        Self::new("login_required", 50_058, text)
+    }
+
+    /// `error`
+    pub(super) fn name(&self) -> &str {
+        &self.error
+    }
+
+    /// `error_description`, as an answer that is not JSON carries it.
+    pub(super) fn description(&self, correlation_id: &str, unix: i64) -> String {
+        self.described(&guid(), correlation_id, &entra_date(unix))
+    }
+
+    fn described(&self, trace: &str, correlation_id: &str, time: &str) -> String {
+        format!(
+            "AADSTS{}: {} Trace ID: {trace} Correlation ID: {correlation_id} Timestamp: {time}",
+            self.code, self.text
+        )
+    }
+
     /// The answer in Entra's shape.
     pub(super) fn response(&self, correlation_id: &str, unix: i64) -> Response {
         let (trace, time) = (guid(), entra_date(unix));
         let mut body = json!({
             "error": self.error,
-            "error_description": format!(
-                "AADSTS{}: {} Trace ID: {trace} Correlation ID: {correlation_id} \
-                 Timestamp: {time}",
-                self.code, self.text
-            ),
+            "error_description": self.described(&trace, correlation_id, &time),
             "error_codes": [self.code],
             "timestamp": time,
             "trace_id": trace,
