@@ -1,6 +1,7 @@
 //! The fakes are as strict as they say: what the product's tests rely on.
 
 mod authorize;
+mod browsers;
 mod people;
 
 use std::io::{Read, Write};

@@ -19,9 +19,9 @@ const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 const REDIRECT: &str = "http://localhost:4711";
 
-type Pairs = Vec<(&'static str, &'static str)>;
+pub type Pairs = Vec<(&'static str, &'static str)>;
 
-fn question() -> Pairs {
+pub fn question() -> Pairs {
     vec![
         ("client_id", AKS_CLIENT),
         ("response_type", "code"),
