@@ -2,6 +2,7 @@
 
 mod authorize;
 mod browsers;
+mod cluster;
 mod people;
 
 use std::io::{Read, Write};

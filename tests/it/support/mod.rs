@@ -27,6 +27,7 @@ pub mod entra;
 pub mod hosts;
 pub mod http;
 mod listener;
+pub mod pop;
 pub mod proxy;
 pub mod tls;
 pub mod token_proxy;
