@@ -1,13 +1,16 @@
 //! The fake browser, what opens it, and real Chromium on the fake Entra's page.
 
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::authorize::question;
 use super::people::with;
 use super::{Fakes, fakes, form};
+use crate::env::{Run, TestEnv};
 use crate::support::browser::{FakeOpener, Opening};
+use crate::support::chromium::{Chromium, Setup};
 use crate::support::entra::directory::{ALICE, BOB, TENANT};
 use crate::support::http::{Request, Response, Server};
 
@@ -64,6 +67,10 @@ fn a_browser_walks_from_page_to_page() {
 
     let public = url.replace(&fakes.world.entra.url(), "https://login.microsoftonline.com/");
     assert_eq!(browser.sign_in(&public, BOB).title().as_deref(), Some("Done"), "Entra's names lead to the fake");
+    assert_eq!(program.seen.lock().unwrap().len(), 2, "it does not ask for icons");
+    let done = fakes.world.browser().with_icons().sign_in(&url, BOB);
+    assert_eq!(done.trail[2], format!("GET {}/favicon.ico -> 200", program.url()));
+    assert_eq!(program.seen.lock().unwrap()[3].header("referer"), Some(done.url.as_str()), "code and all");
     let cancelled = browser.click(&browser.get(&url), "cancel");
     assert!(cancelled.url.contains("error=access_denied"), "{}", cancelled.url);
     assert!(browser.try_get("http://localhost:1/").is_err(), "nobody listens there");
@@ -90,25 +97,62 @@ fn a_browser_submits_forms() {
 
 #[test]
 fn what_opens_the_browser() {
-    let directory = tempfile::tempdir().unwrap();
-    for (opening, code, output) in [
-        (Opening::Works, 0, ""),
-        (Opening::Fails, 3, ""),
-        (Opening::Talks, 0, "Opening in existing browser session.\n"),
-    ] {
-        let opener = FakeOpener::install(directory.path(), opening);
+    let env = TestEnv::new();
+    let (talk, address) = ("Opening in existing browser session.\n", "https://a/?b=c&d='e f'");
+    for (opening, code, stdout) in [(Opening::Works, 0, ""), (Opening::Fails, 3, ""), (Opening::Talks, 0, talk)] {
+        let opener = env.opener(opening);
         let before = opener.opened().len();
-        let ended = Command::new(directory.path().join("xdg-open")).arg("https://a/?b=c&d='e f'").output().unwrap();
-        assert_eq!((ended.status.code(), String::from_utf8(ended.stdout).unwrap().as_str()), (Some(code), output));
-        assert_eq!(ended.stderr.is_empty(), opening != Opening::Talks);
-        assert_eq!(opener.opened()[before..], ["https://a/?b=c&d='e f'"]);
+        let run = Run::of(&mut env.other(Path::new("xdg-open"), &[address]));
+        assert_eq!((run.code, run.stdout.as_str(), run.stderr.is_empty()), (code, stdout, stdout.is_empty()));
+        assert_eq!(opener.opened()[before..], [address]);
     }
-    let hangs = FakeOpener::install_as(directory.path(), "wslview", Opening::Hangs);
-    let mut command = Command::new(directory.path().join("wslview"));
-    let mut child = command.arg("https://a/").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let hangs = FakeOpener::install_as(&env.dir().join("bin"), "wslview", Opening::Hangs);
+    let mut command = env.other(Path::new("wslview"), &["https://a/"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     assert_eq!(hangs.wait_opened(Duration::from_secs(10)), "https://a/");
     assert_eq!(child.try_wait().unwrap(), None);
     let started = Instant::now();
     hangs.uninstall();
     assert!(child.wait().unwrap().success() && started.elapsed() < Duration::from_secs(10));
+}
+
+#[test]
+fn chromium_signs_in() {
+    let fakes = fakes();
+    let host = ("login.microsoftonline.com".to_owned(), fakes.world.entra.addr());
+    let Some(chromium) = Chromium::start(&Setup { dark: true, hosts: vec![host], ..Setup::default() }) else { return };
+    let program = Program::start();
+    let url = fakes.sign_in_url(&program, &[("login_hint", BOB)]);
+    let public = url.replace(&fakes.world.entra.url(), "https://login.microsoftonline.com/");
+    chromium.goto(&public);
+    assert_eq!((chromium.title().as_str(), chromium.count("a[id^=account-]")), ("Sign in to your account", 2));
+    assert_eq!(chromium.script("return document.activeElement.id"), format!("account-{BOB}"));
+    assert_eq!(chromium.script("return matchMedia('(prefers-color-scheme: dark)').matches"), true);
+    chromium.prefer_colours("light");
+    assert_eq!(chromium.script("return matchMedia('(prefers-color-scheme: dark)').matches"), false);
+    assert!(chromium.screenshot().starts_with(b"\x89PNG\r\n"));
+    chromium.click(&format!("[id='account-{ALICE}']"));
+    assert_eq!(chromium.text("#done"), "You can close this page.");
+    assert!(chromium.url().starts_with(&format!("{}/?code=", program.url())), "{}", chromium.url());
+    assert!(chromium.source().contains("<p id=\"done\">"));
+    let requests = || program.seen.lock().unwrap().clone();
+    let page = chromium.wait_until("second request", |_| requests().len() > 1).url();
+    let icon = requests().remove(1);
+    assert_eq!((icon.path.as_str(), icon.header("referer")), ("/favicon.ico", Some(page.as_str())));
+
+    chromium.goto(&fakes.sign_in_url(&program, &[("response_mode", "form_post")])).click("#cancel");
+    assert_eq!(chromium.text("#done"), "You can close this page.");
+    let [get, post] = <[Request; 2]>::try_from(program.pages()).unwrap();
+    assert_eq!((get.method.as_str(), post.method.as_str(), post.path.as_str()), ("GET", "POST", "/"));
+    let like_ours = |name: &str| (get.header(name).map(str::to_owned), post.header(name).map(str::to_owned));
+    let null = Some("null".to_owned());
+    assert_eq!(like_ours("origin"), (None, null), "as the browser without a window does");
+    assert!(String::from_utf8_lossy(&post.body).contains("error_subcode=cancel"));
+
+    chromium.script("console.error('from the page')");
+    assert!(chromium.console().iter().any(|line| line.starts_with("SEVERE: ") && line.contains("from the page")));
+    let gone = program.url();
+    drop(program);
+    assert!(chromium.try_goto(&gone).unwrap_err().contains("ERR_CONNECTION_REFUSED"));
+    assert!(chromium.try_goto("http://example.com/").unwrap_err().contains("ERR_NAME_NOT_RESOLVED"));
 }

@@ -27,6 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct FakeBrowser {
     tls: Arc<ClientConfig>,
     entra: SocketAddr,
+    icons: bool,
 }
 
 /// The page that a browser ended at.
@@ -105,7 +106,15 @@ impl Step {
 impl FakeBrowser {
     /// A browser for this world.
     pub fn new(authority: &Authority, entra: &FakeEntra) -> Self {
-        Self { tls: authority.client_config(), entra: entra.addr() }
+        Self { tls: authority.client_config(), entra: entra.addr(), icons: false }
+    }
+
+    /// The same browser, but it asks for `/favicon.ico` too, as Chromium does after a page that names
+    /// no icon. The address of that page, with what it carries, is in the `Referer`.
+    #[must_use]
+    pub fn with_icons(mut self) -> Self {
+        self.icons = true;
+        self
     }
 
     /// Opens an address as if it were typed in, follows redirects and submits forms that submit
@@ -151,12 +160,21 @@ impl FakeBrowser {
             match next_step(&page, step) {
                 Some(next) => step = next,
                 None => {
+                    trail.extend(self.icon_of(&page));
                     page.trail = trail;
                     return Ok(page);
                 }
             }
         }
         Err(io::Error::other(format!("the pages go round in circles: {trail:#?}")))
+    }
+
+    /// Nobody minds an icon that cannot be had.
+    fn icon_of(&self, page: &Page) -> Option<String> {
+        let wanted = self.icons && !page.body.contains("rel=\"icon\"");
+        let url = absolute(&page.url, "/favicon.ico");
+        let step = wanted.then(|| Step::get(&url, Some(&page.url)))?;
+        self.send(&step).ok().map(|icon| format!("GET {url} -> {}", icon.status))
     }
 
     fn send(&self, step: &Step) -> io::Result<Page> {
@@ -225,6 +243,10 @@ fn request_text(step: &Step, authority: &str, target: &str) -> String {
          Accept-Language: en-US,en;q=0.9\r\n",
         step.method
     );
+    if let (Some(from), true) = (&step.from, same) {
+        // The default policy: the whole address for the same site, nothing from https to http.
+        text.push_str(&format!("Referer: {from}\r\n"));
+    }
     if step.method == "POST" {
         let length = step.body.len();
         // Fetch, "append a request Origin header": nothing is told on the way from https to http.

@@ -9,6 +9,7 @@
 //! | [`token_proxy::TokenProxy`] | the way to Entra of pods with an identity binding |
 //! | [`az::FakeTool`] | `az` and `azd` on PATH |
 //! | [`browser::FakeBrowser`], [`browser::FakeOpener`] | a browser, and what opens it |
+//! | [`chromium::Chromium`] | nothing: it is the real one, if it is installed |
 //! | [`proxy::FakeProxy`] | the network: leads the real host names to the fakes |
 
 #![allow(dead_code, unreachable_pub, reason = "every test binary and the demo take only a part of this world")]
@@ -22,6 +23,7 @@ pub mod apiserver;
 pub mod az;
 pub mod browser;
 pub mod certificates;
+pub mod chromium;
 mod clock;
 pub mod entra;
 pub mod hosts;
@@ -38,9 +40,17 @@ use entra::{ENTRA_HOSTS, FakeEntra};
 use hosts::FakeHosts;
 use proxy::FakeProxy;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use tls::Authority;
 use token_proxy::TokenProxy;
+
+/// Says that a test is skipped for want of a tool; fails it where every tool has to be there.
+pub fn missing(tool: &str) {
+    assert!(std::env::var_os("KUBENTRA_TEST_ALL").is_none_or(|all| all != "1"), "{tool} is missing");
+    // Not `eprintln!`, which the test harness swallows.
+    writeln!(std::io::stderr(), "skipped: {tool} is missing").expect("stderr");
+}
 
 /// All fakes, wired together.
 pub struct World {
