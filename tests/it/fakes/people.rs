@@ -139,6 +139,16 @@ fn tokens_bound_to_a_key() {
     let bound = fakes.token(&v2(), &with(&grant, &[("scope", SCOPE), ("token_type", "pop"), ("req_cnf", &stored)]));
     assert_eq!(claims(&fakes, &bound, "access_token")["cnf"]["kid"], KID, "a refresh token is not bound itself");
 
+    let asked =
+        fakes.token(&format!("/{TENANT}/oauth2/v2.0/devicecode"), &[("client_id", AKS_CLIENT), ("scope", SCOPE)]);
+    let device_code = asked.json()["device_code"].as_str().unwrap().to_owned();
+    fakes.world.entra.approve(BOB);
+    let kind = "urn:ietf:params:oauth:grant-type:device_code";
+    let poll = [("grant_type", kind), ("client_id", AKS_CLIENT), ("device_code", &device_code), ("token_type", "pop")];
+    assert_eq!(fakes.token(&v2(), &poll).code(), 900_144, "half of it, and the code is still good");
+    let bound = fakes.token(&v2(), &with(&poll, &[("req_cnf", &named)]));
+    assert_eq!(claims(&fakes, &bound, "access_token")["cnf"]["kid"], KID);
+
     let padded = format!("{named}=");
     for (code, more) in [
         (900_144, [("token_type", "pop"), ("req_cnf", "")]),
