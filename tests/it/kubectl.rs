@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
@@ -22,6 +22,7 @@ use crate::support::entra::directory::{
     AKS_CLIENT, AKS_SERVER, ALICE, APP, APP_OID, APP_SECRET, OTHER_TENANT, TENANT, User,
 };
 use crate::support::entra::{Fault, Person};
+pub use crate::support::missing;
 
 pub const NAMESPACES: &str = "\
 NAME          STATUS   AGE
@@ -281,12 +282,6 @@ pub fn kubectls() -> &'static [Kubectl] {
 }
 
 /// Says that a test is skipped, or fails where every test has to run.
-pub fn missing(tool: &str) {
-    assert!(std::env::var_os("KUBENTRA_TEST_ALL").is_none_or(|all| all != "1"), "{tool} is missing");
-    // Not `eprintln!`, which the test harness swallows.
-    writeln!(std::io::stderr(), "skipped: {tool} is missing").expect("stderr");
-}
-
 /// What the user names, what is on PATH, and the versions (`kubectl.1.33`) that some packages keep
 /// beside the program that PATH leads to.
 fn candidates() -> Vec<PathBuf> {
