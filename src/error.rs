@@ -113,11 +113,16 @@ pub fn listed(mut words: Vec<String>) -> String {
     if words.is_empty() { last } else { format!("{} and {last}", words.join(", ")) }
 }
 
-/// Text from servers and files goes onto a terminal: one line, and no control characters that
-/// could move the cursor or change colours.
+/// Text from servers and files goes onto a terminal: one line, and no characters that could move the
+/// cursor, change colours or let a name be read in another order.
 pub fn one_line(text: &str) -> String {
-    let printable = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
+    let printable = text.chars().map(|c| if c.is_control() || turns_text(c) { ' ' } else { c }).collect::<String>();
     printable.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The explicit formatting characters of the Unicode Bidirectional Algorithm (UAX #9, section 2).
+fn turns_text(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -144,5 +149,6 @@ mod tests {
     fn text_of_a_server_cannot_steer_the_terminal() {
         let error = Error::new(&situation::OPTION_MISSING, "bad\u{1b}[31m\r\nworse").remedy("");
         assert_eq!(error.to_string(), "bad [31m worse");
+        assert_eq!(one_line("a\u{202e}b\u{2066}\u{200f}c\u{9b}d\u{2028}e"), "a b c d e");
     }
 }
