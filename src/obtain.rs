@@ -243,7 +243,7 @@ impl Attempt<'_> {
     fn announce(&self) {
         let Some(settled) = self.settled.get() else { return };
         if self.read().way.as_deref() != Some(settled.way) {
-            self.sys.terminal.say(&settled.reason);
+            self.sys.terminal.note(&settled.reason);
         }
     }
 
@@ -282,7 +282,7 @@ impl Attempt<'_> {
                 Lock::Busy => waited = true,
             }
             if !told && self.sys.clock.monotonic().saturating_sub(start) > SILENT_WAIT {
-                self.sys.terminal.say("waiting for another process that is signing in to the same cluster");
+                self.sys.terminal.note("waiting for another process that is signing in to the same cluster");
                 told = true;
             }
             self.sys.clock.sleep(LOOK_AGAIN).await;
@@ -380,7 +380,7 @@ impl Attempt<'_> {
         self.announce();
         let grant = self.login().acquire(session).await?;
         if let Some(account) = &grant.account {
-            self.sys.terminal.say(format!("signed in as {}", crate::error::one_line(&account.username)));
+            self.sys.terminal.note(format!("signed in as {}", crate::error::one_line(&account.username)));
         }
         Ok(self.keep(grant, None))
     }
