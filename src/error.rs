@@ -1,6 +1,7 @@
 //! The one error type, and how it reads: `what (source); what to do`.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::situation::Situation;
 
@@ -17,12 +18,20 @@ struct Inner {
     source: Option<String>,
     remedy: Option<String>,
     details: Vec<String>,
+    retry_after: Option<Duration>,
 }
 
 impl Error {
     /// An error in `situation`; `what` happened, lower case and without a full stop.
     pub fn new(situation: &'static Situation, what: impl Into<String>) -> Self {
-        Self(Box::new(Inner { situation, what: what.into(), source: None, remedy: None, details: Vec::new() }))
+        Self(Box::new(Inner {
+            situation,
+            what: what.into(),
+            source: None,
+            remedy: None,
+            details: Vec::new(),
+            retry_after: None,
+        }))
     }
 
     /// Names where the offending value came from: a flag, a variable, a file and line.
@@ -52,6 +61,18 @@ impl Error {
     pub fn detail(mut self, line: impl Into<String>) -> Self {
         self.0.details.push(line.into());
         self
+    }
+
+    /// With the time that a busy server asks to be left alone (`Retry-After`).
+    #[must_use]
+    pub fn not_before(mut self, retry_after: Option<Duration>) -> Self {
+        self.0.retry_after = retry_after;
+        self
+    }
+
+    /// How long a busy server asks to be left alone.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
     }
 
     /// What happened, without source and remedy.
