@@ -120,7 +120,7 @@ impl Terminal {
     /// drawn on the current line.
     fn write(&self, text: &str) {
         let erased = match (&self.screen, self.drawn.replace(0)) {
-            (Some(screen), columns @ 1..) => screen.erasing(columns),
+            (Some(screen), columns @ 1..) if (screen.foreground)() => screen.erasing(columns),
             _ => String::new(),
         };
         // A closed stderr is no reason to fail: the token still goes to stdout.
@@ -129,8 +129,10 @@ impl Terminal {
         let _ = out.flush();
     }
 
-    /// Draws `text`, `columns` wide, on the current line, where the next thing said replaces it.
+    /// Draws `text`, `columns` wide, on the current line, where the next thing said replaces it. Another
+    /// process that waits on the same terminal may have drawn there too.
     fn draw(&self, text: &str, columns: usize) {
+        self.drawn.set(self.drawn.get().max(1));
         self.write(text);
         self.drawn.set(columns);
     }

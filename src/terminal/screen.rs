@@ -18,6 +18,8 @@ pub(crate) struct Screen {
     pub(super) escapes: bool,
     /// How many columns it has now; a window may be resized at any time.
     pub(super) width: fn() -> usize,
+    /// Whether the line at the cursor is ours. It is the shell's while we are a job in the background.
+    pub(super) foreground: fn() -> bool,
 }
 
 impl Screen {
@@ -36,10 +38,11 @@ impl Screen {
             unicode: !windows && speaks_utf8(env),
             escapes: !windows,
             width: stderr_width,
+            foreground: in_foreground,
         })
     }
 
-    /// What empties the current line, on which `columns` are drawn, and goes back to its start.
+    /// What empties the current line, of which `columns` are ours, and goes back to its start.
     pub(super) fn erasing(&self, columns: usize) -> String {
         if self.escapes { "\r\u{1b}[K".into() } else { format!("\r{}\r", " ".repeat(columns)) }
     }
@@ -67,11 +70,22 @@ fn stderr_width() -> usize {
     USUAL_WIDTH
 }
 
+/// A terminal that does not control us knows nothing of jobs.
+#[cfg(unix)]
+fn in_foreground() -> bool {
+    rustix::termios::tcgetpgrp(rustix::stdio::stderr()).map_or(true, |group| group == rustix::process::getpgrp())
+}
+
+#[cfg(not(unix))]
+fn in_foreground() -> bool {
+    true
+}
+
 #[cfg(test)]
 impl Screen {
     /// A terminal with everything, 80 columns wide.
     pub(crate) fn fake() -> Self {
-        Self { colour: true, unicode: true, escapes: true, width: || USUAL_WIDTH }
+        Self { colour: true, unicode: true, escapes: true, width: || USUAL_WIDTH, foreground: || true }
     }
 }
 

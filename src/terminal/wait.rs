@@ -104,9 +104,9 @@ impl<'a> Spinner<'a> {
         Self { terminal, screen, wait, depth, turns: 0 }
     }
 
-    /// Draws the next picture, unless a wait within this one is drawn.
+    /// Draws the next picture, unless a wait within this one is drawn or the line is the shell's.
     fn turn(&mut self, clock: &dyn Clock) {
-        if self.terminal.waits.get() != self.depth {
+        if self.terminal.waits.get() != self.depth || !(self.screen.foreground)() {
             return;
         }
         let pictures: &[&str] = if self.screen.unicode { &BRAILLE } else { &ASCII };
@@ -237,15 +237,18 @@ mod tests {
 
     #[test]
     fn longer_work_shows_a_spinner_that_turns_and_goes() {
-        assert_eq!(written(Screen::fake(), 500, waiting), format!("⠋ waiting{ERASE}⠙ waiting{ERASE}"));
+        assert_eq!(written(Screen::fake(), 500, waiting), format!("{ERASE}⠋ waiting{ERASE}⠙ waiting{ERASE}"));
         let ascii = Screen { unicode: false, ..Screen::fake() };
-        assert_eq!(written(ascii, 800, waiting), ["| waiting", "/ waiting", "- waiting", "\\ waiting", ""].join(ERASE));
+        assert_eq!(
+            written(ascii, 800, waiting),
+            ["", "| waiting", "/ waiting", "- waiting", "\\ waiting", ""].join(ERASE)
+        );
     }
 
     #[test]
     fn the_time_that_is_left_counts_down() {
         let wait = |clock: &StepClock| Wait::of("waiting").until(Deadline::after(clock, Duration::from_secs(60)));
-        assert_eq!(written(Screen::fake(), 301, wait), format!("⠋ 1:00 left, waiting{ERASE}"));
+        assert_eq!(written(Screen::fake(), 301, wait), format!("{ERASE}⠋ 1:00 left, waiting{ERASE}"));
         for (milliseconds, shown) in
             [(900_000, "15:00"), (59_999, "1:00"), (59_000, "0:59"), (1, "0:01"), (0, "0:00"), (3_700_000, "61:40")]
         {
@@ -257,7 +260,7 @@ mod tests {
     fn a_line_is_never_broken() {
         let narrow = Screen { width: || 20, ..Screen::fake() };
         let long = |_: &StepClock| Wait::of("waiting for another process");
-        assert_eq!(written(narrow, 301, long), format!("⠋ waiting for ano{ERASE}"));
+        assert_eq!(written(narrow, 301, long), format!("{ERASE}⠋ waiting for ano{ERASE}"));
         assert_eq!(cut("aéb", 2), ("a", 1));
         assert_eq!(cut("aéb", 3), ("aé", 3));
         assert_eq!(cut("", 0), ("", 0));
@@ -273,7 +276,7 @@ mod tests {
             terminal.say("more");
             until(&clock, 500).await;
         }));
-        assert_eq!(written.take(), format!("⠋ waiting{ERASE}said\nmore\n⠙ waiting{ERASE}"));
+        assert_eq!(written.take(), format!("{ERASE}⠋ waiting{ERASE}said\nmore\n{ERASE}⠙ waiting{ERASE}"));
     }
 
     #[test]
@@ -287,7 +290,13 @@ mod tests {
                 () = clock.stopped() => {}
             }
         });
-        assert_eq!(written.take(), format!("⠋ waiting{ERASE}⠙ waiting{ERASE}"));
+        assert_eq!(written.take(), format!("{ERASE}⠋ waiting{ERASE}⠙ waiting{ERASE}"));
+    }
+
+    #[test]
+    fn in_the_background_nothing_is_drawn() {
+        let background = Screen { foreground: || false, ..Screen::fake() };
+        assert_eq!(written(background, 800, waiting), "");
     }
 
     #[test]
@@ -299,9 +308,8 @@ mod tests {
             terminal.while_waiting(&clock, Wait::of("inner"), until(&clock, 800)).await;
             until(&clock, 1000).await;
         }));
-        let written = written.take();
-        assert!(written.starts_with(&format!("⠋ outer{ERASE}⠋ inner{ERASE}")), "{written:?}");
-        assert!(written.ends_with(&format!(" inner{ERASE}⠙ outer{ERASE}")), "{written:?}");
+        let drawn = ["", "⠋ outer", "⠋ inner", "", "⠙ outer", ""].join(ERASE);
+        assert_eq!(written.take(), drawn);
     }
 
     #[test]
