@@ -80,6 +80,11 @@ impl Error {
         &self.0.what
     }
 
+    /// What to do about it.
+    pub fn advice(&self) -> &str {
+        self.0.remedy.as_deref().unwrap_or(self.0.situation.remedy)
+    }
+
     /// The situation that this error belongs to.
     pub fn situation(&self) -> &'static Situation {
         self.0.situation

@@ -17,6 +17,19 @@ pub struct ExecInfo {
     version: &'static str,
     /// Whether a client such as kubectl, helm or terraform made this call, and not a person.
     pub called_by_client: bool,
+    /// The cluster that the call is for, where the entry has `provideClusterInfo: true`.
+    pub cluster: Option<Cluster>,
+}
+
+/// What kubectl says about a cluster.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+pub struct Cluster {
+    /// The address of its API server.
+    #[serde(default)]
+    pub server: String,
+    /// The extension `client.authentication.k8s.io/exec` of the cluster's stanza, whatever it holds.
+    #[serde(default)]
+    pub config: serde_json::Value,
 }
 
 #[derive(Deserialize, Default)]
@@ -24,6 +37,20 @@ pub struct ExecInfo {
 struct Wire {
     api_version: Option<String>,
     kind: Option<String>,
+    spec: Option<Spec>,
+}
+
+#[derive(Deserialize)]
+struct Spec {
+    #[serde(default)]
+    cluster: Option<Cluster>,
+}
+
+/// A call by a person.
+impl Default for ExecInfo {
+    fn default() -> Self {
+        Self { version: VERSIONS[1], called_by_client: false, cluster: None }
+    }
 }
 
 impl ExecInfo {
@@ -33,7 +60,7 @@ impl ExecInfo {
     /// Text that isn't an `ExecCredential`, or a version that isn't spoken here.
     pub fn from_env(env: &Env) -> Result<Self, Error> {
         let Some(text) = env.get("KUBERNETES_EXEC_INFO").filter(|text| !text.trim().is_empty()) else {
-            return Ok(Self { version: VERSIONS[1], called_by_client: false });
+            return Ok(Self::default());
         };
         let wire: Wire = serde_json::from_str(text).map_err(|error| not_understood(&error.to_string()))?;
         if !text.trim_start().starts_with('{') {
@@ -51,7 +78,8 @@ impl ExecInfo {
             Error::new(&situation::EXEC_INFO, format!("api version: {asked} is not supported"))
                 .from_source("KUBERNETES_EXEC_INFO")
         })?;
-        Ok(Self { version, called_by_client: true })
+        let cluster = wire.spec.and_then(|spec| spec.cluster);
+        Ok(Self { version, called_by_client: true, cluster })
     }
 
     /// The line for kubectl: key order and escaping as Azure/kubelogin prints them. The expiry is

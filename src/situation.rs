@@ -79,6 +79,9 @@ situations! {
     /// The cache directory belongs to someone else or is not a directory of ours.
     CACHE_REFUSED = [], You, "the cache directory is refused", "";
 
+    /// The key of proof-of-possession tokens can't be made or used.
+    KEY = [], Kubentra, "the key of proof-of-possession tokens cannot be used", "run the command again";
+
     // --- Where secrets may go ------------------------------------------------------------
     /// A host that is no known Entra authority and that the user has not named.
     UNTRUSTED_AUTHORITY = [], You, "the authority host is not a known Entra authority", "";
@@ -151,6 +154,11 @@ situations! {
     SIGN_IN_JUST_FAILED = [], You, "a sign-in for the same cluster has just failed", "";
     /// Ctrl-C.
     INTERRUPTED = [], You, "interrupted", "";
+
+    /// Somebody else than the one who was named.
+    OTHER_ACCOUNT = [], You, "somebody else has signed in", "";
+    /// Not one account but several, or none, could be meant.
+    ACCOUNT_CHOICE = [], You, "it is not clear which account is meant", "name one with --account";
 
     // --- Client certificates ---------------------------------------------------------------
     /// The file has no key and certificate that could sign for Entra.

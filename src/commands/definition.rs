@@ -49,8 +49,12 @@ fn positional_values(command: &Command, purpose: Purpose) -> ValueParser {
 }
 
 fn clap_arg(decl: &'static Decl, command: &Command, purpose: Purpose) -> Arg {
-    let arg =
-        Arg::new(decl.name).long(decl.name).help(help_of(decl, command)).aliases(decl.old_names).action(ArgAction::Set);
+    let arg = Arg::new(decl.name)
+        .long(decl.name)
+        .help(help_of(decl, command))
+        .aliases(decl.old_names)
+        .visible_aliases(decl.other_names)
+        .action(ArgAction::Set);
     let arg = decl.short.into_iter().fold(arg, Arg::short);
     match decl.takes {
         Takes::Nothing => arg

@@ -13,8 +13,7 @@ pub(super) fn run(sys: &Sys, given: &Given) -> Result<Secret, Error> {
     let exec = ExecInfo::from_env(&sys.env)?;
     let values = Values::resolve(given, &sys.env);
     explain(sys, &values);
-    let spec =
-        Spec::parse(&Choices { given, values: &values, env: &sys.env, called_by_client: exec.called_by_client })?;
+    let spec = Spec::parse(&Choices { given, values: &values, env: &sys.env, exec: &exec })?;
     let token = obtain::token(sys, &spec)?;
     Ok(exec.respond(&token))
 }

@@ -152,7 +152,7 @@ fn trust(authority: &AuthorityHost, choices: &Choices) -> Trust {
         return Trust::Known;
     }
     let source = choices.values.source(&AUTHORITY_HOST).cloned().unwrap_or(Source::Default);
-    let typed_by_hand = !choices.called_by_client;
+    let typed_by_hand = !choices.exec.called_by_client;
     if typed_by_hand || matches!(source, Source::Variable(_)) || named_in(choices.env, authority.url()) {
         return Trust::Named;
     }
@@ -219,8 +219,8 @@ mod tests {
         let args: Vec<_> = line.split_whitespace().map(String::from).collect();
         let given = read(&args, Commands::GET_TOKEN).unwrap();
         let values = Values::resolve(&given, &env);
-        let called_by_client = ExecInfo::from_env(&env).unwrap().called_by_client;
-        let choices = Choices { given: &given, values: &values, env: &env, called_by_client };
+        let exec = ExecInfo::from_env(&env).unwrap();
+        let choices = Choices { given: &given, values: &values, env: &env, exec: &exec };
         Authority::resolve(&choices).map_err(|error| error.to_string())
     }
 

@@ -4,7 +4,6 @@
 //! The poll loop is ours: a poll that gets no answer, or a busy one, must not end a sign-in that
 //! somebody is just finishing in the browser.
 
-use std::cell::Cell;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -137,12 +136,9 @@ impl Poll<'_> {
     async fn once(&self) -> Result<Grant, Failure> {
         let limit = Deadline::after(&*self.session.sys.clock, POLL_LIMIT);
         let session = Session {
-            sys: self.session.sys,
-            deadline: limit.or_earlier(self.session.deadline),
             longer_by: self.session.longer_by.clone(),
-            claims: None,
-            failed_lately: None,
-            prompted: Cell::new(true),
+            key: self.session.key.clone(),
+            ..Session::new(self.session.sys, limit.or_earlier(self.session.deadline))
         };
         let endpoint = Endpoint::named(&session, self.person.request, "token");
         let (client, code) = (self.person.client.as_str(), self.code.device_code.expose());
@@ -151,12 +147,12 @@ impl Poll<'_> {
                 let grant = "urn:ietf:params:oauth:grant-type:device_code";
                 let fields =
                     [("grant_type", grant), ("client_id", client), ("device_code", code), ("client_info", "1")];
-                endpoint.post(&fields).await?
+                endpoint.post_bound(&fields).await?
             }
             Audience::Resource(resource) => {
                 let fields =
                     [("grant_type", "device_code"), ("client_id", client), ("code", code), ("resource", resource)];
-                endpoint.post(&fields).await?
+                endpoint.post_bound(&fields).await?
             }
         };
         endpoint.accept(&answer)
@@ -278,20 +274,18 @@ mod tests {
         let args: Vec<_> = format!("-t T --server-id S {line}").split_whitespace().map(String::from).collect();
         let given = read(&args, Commands::GET_TOKEN).unwrap();
         let values = Values::resolve(&given, &sys.env);
-        let choices = Choices { given: &given, values: &values, env: &sys.env, called_by_client: false };
+        let choices = Choices {
+            given: &given,
+            values: &values,
+            env: &sys.env,
+            exec: &crate::exec_credential::ExecInfo::default(),
+        };
         let request = TokenRequest::parse(&choices).unwrap();
         let deadline = Deadline::after(&clock, Duration::from_secs(300));
-        let session = Session {
-            sys: &sys,
-            deadline,
-            longer_by: "--login-timeout".into(),
-            claims: None,
-            failed_lately: None,
-            prompted: Cell::new(false),
-        };
+        let session = Session { longer_by: "--login-timeout".into(), ..Session::new(&sys, deadline) };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let client = ClientId::parse("C").unwrap();
-        let person = Person { client: &client, request: &request };
+        let person = Person { client: &client, request: &request, account: None, shared: true };
         let result = runtime.block_on(sign_in(&session, person));
         let sent = forms.borrow().clone();
         (result, clock.monotonic().as_secs(), sent)

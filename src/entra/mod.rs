@@ -5,6 +5,7 @@ pub mod binding;
 pub mod certificate;
 pub mod device;
 pub mod error;
+pub mod pop;
 pub mod token;
 
 use std::cell::Cell;
@@ -17,9 +18,11 @@ use crate::error::Error;
 use crate::options::types::ClientId;
 use crate::options::{Choices, LEGACY, SERVER_ID};
 use crate::secret::Secret;
+use crate::situation;
 use crate::sys::{Deadline, Sys};
 
 use authority::Authority;
+use pop::{Binding, PopKey};
 
 /// What is asked of Entra, however one signs in.
 #[derive(Debug)]
@@ -28,6 +31,8 @@ pub struct TokenRequest {
     pub authority: Authority,
     /// For whom the token shall be.
     pub audience: Audience,
+    /// To what it shall be bound.
+    pub binding: Binding,
 }
 
 /// For whom a token shall be, in the words of the endpoint that is asked.
@@ -49,7 +54,7 @@ impl TokenRequest {
         let authority = Authority::resolve(choices)?;
         let audience =
             if choices.values.is_on(&LEGACY) { Audience::Resource(server) } else { Audience::scope(&server) };
-        Ok(Self { authority, audience })
+        Ok(Self { authority, audience, binding: Binding::parse(choices)? })
     }
 
     /// Where tokens are asked for, and for whom assertions are made out.
@@ -63,6 +68,10 @@ impl TokenRequest {
         match &self.audience {
             Audience::Scope(scope) => identity.field("scope", scope),
             Audience::Resource(resource) => identity.field("resource", resource),
+        }
+        // For which cluster a token is signed is no part of it: one token serves all clusters.
+        if self.binding != Binding::Bearer {
+            identity.field("binding", "key");
         }
     }
 }
@@ -87,10 +96,51 @@ pub struct Session<'a> {
     pub longer_by: String,
     /// A claims challenge that an earlier refusal asked to pass on, unchanged.
     pub claims: Option<String>,
+    /// Who is expected to sign in, where that is known.
+    pub hint: Option<String>,
+    /// The only one who may, where one was named; `hint` then says the same.
+    pub only: Option<String>,
+    /// The key that tokens shall be bound to, where they shall be.
+    pub key: Option<std::rc::Rc<PopKey>>,
     /// What the last sign-in for the same has failed with, if that was just now.
     pub failed_lately: Option<String>,
     /// Whether a person has been asked; a sign-in that fails after that is not repeated at once.
     pub prompted: Cell<bool>,
+}
+
+impl<'a> Session<'a> {
+    /// A session that knows nothing of earlier ones.
+    pub fn new(sys: &'a Sys, deadline: Deadline) -> Self {
+        Self {
+            sys,
+            deadline,
+            longer_by: String::new(),
+            claims: None,
+            hint: None,
+            only: None,
+            key: None,
+            failed_lately: None,
+            prompted: Cell::new(false),
+        }
+    }
+}
+
+impl Session<'_> {
+    /// Whether whoever has signed in is the one who was named. An answer that names nobody (an AD FS
+    /// without `openid`) says nothing against it.
+    ///
+    /// # Errors
+    /// It is somebody else.
+    pub fn admit(&self, grant: &Grant) -> Result<(), Error> {
+        let (Some(only), Some(account)) = (&self.only, &grant.account) else { return Ok(()) };
+        if account.is_called(only) {
+            return Ok(());
+        }
+        let who = crate::error::one_line(&account.username);
+        let only = crate::error::one_line(only);
+        Err(Error::new(&situation::OTHER_ACCOUNT, format!("{who} has signed in, and not {only}"))
+            .remedy(format!("sign in as {only}, or name {who} with --account (--login-hint in the exec entry)")))
+    }
 }
 
 /// The client that a person signs in with, and for what.
@@ -100,6 +150,11 @@ pub struct Person<'a> {
     pub client: &'a ClientId,
     /// What is asked for.
     pub request: &'a TokenRequest,
+    /// The only person who is meant, if one was named.
+    pub account: Option<&'a str>,
+    /// Whether a sign-in may serve other tenants and resources. One by password may not: whoever has
+    /// another password must not be served by it.
+    pub shared: bool,
 }
 
 /// What a sign-in brought.
@@ -138,6 +193,16 @@ pub struct Account {
     pub id: String,
     /// The name to show.
     pub username: String,
+    /// Other names of the same person.
+    #[serde(default)]
+    pub also: Vec<String>,
+}
+
+impl Account {
+    /// Whether `name` is one of this person's; names are compared without regard to case, as Entra does.
+    pub fn is_called(&self, name: &str) -> bool {
+        std::iter::once(&self.username).chain(&self.also).any(|known| known.to_lowercase() == name.to_lowercase())
+    }
 }
 
 #[cfg(test)]

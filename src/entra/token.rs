@@ -76,6 +76,9 @@ pub async fn client_credentials(
         Audience::Scope(scope) => request = request.add_scope(Scope::new(scope.clone())),
         Audience::Resource(resource) => request = request.add_extra_param("resource", resource),
     }
+    for (name, value) in endpoint.binding() {
+        request = request.add_extra_param(name, value);
+    }
     endpoint.grant(request.request_async(&|request| endpoint.exchange(request)).await)
 }
 
@@ -93,6 +96,12 @@ pub async fn refresh(session: &Session<'_>, person: Person<'_>, refresh_token: &
             request = request.add_scopes(person_scopes(scope)).add_extra_param("client_info", "1");
         }
         Audience::Resource(resource) => request = request.add_extra_param("resource", resource),
+    }
+    if let Some(claims) = &session.claims {
+        request = request.add_extra_param("claims", claims);
+    }
+    for (name, value) in endpoint.binding() {
+        request = request.add_extra_param(name, value);
     }
     endpoint.grant(request.request_async(&|request| endpoint.exchange(request)).await)
 }
@@ -138,6 +147,19 @@ impl<'a> Endpoint<'a> {
     pub(super) fn named(session: &'a Session<'a>, wanted: &TokenRequest, name: &str) -> Self {
         let url = wanted.authority.endpoint(name, &wanted.audience);
         Self { session, url, proxy: None, status: Cell::new(0), asked_on: Cell::new(0), clock_ahead: Cell::new(None) }
+    }
+
+    /// Sends the form `fields`, with what binds a token to the session's key, and reads a `T` or a refusal.
+    pub(super) async fn post_bound<T: DeserializeOwned>(&self, fields: &[(&str, &str)]) -> Result<T, Failure> {
+        let binding = self.binding();
+        let binding = binding.iter().map(|(name, value)| (*name, value.as_str()));
+        self.post(&fields.iter().copied().chain(binding).collect::<Vec<_>>()).await
+    }
+
+    /// What a token request says beside the rest where the token shall be bound to a key.
+    pub(super) fn binding(&self) -> Vec<(&'static str, String)> {
+        let Some(key) = &self.session.key else { return Vec::new() };
+        vec![("token_type", "pop".into()), ("req_cnf", key.req_cnf())]
     }
 
     /// Sends the form `fields` and reads a `T` or a refusal.
@@ -197,9 +219,7 @@ impl<'a> Endpoint<'a> {
         if answer.access_token.secret().is_empty() {
             return Err(self.not_entra("holds no token"));
         }
-        if !matches!(answer.token_type, BasicTokenType::Bearer) {
-            return Err(self.not_entra("holds a token that is not a bearer token"));
-        }
+        self.check_binding(answer)?;
         let refresh_token = answer.refresh_token.as_ref().filter(|token| !token.secret().is_empty());
         Ok(Grant {
             token: Token {
@@ -210,6 +230,18 @@ impl<'a> Endpoint<'a> {
             refresh_token: refresh_token.map(|token| Secret::new(token.secret())),
             account: answer.account(),
         })
+    }
+
+    /// Whether the token is bound as it shall be. The token says so itself: the type that the answer
+    /// names is `pop` or, as recordings show, `Bearer`.
+    fn check_binding(&self, answer: &Answer) -> Result<(), Failure> {
+        let Some(key) = &self.session.key else {
+            let bearer = matches!(answer.token_type, BasicTokenType::Bearer);
+            return if bearer { Ok(()) } else { Err(self.not_entra("holds a token that is not a bearer token")) };
+        };
+        let claims = answer.access_token.secret().split('.').nth(1).and_then(decode::<BoundClaims>);
+        let elsewhere = claims.is_some_and(|claims| claims.cnf.is_none_or(|cnf| cnf.kid != key.kid()));
+        if elsewhere { Err(self.not_entra("holds a token that is not bound to our key")) } else { Ok(()) }
     }
 
     /// A gateway's own JSON is no refusal of Entra's, which always names an `error`.
@@ -294,7 +326,8 @@ impl Answer {
                 .map(|(oid, tid)| format!("{oid}.{tid}"))
                 .or(claims.sub.clone())?,
         };
-        Some(Account { username: claims.name().unwrap_or_else(|| id.clone()), id })
+        let mut names = claims.names().into_iter();
+        Some(Account { username: names.next().unwrap_or_else(|| id.clone()), id, also: names.collect() })
     }
 }
 
@@ -322,6 +355,17 @@ impl oauth2::TokenResponse for Answer {
     }
 }
 
+/// To what a token is bound (RFC 7800).
+#[derive(Deserialize)]
+struct BoundClaims {
+    cnf: Option<Cnf>,
+}
+
+#[derive(Deserialize)]
+struct Cnf {
+    kid: String,
+}
+
 #[derive(Deserialize)]
 struct ClientInfo {
     uid: String,
@@ -341,8 +385,15 @@ struct IdClaims {
 }
 
 impl IdClaims {
-    fn name(&self) -> Option<String> {
-        [&self.preferred_username, &self.upn, &self.unique_name, &self.email].into_iter().flatten().next().cloned()
+    /// The name to show, and every other one.
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for name in [&self.preferred_username, &self.upn, &self.unique_name, &self.email].into_iter().flatten() {
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+        names
     }
 }
 
@@ -399,7 +450,8 @@ mod tests {
         let home = encoded(r#"{"uid":"u1","utid":"t1"}"#);
         let with_home =
             format!(r#"{{"access_token":"a","token_type":"Bearer","id_token":"{id_token}","client_info":"{home}"}}"#);
-        assert_eq!(answer(&with_home).account().unwrap(), Account { id: "u1.t1".into(), username: "bob@x".into() });
+        let bob = Account { id: "u1.t1".into(), username: "bob@x".into(), also: Vec::new() };
+        assert_eq!(answer(&with_home).account().unwrap(), bob);
         let without = format!(r#"{{"access_token":"a","token_type":"Bearer","id_token":"{id_token}"}}"#);
         assert_eq!(answer(&without).account().unwrap().id, "guest.t2");
         assert_eq!(answer(r#"{"access_token":"a","token_type":"Bearer","id_token":"junk"}"#).account(), None);

@@ -29,7 +29,7 @@ struct Command {
 /// Only a kubeconfig names it; the error has the line that would allow it.
 pub(super) fn allowed(text: String, words: Vec<String>, choices: &Choices) -> Result<Box<dyn Source>, Error> {
     let in_variable = matches!(choices.values.source(&FEDERATED_TOKEN_SOURCE), Some(options::Source::Variable(_)));
-    if !choices.called_by_client || in_variable || is_listed(&words, choices.env) {
+    if !choices.exec.called_by_client || in_variable || is_listed(&words, choices.env) {
         return Ok(Box::new(Command { text, words }));
     }
     let line = format!("{TRUSTED_COMMANDS}={}", in_shell(&text));

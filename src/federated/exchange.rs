@@ -250,7 +250,6 @@ fn immutable_subject(subject: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
 
     use super::super::fake::{World, answer, choices, jwt, token, wait};
     use super::*;
@@ -274,14 +273,7 @@ mod tests {
         let world = World::answering(answers);
         let line: Vec<_> = "-t T --server-id SRV".split(' ').chain(line.split_whitespace()).collect();
         let outcome = choices(&line, env, |choices| {
-            let session = Session {
-                sys: &world.sys,
-                deadline: Deadline::after(&*world.sys.clock, Duration::from_secs(limit)),
-                longer_by: String::new(),
-                claims: None,
-                failed_lately: None,
-                prompted: Cell::new(false),
-            };
+            let session = Session::new(&world.sys, Deadline::after(&*world.sys.clock, Duration::from_secs(limit)));
             let source = super::super::choose(choices).unwrap().unwrap();
             let request = TokenRequest::parse(choices).unwrap();
             let client = ClientId::parse("CID").unwrap();

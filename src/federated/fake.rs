@@ -31,8 +31,8 @@ pub(crate) fn choices<const N: usize, T>(line: &[&str], env: [(&str, &str); N], 
     let args: Vec<_> = line.iter().map(|word| (*word).to_owned()).collect();
     let given = read(&args, Commands::GET_TOKEN).unwrap();
     let values = Values::resolve(&given, &env);
-    let called_by_client = ExecInfo::from_env(&env).unwrap().called_by_client;
-    then(&Choices { given: &given, values: &values, env: &env, called_by_client })
+    let exec = ExecInfo::from_env(&env).unwrap();
+    then(&Choices { given: &given, values: &values, env: &env, exec: &exec })
 }
 
 /// The source of a workload identity, or the error.

@@ -329,7 +329,7 @@ fn question<H: Host + ?Sized>(host: &H, version: &str, wanted: &Wanted) -> Url {
 mod fake {
     //! Asks a host against scripted answers, in a time that passes by itself.
 
-    use std::cell::{Cell, RefCell};
+    use std::cell::RefCell;
 
     use super::{Env, Error, Host, Response, Selector, Session, Token, Wanted, admit, detect, situation};
     use crate::http::fake::{FakeHttp, Recorded};
@@ -393,14 +393,7 @@ mod fake {
             terminal: Terminal::to(std::io::sink()),
         };
         let deadline = Deadline::after(&clock, host.patience());
-        let session = Session {
-            sys: &sys,
-            deadline,
-            longer_by: String::new(),
-            claims: None,
-            failed_lately: None,
-            prompted: Cell::new(false),
-        };
+        let session = Session::new(&sys, deadline);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let wanted = wanted(selector);
         let result = runtime.block_on(async {

@@ -336,7 +336,8 @@ mod tests {
     fn choose<const N: usize>(line: &str, env: [(&str, &str); N]) -> Result<AzureCli, Error> {
         let (given, values) = values(line, env);
         let env = crate::sys::Env::from([("HOME", "/nowhere")]);
-        let choices = Choices { given: &given, values: &values, env: &env, called_by_client: false };
+        let choices =
+            Choices { given: &given, values: &values, env: &env, exec: &crate::exec_credential::ExecInfo::default() };
         let (whose, note) = whose(&choices)?;
         let resource = "r".into();
         Ok(AzureCli { resource, whose, note, place: Place::of(&env), state: OnceCell::new() })

@@ -121,7 +121,8 @@ mod tests {
         let given = args::read(&words, Commands::GET_TOKEN).unwrap();
         let env = Env::from(env);
         let values = Values::resolve(&given, &env);
-        let choices = Choices { given: &given, values: &values, env: &env, called_by_client: false };
+        let choices =
+            Choices { given: &given, values: &values, env: &env, exec: &crate::exec_credential::ExecInfo::default() };
         let (selector, passed_over) = selector(&choices).map_err(|error| error.to_string())?;
         Ok((selector.map(|selector| (selector.by, selector.id)), passed_over.is_some()))
     }

@@ -10,7 +10,8 @@ use crate::error::{Error, io_words};
 use crate::options::types::ClientId;
 use crate::options::{
     CLIENT_CERTIFICATE, CLIENT_CERTIFICATE_PASSWORD, CLIENT_CERTIFICATE_PASSWORD_FILE, CLIENT_ID, CLIENT_SECRET,
-    CLIENT_SECRET_FILE, Choices, DISABLE_ENVIRONMENT_OVERRIDE, ENVIRONMENT, LEGACY, Source, TENANT_ID, Values,
+    CLIENT_SECRET_FILE, Choices, DISABLE_ENVIRONMENT_OVERRIDE, ENVIRONMENT, LEGACY, POP_CLAIMS, POP_ENABLED, Source,
+    TENANT_ID, Values,
 };
 use crate::secret::Secret;
 use crate::situation;
@@ -31,6 +32,8 @@ pub(super) static METHOD: Method = Method {
         Rule::Typed.of(&CLIENT_CERTIFICATE),
         Rule::Typed.of(&CLIENT_CERTIFICATE_PASSWORD),
         Rule::Carried.of(&LEGACY),
+        Rule::Carried.of(&POP_ENABLED),
+        Rule::Carried.of(&POP_CLAIMS),
         Rule::Carried.of(&DISABLE_ENVIRONMENT_OVERRIDE),
         Rule::Carried.of(&CLIENT_SECRET_FILE).unless(&CLIENT_SECRET),
         Rule::Carried.of(&CLIENT_CERTIFICATE_PASSWORD_FILE).unless(&CLIENT_CERTIFICATE_PASSWORD),

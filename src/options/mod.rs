@@ -13,7 +13,10 @@ pub use args::{Given, Typed};
 pub use values::{Choices, Source, Values};
 
 use crate::secret::Secret;
-use types::{AuthorityHost, ClientId, Cloud, GoDuration, Path, Storage, Subscription, TenantId, TokenSource};
+use types::{
+    AuthorityHost, ClientId, Cloud, GoDuration, Path, PopClaims, RedirectUrl, Report, Storage, Subscription, TenantId,
+    TokenSource,
+};
 
 /// An option whose text parses to `T`.
 pub struct Opt<T: 'static> {
@@ -32,6 +35,8 @@ pub struct Decl {
     pub short: Option<char>,
     /// Old long flags that still work, with a notice.
     pub old_names: &'static [&'static str],
+    /// Other long flags that say the same.
+    pub other_names: &'static [&'static str],
     /// What follows the flag.
     pub takes: Takes,
     /// The value where nobody gives one; for help and resolution alike.
@@ -133,9 +138,16 @@ impl Commands {
     pub const REMOVE: Self = Self(4);
     /// `completion`.
     pub const COMPLETION: Self = Self(8);
-    const BOTH: Self = Self(3);
+    /// `login`.
+    pub const LOGIN: Self = Self(16);
+    /// `logout`.
+    pub const LOGOUT: Self = Self(32);
+    /// `status`.
+    pub const STATUS: Self = Self(64);
+    /// `get-token`, and those that read or write its command line: `convert-kubeconfig` and `login`.
+    const TOKENS: Self = Self(1 | 2 | 16);
     /// Every command.
-    pub const ALL: Self = Self(15);
+    pub const ALL: Self = Self(127);
 
     /// Whether a command of `other` is among these.
     pub const fn meets(self, other: Self) -> bool {
@@ -149,11 +161,12 @@ impl Decl {
             name,
             short: None,
             old_names: &[],
+            other_names: &[],
             takes,
             default: None,
             vars: &[],
             legacy_key: None,
-            commands: Commands::BOTH,
+            commands: Commands::TOKENS,
             secret: false,
             help,
         }
@@ -164,9 +177,9 @@ impl Decl {
         format!("--{}", self.name)
     }
 
-    /// Whether `name` is this option's long flag, today's or an old one.
+    /// Whether `name` is one of this option's long flags, today's or an old one.
     pub fn answers_to(&self, name: &str) -> bool {
-        self.name == name || self.old_names.contains(&name)
+        self.name == name || self.old_names.contains(&name) || self.other_names.contains(&name)
     }
 }
 
@@ -182,6 +195,11 @@ impl<T> Opt<T> {
 
     const fn old_names(mut self, names: &'static [&'static str]) -> Self {
         self.decl.old_names = names;
+        self
+    }
+
+    const fn other_names(mut self, names: &'static [&'static str]) -> Self {
+        self.decl.other_names = names;
         self
     }
 
@@ -342,6 +360,32 @@ options! {
         "File that holds the password of the certificate's file; a trailing line break is not part of it")
         .vars(&[ours("KUBENTRA_CLIENT_CERTIFICATE_PASSWORD_FILE")]);
 
+    /// The person who signs in with a password.
+    USERNAME: String = text("username", "NAME", any, "User who signs in with a password (ropc)")
+        .vars(&[over("AAD_USER_PRINCIPAL_NAME", When::Always), over("AZURE_USERNAME", When::Always)]);
+
+    /// Their password.
+    PASSWORD: Secret = text("password", "PASSWORD", hidden,
+        "Password of that user; prefer --password-file or AZURE_PASSWORD")
+        .secret()
+        .vars(&[over("AAD_USER_PRINCIPAL_PASSWORD", When::Always), over("AZURE_PASSWORD", When::Always)]);
+
+    /// A file with their password.
+    PASSWORD_FILE: Path = text("password-file", "FILE", Path::parse,
+        "File that holds the password of that user; a trailing line break is not part of it")
+        .vars(&[ours("KUBENTRA_PASSWORD_FILE")]);
+
+    /// The person who shall sign in.
+    LOGIN_HINT: String = text("login-hint", "NAME", any,
+        "User who shall sign in, and nobody else; --account says the same")
+        .other_names(&["account"]).on(Commands(1 | 2 | 16 | 32))
+        .vars(&[ours("KUBENTRA_ACCOUNT")]);
+
+    /// Where the browser comes back to.
+    REDIRECT_URL: RedirectUrl = text("redirect-url", "URL", RedirectUrl::parse,
+        "Address on this machine that the browser comes back to, such as http://localhost:8400 (default: a free port)")
+        .vars(&[ours("KUBENTRA_REDIRECT_URL")]);
+
     /// A managed identity, by its place in Azure.
     IDENTITY_RESOURCE_ID: String = text("identity-resource-id", "ID", any,
         "Managed identity to use, by its Azure resource ID");
@@ -392,6 +436,19 @@ options! {
     LEGACY: bool = switch("legacy", "Ask the v1 endpoint for a token with the `spn:` audience")
         .legacy_mode("config-mode");
 
+    /// Tokens that are bound to a key.
+    POP_ENABLED: bool = switch("pop-enabled",
+        "Ask for a proof-of-possession token, as Azure Arc clusters want it");
+
+    /// For which cluster a signed token is.
+    POP_CLAIMS: PopClaims = text("pop-claims", "CLAIMS", PopClaims::parse,
+        "Claims of a proof-of-possession token: u=ARM_ID_OF_THE_CLUSTER");
+
+    /// How long kubectl may use a signed token.
+    POP_LIFETIME: GoDuration = duration("pop-lifetime",
+        "How long kubectl uses a signed proof-of-possession token before it asks for the next")
+        .default("4m0s").vars(&[ours("KUBENTRA_POP_LIFETIME")]);
+
     /// Another authority.
     AUTHORITY_HOST: AuthorityHost = text("authority-host", "URL", AuthorityHost::parse,
         "Entra authority to sign in at, with a trailing slash")
@@ -421,7 +478,7 @@ options! {
     /// Where tokens are kept.
     CACHE_DIR: Path = text("cache-dir", "DIR", Path::parse,
         "Directory of the token cache (default: ~/.kube/cache/kubelogin/)")
-        .old_names(&["token-cache-dir"]).on(Commands(7))
+        .old_names(&["token-cache-dir"]).on(Commands(1 | 2 | 4 | 16 | 32 | 64))
         .vars(&[ours("KUBECACHEDIR"), ours("KUBENTRA_CACHE_DIR")]);
 
     /// How tokens are kept.
@@ -429,14 +486,22 @@ options! {
         "How tokens are kept between runs: file or none")
         .default("file").vars(&[ours("KUBENTRA_CACHE_STORAGE")]);
 
+    /// Every account.
+    ALL: bool = switch("all", "Forget every token and every sign-in")
+        .on(Commands::LOGOUT);
+
+    /// The form of a report.
+    OUTPUT: Report = text("output", "FORM", Report::parse, "Form of the report: text or json")
+        .short('o').default("text").on(Commands::STATUS);
+
     /// The file to convert.
     KUBECONFIG: Path = text("kubeconfig", "FILE", Path::parse,
-        "Kubeconfig to convert (default: the files of KUBECONFIG, else ~/.kube/config)")
-        .on(Commands::CONVERT);
+        "Kubeconfig to read (default: the files of KUBECONFIG, else ~/.kube/config)")
+        .on(Commands(2 | 16 | 32));
 
-    /// The context to convert.
-    CONTEXT: String = text("context", "NAME", any, "Convert the user of this context only")
-        .on(Commands::CONVERT);
+    /// The context that is meant.
+    CONTEXT: String = text("context", "NAME", any, "Context of the kubeconfig; its user is the only one that is meant")
+        .on(Commands(2 | 16 | 32));
 
     /// Show and write nothing.
     DRY_RUN: bool = switch("dry-run", "Print the change as a diff and write nothing")
@@ -472,8 +537,8 @@ mod tests {
         let mut seen = BTreeSet::new();
         for decl in TABLE {
             let shorts = decl.short.map(String::from);
-            for name in std::iter::once(decl.name).chain(decl.old_names.iter().copied()).map(String::from).chain(shorts)
-            {
+            let names = [decl.name].into_iter().chain(decl.old_names.iter().chain(decl.other_names).copied());
+            for name in names.map(String::from).chain(shorts) {
                 assert!(seen.insert(name.clone()) || name == "v", "{name} is declared twice");
             }
         }
@@ -493,6 +558,8 @@ mod tests {
     #[test]
     fn defaults_parse() {
         assert!((LOGIN_TIMEOUT.parse)(LOGIN_TIMEOUT.decl.default.unwrap()).is_ok());
+        assert!((POP_LIFETIME.parse)(POP_LIFETIME.decl.default.unwrap()).is_ok());
+        assert!((OUTPUT.parse)(OUTPUT.decl.default.unwrap()).is_ok());
         assert!((CACHE_STORAGE.parse)(CACHE_STORAGE.decl.default.unwrap()).is_ok());
         assert!((VERBOSITY.parse)(VERBOSITY.decl.default.unwrap()).is_ok());
     }

@@ -301,6 +301,119 @@ impl Storage {
     }
 }
 
+/// What a proof-of-possession token says of the cluster that it is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PopClaims {
+    /// The claim `u`: the ARM id of the cluster, letter by letter as the cluster knows it.
+    pub host: String,
+    /// Names of further claims; no server looks at them, and they are not sent.
+    pub ignored: Vec<String>,
+}
+
+impl PopClaims {
+    /// Reads `u=ARM_ID,name=value`. A value begins after the first `=`: Azure/kubelogin cuts it at the
+    /// second.
+    ///
+    /// # Errors
+    /// Azure/kubelogin's texts.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text.trim().is_empty() {
+            return Err("failed to parse PoP token claims: no claims provided".into());
+        }
+        let malformed = "failed to parse PoP token claims. Ensure the claims are formatted as `key=value` with no \
+                         extra whitespace";
+        let (mut host, mut ignored) = (None, Vec::new());
+        for claim in text.split(',') {
+            let (name, value) = claim.split_once('=').ok_or(malformed)?;
+            let (name, value) = (name.trim(), value.trim());
+            if name.is_empty() || value.is_empty() {
+                return Err(malformed.into());
+            }
+            if name == "u" { host = Some(value.to_owned()) } else { ignored.push(name.to_owned()) }
+        }
+        let host = host.ok_or(
+            "required u-claim not provided for PoP token flow. Please provide the ARM ID of the cluster in the \
+             format `u=<ARM_ID>`",
+        )?;
+        Ok(Self { host, ignored })
+    }
+}
+
+/// An address on this machine that a browser is sent back to with the answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RedirectUrl {
+    url: Url,
+}
+
+impl RedirectUrl {
+    /// Reads an address. Entra registers `http://localhost` with any port; only a path has to be
+    /// registered as it is (RFC 8252, section 7.3).
+    ///
+    /// # Errors
+    /// Anything but plain HTTP on this machine, and what no redirect may have.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let invalid = |why: &str| format!("the redirect URL \"{}\" is not valid: {why}", without_password(text));
+        let url = Url::parse(text).map_err(|error| invalid(&error.to_string()))?;
+        let here = match url.host() {
+            Some(url::Host::Domain(name)) => name == "localhost",
+            Some(url::Host::Ipv4(address)) => address == std::net::Ipv4Addr::LOCALHOST,
+            Some(url::Host::Ipv6(address)) => address == std::net::Ipv6Addr::LOCALHOST,
+            None => false,
+        };
+        if url.scheme() != "http" || !here {
+            return Err(invalid("it must begin with http://localhost, as the answer comes to this machine"));
+        }
+        if url.port() == Some(0) {
+            return Err(invalid("0 is no port"));
+        }
+        if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+            return Err(invalid("it must have nothing but a port and a path"));
+        }
+        Ok(Self { url })
+    }
+
+    /// The port that it names; without one any free port will do.
+    pub fn port(&self) -> Option<u16> {
+        self.url.port()
+    }
+
+    /// The path, at least `/`.
+    pub fn path(&self) -> &str {
+        self.url.path()
+    }
+
+    /// The address with `port`, as Entra shall send the browser to it: without a path where there was
+    /// none, since a path is compared letter by letter.
+    pub fn with_port(&self, port: u16) -> String {
+        let host = self.url.host_str().unwrap_or("localhost");
+        let path = if self.url.path() == "/" { "" } else { self.url.path() };
+        format!("http://{host}:{port}{path}")
+    }
+}
+
+/// The form of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Report {
+    /// Lines for people.
+    Text,
+    /// JSON for programs.
+    Json,
+}
+
+impl Report {
+    /// Reads a form.
+    ///
+    /// # Errors
+    /// The forms that there are.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            other => Err(format!("unknown form \"{other}\": it must be text or json")),
+        }
+    }
+}
+
 /// A duration in Go's notation: `90s`, `1m0s`, `1.5h`, `0`, `-1s`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct GoDuration {
@@ -412,6 +525,48 @@ mod tests {
             assert!(TenantId::parse(bad).is_err(), "{bad}");
         }
         assert!(TenantId::parse("contoso.onmicrosoft.com").is_ok());
+    }
+
+    #[test]
+    fn claims_of_a_proof() {
+        let host = |text| PopClaims::parse(text).map(|claims| claims.host);
+        assert_eq!(host("u=/subscriptions/x/y"), Ok("/subscriptions/x/y".into()));
+        assert_eq!(host(" u = /a=b , k=v"), Ok("/a=b".into()), "a value goes on after a second `=`");
+        assert_eq!(PopClaims::parse("u=a,k=v,l=w").unwrap().ignored, ["k", "l"]);
+        for (bad, text) in [
+            ("", "no claims"),
+            (" ", "no claims"),
+            ("u", "key=value"),
+            ("u=", "key=value"),
+            ("k=v", "u-claim"),
+            ("u=a,", "key=value"),
+        ] {
+            assert!(host(bad).unwrap_err().contains(text), "{bad}");
+        }
+    }
+
+    #[test]
+    fn redirects_stay_on_this_machine() {
+        let with = |text| RedirectUrl::parse(text).map(|url| (url.port(), url.with_port(9)));
+        assert_eq!(with("http://localhost"), Ok((None, "http://localhost:9".into())));
+        assert_eq!(with("http://localhost:8400/"), Ok((Some(8400), "http://localhost:9".into())));
+        assert_eq!(with("http://127.0.0.1:8400/Back"), Ok((Some(8400), "http://127.0.0.1:9/Back".into())));
+        assert_eq!(with("http://[::1]:8400"), Ok((Some(8400), "http://[::1]:9".into())));
+        for bad in [
+            "https://localhost:1",
+            "http://example.com:1",
+            "http://localhost.example.com",
+            "http://0.0.0.0:1",
+            "http://10.0.0.1",
+            "http://localhost:1?x=y",
+            "http://localhost:1#x",
+            "http://u:p@localhost",
+            "http://localhost:0",
+            "localhost:8400",
+            "",
+        ] {
+            assert!(with(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::{
     USE_AZURERM_ENV_VARS, Var, When,
 };
 use crate::error::Error;
+use crate::exec_credential::ExecInfo;
 use crate::secret::Secret;
 use crate::situation;
 use crate::sys::Env;
@@ -49,8 +50,8 @@ pub struct Choices<'a> {
     pub values: &'a Values,
     /// The environment, for what no option stands for.
     pub env: &'a Env,
-    /// Whether a client such as kubectl made the call, and not a person.
-    pub called_by_client: bool,
+    /// Who made the call, and for which cluster.
+    pub exec: &'a ExecInfo,
 }
 
 #[derive(Debug)]
