@@ -63,7 +63,7 @@ fn set_verbosity(sys: &Sys, given: &Given) {
 fn notice_old_names(sys: &Sys, given: &Given, command: &Command) {
     let old = |flag: &str, decl: &Decl| decl.old_names.iter().any(|name| flag == format!("--{name}"));
     for typed in given.flags().iter().filter(|typed| !command.hidden && old(&typed.flag, typed.decl)) {
-        sys.terminal.say(format!("Flag {} has been deprecated, use {} instead", typed.flag, typed.decl.flag()));
+        sys.terminal.note(format!("Flag {} has been deprecated, use {} instead", typed.flag, typed.decl.flag()));
     }
 }
 

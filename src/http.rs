@@ -247,6 +247,7 @@ fn redirected(url: &Url, response: &Response) -> Error {
 fn stays_busy(url: &Url, response: &Response) -> Error {
     let wait = response.retry_after.map(|time| format!(" and asks to wait {} s", time.as_secs())).unwrap_or_default();
     Error::new(&situation::UNAVAILABLE, format!("{} answered HTTP {}{wait}", host(url), response.status))
+        .not_before(response.retry_after)
 }
 
 fn out_of_time(url: &Url, deadline: Deadline) -> Error {

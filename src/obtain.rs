@@ -366,7 +366,7 @@ impl Attempt<'_> {
     fn announce(&self) {
         let Some(settled) = self.settled.get() else { return };
         if self.read().way.as_deref() != Some(settled.way) {
-            self.sys.terminal.say(&settled.reason);
+            self.sys.terminal.note(&settled.reason);
         }
     }
 
@@ -405,7 +405,7 @@ impl Attempt<'_> {
                 Lock::Busy => waited = true,
             }
             if !told && self.sys.clock.monotonic().saturating_sub(start) > SILENT_WAIT {
-                self.sys.terminal.say("waiting for another process that is signing in to the same cluster");
+                self.sys.terminal.note("waiting for another process that is signing in to the same cluster");
                 told = true;
             }
             self.sys.clock.sleep(LOOK_AGAIN).await;
@@ -475,7 +475,7 @@ impl Attempt<'_> {
         }
         if accounts.len() > 1 {
             let names = listed(accounts.iter().map(|account| one_line(&account.username)).collect());
-            self.sys.terminal.say(format!("note: {names} are signed in; --account NAME picks one of them"));
+            self.sys.terminal.note(format!("note: {names} are signed in; --account NAME picks one of them"));
             return None;
         }
         accounts.pop()
@@ -552,7 +552,7 @@ impl Attempt<'_> {
             return Err(self.just_failed(failure, now));
         }
         if let Some(ended) = ended {
-            self.sys.terminal.say(format!("note: {ended}"));
+            self.sys.terminal.note(format!("note: {ended}"));
         }
         let session = self.session(self.human_deadline(), refusal.and_then(|refusal| refusal.claims.clone()));
         let outcome = self.acquire(&session).await;
@@ -581,7 +581,7 @@ impl Attempt<'_> {
     }
 
     fn tell_signed_in(&self, account: &Account, _token: &Token, _renews: bool) {
-        self.sys.terminal.say(format!("signed in as {}", one_line(&account.username)));
+        self.sys.terminal.note(format!("signed in as {}", one_line(&account.username)));
     }
 
     fn session(&self, deadline: Deadline, claims: Option<String>) -> Session<'_> {

@@ -50,6 +50,11 @@ pub const OUTPUT_LIMIT: usize = 1024 * 1024;
 /// A program that has ended may leave others behind that hold its pipes; nobody waits for those.
 const AFTER_THE_END: Duration = Duration::from_millis(300);
 
+/// Under a program that has no console, such as Lens, Windows would open a window for every az (users of
+/// k9s saw one every three minutes: Azure/kubelogin#438).
+#[cfg(windows)]
+const CREATE_NO_WINDOW: u32 = 0x0800_0000;
+
 /// Where `name` lies on the `PATH` of `env`. Relative entries are passed over: they mean another
 /// program in every directory.
 pub fn find(env: &Env, name: &str) -> Option<PathBuf> {
@@ -148,6 +153,8 @@ impl SystemTools {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        #[cfg(windows)]
+        std::os::windows::process::CommandExt::creation_flags(&mut command, CREATE_NO_WINDOW);
         let mut command = tokio::process::Command::from(command);
         command.kill_on_drop(true);
         command

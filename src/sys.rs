@@ -49,9 +49,9 @@ impl Sys {
             args,
             http: Box::new(ReqwestHttp::new(&env)),
             tools: Box::new(SystemTools::new(&env)),
+            terminal: Terminal::stderr(&env),
             env,
             clock: Box::new(SystemClock::start()),
-            terminal: Terminal::stderr(),
         })
     }
 }

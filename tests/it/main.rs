@@ -21,6 +21,8 @@ mod msi;
 mod network;
 mod parallel;
 mod prompts;
+mod pty;
 mod real_az;
 mod support;
+mod terminal;
 mod tools;
