@@ -59,10 +59,15 @@ impl Error {
         &self.0.what
     }
 
-    /// What to do next, and by whom; empty where nothing can be said.
+    /// What to do about it.
+    pub fn advice(&self) -> &str {
+        self.0.remedy.as_deref().unwrap_or(self.0.situation.remedy)
+    }
+
+    /// The same with whose turn it is; empty where nothing can be said.
     pub fn next_step(&self) -> String {
-        let remedy = one_line(self.0.remedy.as_deref().unwrap_or(self.0.situation.remedy));
-        if remedy.is_empty() { remedy } else { format!("{}{remedy}", self.0.situation.turn.address()) }
+        let advice = one_line(self.advice());
+        if advice.is_empty() { advice } else { format!("{}{advice}", self.0.situation.turn.address()) }
     }
 
     /// The situation that this error belongs to.

@@ -10,13 +10,16 @@
 //!       └─ sign in → write ────────────────────────────────────→ done
 //! ```
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
+use std::rc::Rc;
 use std::time::Duration;
 
-use crate::cache::{Cache, Held, Identity, Kept, Lock, SavedGrant, SignInFailure, Slot};
+use crate::cache::{About, Cache, Held, Identity, Kept, Lock, SavedGrant, SignInFailure, Slot};
+use crate::entra::error::Refusal;
+use crate::entra::pop::{Binding, PopKey};
 use crate::entra::token::{self, Failure};
 use crate::entra::{Account, Grant, Person, Session, Token};
-use crate::error::{Error, io_words};
+use crate::error::{Error, io_words, listed, one_line};
 use crate::login::{Login, Settled, Spec};
 use crate::situation;
 use crate::sys::{Deadline, Sys};
@@ -60,17 +63,81 @@ fn state(kept: &Kept, now: u64) -> State {
     if token.refresh_on.is_some_and(|due| due <= now) { State::Due } else { State::Fresh }
 }
 
-/// The token that `spec` asks for.
+/// The token that `spec` asks for, as kubectl shall send it.
 ///
 /// # Errors
 /// Whatever kept it from being had; the cache is whole in any case.
 pub fn token(sys: &Sys, spec: &Spec) -> Result<Token, Error> {
     let mut cache = Cache::open(spec.storage, spec.cache_dir.clone());
     let identity = spec.identity();
-    if let Some(token) = cache.slot(&identity).and_then(|slot| fresh(&slot, sys.clock.now())) {
+    if let Some(usable) = cache.slot(&identity).and_then(|slot| fresh(&slot, spec, sys.clock.now())) {
         sys.terminal.detail(1, || "the token comes from the cache".into());
-        return Ok(token);
+        return usable.for_kubectl(sys, spec);
     }
+    obtain(sys, spec, &mut cache, &identity, Errand::Token)?.for_kubectl(sys, spec)
+}
+
+/// Signs in for what `spec` asks, ahead of kubectl and as `who`, if somebody is named. A sign-in that
+/// has failed lately is no reason to wait.
+///
+/// # Errors
+/// As [`token`].
+pub fn sign_in(sys: &Sys, spec: &Spec, who: Option<&str>) -> Result<SignedIn, Error> {
+    let mut cache = Cache::open(spec.storage, spec.cache_dir.clone());
+    let identity = spec.identity();
+    if let Some(slot) = cache.slot(&identity)
+        && let Some(usable) = fresh(&slot, spec, sys.clock.now())
+    {
+        let account = slot.read().account;
+        let meant = who.is_none_or(|who| account.as_ref().is_some_and(|account| account.is_called(who)));
+        if meant {
+            return Ok(SignedIn::Before { account, expires_on: usable.token.expires_on });
+        }
+    }
+    obtain(sys, spec, &mut cache, &identity, Errand::SignIn(who)).map(|_| SignedIn::Now)
+}
+
+/// How a sign-in by hand ended well.
+pub enum SignedIn {
+    /// It has just been done, and told.
+    Now,
+    /// There was nothing to do: whose token is there, and until when (seconds since the epoch).
+    Before {
+        /// The person, where it is one.
+        account: Option<Account>,
+        /// The end of the token.
+        expires_on: u64,
+    },
+}
+
+/// For what a token is had.
+#[derive(Clone, Copy)]
+enum Errand<'a> {
+    /// kubectl waits for it.
+    Token,
+    /// A person wants to be signed in, perhaps as this one.
+    SignIn(Option<&'a str>),
+}
+
+/// A token with the key that it is bound to.
+struct Usable {
+    token: Token,
+    key: Option<Rc<PopKey>>,
+}
+
+impl Usable {
+    /// The token as the API server wants it. One that is bound to a key is signed anew at every call: the
+    /// server believes a signature for 15 minutes at most, so kubectl is told to come back before that.
+    fn for_kubectl(self, sys: &Sys, spec: &Spec) -> Result<Token, Error> {
+        let (Binding::Key(host), Some(key)) = (spec.login.binding(), &self.key) else { return Ok(self.token) };
+        let now = sys.clock.now();
+        let end = now.saturating_add(spec.pop_lifetime.as_secs());
+        let signed = key.sign(&self.token.access_token, host, now)?;
+        Ok(Token { access_token: signed, expires_on: end.min(self.token.expires_on), refresh_on: None })
+    }
+}
+
+fn obtain(sys: &Sys, spec: &Spec, cache: &mut Cache, identity: &Identity, errand: Errand<'_>) -> Result<Usable, Error> {
     // Before the cache's directory is made: a request that must not be sent leaves no trace.
     admit(&*spec.login)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
@@ -82,8 +149,11 @@ pub fn token(sys: &Sys, spec: &Spec) -> Result<Token, Error> {
         let after = |time| Deadline::after(&*sys.clock, time);
         let machine = (!spec.login.may_need_person()).then(|| spec.login.patience());
         let overall = spec.timeout.as_ref().map(|(time, _)| *time).or(machine).map(after);
-        let slot = cache.slot(&identity);
-        Attempt { sys, spec, cache: &cache, slot, overall, settled: OnceCell::new() }.run().await
+        let slot = cache.slot(identity);
+        let attempt =
+            Attempt { sys, spec, errand, cache, slot, overall, settled: OnceCell::new(), key: RefCell::default() };
+        let token = attempt.run().await?;
+        Ok(Usable { token, key: attempt.key_of_token() })
     }));
     // A name lookup may still hang in the resolver; nobody waits for it.
     runtime.shutdown_background();
@@ -95,9 +165,26 @@ fn admit(login: &dyn Login) -> Result<(), Error> {
     login.request().map_or(Ok(()), |request| request.authority.admit(login.brings_own_secret()))
 }
 
-fn fresh(slot: &Slot, now: u64) -> Option<Token> {
-    let kept = slot.read();
-    if state(&kept, now) == State::Fresh { kept.token } else { None }
+fn fresh(slot: &Slot, spec: &Spec, now: u64) -> Option<Usable> {
+    let (kept, key) = read(slot, spec.login.binding());
+    if state(&kept, now) != State::Fresh {
+        return None;
+    }
+    kept.token.map(|token| Usable { token, key })
+}
+
+/// What is kept, and the key for it. A token that is bound to another key than the one that is there
+/// is none: losing the key costs one request, not the sign-in.
+fn read(slot: &Slot, binding: &Binding) -> (Kept, Option<Rc<PopKey>>) {
+    let mut kept = slot.read();
+    if *binding == Binding::Bearer {
+        return (kept, None);
+    }
+    let key = slot.key().map(Rc::new);
+    if key.as_ref().map(|key| key.kid()) != kept.key.as_deref() {
+        kept.token = None;
+    }
+    (kept, key)
 }
 
 /// Ctrl-C ends the work without a failed sign-in being remembered: the person may start over.
@@ -131,6 +218,7 @@ async fn told_to_end() {
 struct Attempt<'a> {
     sys: &'a Sys,
     spec: &'a Spec,
+    errand: Errand<'a>,
     cache: &'a Cache,
     slot: Option<Slot<'a>>,
     /// What bounds everything that follows, together: an explicit `--timeout`, or a machine's own
@@ -138,12 +226,16 @@ struct Attempt<'a> {
     overall: Option<Deadline>,
     /// What a login that leaves its way open has settled on.
     settled: OnceCell<Settled>,
+    /// The key that a new token is bound to.
+    key: RefCell<Option<Rc<PopKey>>>,
 }
 
 impl Attempt<'_> {
     async fn run(&self) -> Result<Token, Error> {
         let kept = self.read();
+        let other_person = self.wants_another_than(&kept);
         match (state(&kept, self.now()), kept.token) {
+            _ if other_person => self.renew_or_sign_in_under_lock().await,
             (State::Fresh, Some(token)) => Ok(token),
             (State::Due, Some(token)) => Ok(self.renew_early(token).await),
             _ => self.renew_or_sign_in().await,
@@ -158,6 +250,9 @@ impl Attempt<'_> {
             kept.renewal_failed_on.is_some_and(|on| self.now() < on.saturating_add(EARLY_RENEWAL_PAUSE));
         if state(&kept, self.now()) != State::Due || failed_lately {
             return kept.token.unwrap_or(current);
+        }
+        if self.prepare_key().is_err() {
+            return current;
         }
         let deadline = Deadline::after(&*self.sys.clock, EARLY_RENEWAL);
         let outcome = tokio::select! {
@@ -196,10 +291,11 @@ impl Attempt<'_> {
             Turn::Served(token) => return Ok(token),
         };
         let kept = self.read();
-        if let Some(failure) = failed_meanwhile(&before, &kept).filter(|_| waited && self.spec.login.person().is_none())
+        if let Some(failure) = failed_meanwhile(&before, &kept).filter(|_| waited && !self.spec.login.may_need_person())
         {
             return Err(failed_for_another(failure));
         }
+        self.prepare_key()?;
         if let Some(token) =
             self.settle(self.machine_deadline()).await.inspect_err(|error| self.note_sign_in_failure(error))?
         {
@@ -211,8 +307,35 @@ impl Attempt<'_> {
         match self.renew(&kept, self.machine_deadline()).await {
             Renewal::Done(token) => Ok(token),
             Renewal::Failed(error) => Err(error),
-            Renewal::NeedsSignIn(claims) => self.person_signs_in(&kept, claims).await,
+            Renewal::NeedsSignIn(_) if !self.login().asks() => self.machine_signs_in().await,
+            Renewal::NeedsSignIn(refusal) => self.person_signs_in(&kept, refusal.as_deref()).await,
         }
+    }
+
+    /// The key that the next token shall be bound to: the one of this place, else a new one. Made under
+    /// the lock, so that two first calls do not make two.
+    fn prepare_key(&self) -> Result<(), Error> {
+        if *self.spec.login.binding() == Binding::Bearer || self.key.borrow().is_some() {
+            return Ok(());
+        }
+        let known = self.slot.as_ref().and_then(Slot::key);
+        let key = if let Some(key) = known { key } else { self.new_key()? };
+        self.key.replace(Some(Rc::new(key)));
+        Ok(())
+    }
+
+    fn new_key(&self) -> Result<PopKey, Error> {
+        let key = PopKey::generate()?;
+        if let Some(slot) = self.slot.as_ref().filter(|_| self.login().can_be_kept()) {
+            slot.keep_key(self.sys, &key);
+        }
+        Ok(key)
+    }
+
+    /// The key that the token in hand is bound to, be it ours or that of the process we waited for.
+    fn key_of_token(&self) -> Option<Rc<PopKey>> {
+        let slot = self.slot.as_ref();
+        self.key.borrow().clone().or_else(|| read(slot?, self.spec.login.binding()).1)
     }
 
     /// The login, as far as it has settled on a way.
@@ -290,7 +413,7 @@ impl Attempt<'_> {
     }
 
     fn served(&self, slot: &Slot, before: &Kept, waited: bool) -> Option<Token> {
-        let kept = slot.read();
+        let kept = read(slot, self.spec.login.binding()).0;
         let text = |kept: &Kept| kept.token.as_ref().map(|token| token.access_token.clone());
         let meanwhile = waited && text(&kept) != text(before);
         match state(&kept, self.now()) {
@@ -313,10 +436,66 @@ impl Attempt<'_> {
                 Err(error) => Renewal::Failed(error),
             };
         };
-        let Some(account) = &kept.account else { return Renewal::NeedsSignIn(None) };
-        let identity = grant_identity(person, account);
-        let Some(grant) = self.cache.grant(&identity) else { return Renewal::NeedsSignIn(None) };
+        let Some((identity, grant)) = self.earlier_sign_in(person, kept) else { return Renewal::NeedsSignIn(None) };
         self.renew_by(&identity, &grant, person, deadline).await
+    }
+
+    /// The sign-in that this very request was served by before. Where there was none, a sign-in to
+    /// another tenant or resource will do, if there is exactly one person whom it can mean: refresh
+    /// tokens belong to a person and a client, not to a tenant. Between two it is never guessed.
+    fn earlier_sign_in(&self, person: Person<'_>, kept: &Kept) -> Option<(Identity, SavedGrant)> {
+        let account = match &kept.account {
+            Some(account) if !self.wants_another_than(kept) => account.clone(),
+            _ => self.only_account(person)?,
+        };
+        let identity = self.grant_identity(person, &account);
+        let grant = self.cache.grant(&identity)?;
+        Some((identity, grant))
+    }
+
+    /// The one account that is signed in with the same client in the same cloud, and that may be meant.
+    fn only_account(&self, person: Person<'_>) -> Option<Account> {
+        if !person.shared {
+            return None;
+        }
+        let environment = person.request.authority.environment();
+        let mut accounts: Vec<Account> = Vec::new();
+        for grant in self.cache.grants() {
+            let same = grant.shared
+                && grant.environment == environment
+                && grant
+                    .about
+                    .client
+                    .as_deref()
+                    .is_some_and(|client| client.eq_ignore_ascii_case(person.client.as_str()));
+            let meant = self.only().is_none_or(|only| grant.account.is_called(&only));
+            if same && meant && !accounts.iter().any(|known| known.id == grant.account.id) {
+                accounts.push(grant.account);
+            }
+        }
+        if accounts.len() > 1 {
+            let names = listed(accounts.iter().map(|account| one_line(&account.username)).collect());
+            self.sys.terminal.say(format!("note: {names} are signed in; --account NAME picks one of them"));
+            return None;
+        }
+        accounts.pop()
+    }
+
+    /// The only person who is meant, if somebody was named.
+    fn only(&self) -> Option<String> {
+        let named = self.login().person().and_then(|person| person.account).map(String::from);
+        named.or_else(|| self.who().map(String::from))
+    }
+
+    /// Who wants to sign in by hand, if that was said.
+    fn who(&self) -> Option<&str> {
+        if let Errand::SignIn(who) = self.errand { who } else { None }
+    }
+
+    /// Whether somebody else than the person who was served here before wants to sign in.
+    fn wants_another_than(&self, kept: &Kept) -> bool {
+        let other = |who| !kept.account.as_ref().is_some_and(|account| account.is_called(who));
+        self.who().is_some_and(other)
     }
 
     async fn renew_by(
@@ -327,10 +506,17 @@ impl Attempt<'_> {
         deadline: Deadline,
     ) -> Renewal {
         let session = self.session(deadline, None);
+        let first_use = self.read().account.is_none_or(|account| account.id != grant.account.id);
         let refusal = match token::refresh(&session, person, &grant.refresh_token).await {
-            Ok(answer) => return Renewal::Done(self.keep(answer, Some(&grant.account))),
+            Ok(answer) => {
+                let token = self.keep(answer, Some(&grant.account));
+                if first_use {
+                    self.tell_signed_in(&grant.account, &token, true);
+                }
+                return Renewal::Done(token);
+            }
             Err(Failure::Unreachable(error)) => return Renewal::Failed(error),
-            Err(Failure::Refused(refusal, ahead)) if !refusal.person_can_help() => {
+            Err(Failure::Refused(refusal, ahead)) if !refusal.person_can_help() && !first_use => {
                 return Renewal::Failed(refusal.explain(ahead));
             }
             Err(Failure::Refused(refusal, _)) => refusal,
@@ -349,21 +535,26 @@ impl Attempt<'_> {
             _ => {}
         }
         self.sys.terminal.detail(1, || format!("the earlier sign-in cannot be renewed: {refusal}"));
-        Renewal::NeedsSignIn(refusal.claims.clone())
+        // That a sign-in for another cluster does not serve here is no news, unless something is wanted.
+        Renewal::NeedsSignIn(Some(refusal).filter(|refusal| !first_use || refusal.claims.is_some()))
     }
 
-    async fn person_signs_in(&self, kept: &Kept, claims: Option<String>) -> Result<Token, Error> {
+    /// Asks the person, with what the refusal of an earlier sign-in wants passed on.
+    async fn person_signs_in(&self, kept: &Kept, refusal: Option<&Refusal>) -> Result<Token, Error> {
+        let ended = refusal.map(|refusal| refusal.explain(None).what().to_owned());
         if let Some(why) = nobody_sees(&self.sys.env) {
             let looked = self.settled.get().map(|settled| settled.in_vain.nobody_sees(&why));
-            return Err(looked.unwrap_or_else(|| nobody_there(&why, self.sys.called_as())));
+            return Err(looked.unwrap_or_else(|| self.nobody_there(&why, ended.as_deref())));
         }
         let now = self.now();
-        if let Some(failure) =
-            kept.sign_in_failure.as_ref().filter(|failure| now < failure.on.saturating_add(SIGN_IN_PAUSE))
-        {
-            return Err(just_failed(failure, now));
+        let lately = kept.sign_in_failure.as_ref().filter(|failure| now < failure.on.saturating_add(SIGN_IN_PAUSE));
+        if let (Some(failure), Errand::Token) = (lately, self.errand) {
+            return Err(self.just_failed(failure, now));
         }
-        let session = self.session(self.human_deadline(), claims);
+        if let Some(ended) = ended {
+            self.sys.terminal.say(format!("note: {ended}"));
+        }
+        let session = self.session(self.human_deadline(), refusal.and_then(|refusal| refusal.claims.clone()));
         let outcome = self.acquire(&session).await;
         if let Some(error) = outcome.as_ref().err().filter(|_| session.prompted.get()) {
             self.note_sign_in_failure(error);
@@ -372,24 +563,42 @@ impl Attempt<'_> {
     }
 
     fn note_sign_in_failure(&self, error: &Error) {
-        let failure = SignInFailure { on: self.now(), what: error.what().to_owned() };
+        let (what, remedy) = (error.what().to_owned(), error.advice().to_owned());
+        let failure = SignInFailure { on: self.now(), what, remedy };
         self.write(&Kept { sign_in_failure: Some(failure), ..self.read() });
     }
 
     async fn acquire(&self, session: &Session<'_>) -> Result<Token, Error> {
         self.announce();
         let grant = self.login().acquire(session).await?;
-        if let Some(account) = &grant.account {
-            self.sys.terminal.say(format!("signed in as {}", crate::error::one_line(&account.username)));
+        session.admit(&grant)?;
+        let (account, renews) = (grant.account.clone(), grant.refresh_token.is_some());
+        let token = self.keep(grant, None);
+        if let Some(account) = account {
+            self.tell_signed_in(&account, &token, renews);
         }
-        Ok(self.keep(grant, None))
+        Ok(token)
+    }
+
+    fn tell_signed_in(&self, account: &Account, _token: &Token, _renews: bool) {
+        self.sys.terminal.say(format!("signed in as {}", one_line(&account.username)));
     }
 
     fn session(&self, deadline: Deadline, claims: Option<String>) -> Session<'_> {
         let just_now = |failure: &SignInFailure| self.now() < failure.on.saturating_add(JUST_NOW);
         let failed_lately = self.read().sign_in_failure.filter(just_now).map(|failure| failure.what);
         let longer_by = self.spec.longer_by();
-        Session { longer_by, claims, failed_lately, ..Session::new(self.sys, deadline) }
+        let only = self.only();
+        let before = self.read().account.filter(|account| !is_nameless(account)).map(|account| account.username);
+        Session {
+            longer_by,
+            claims,
+            failed_lately,
+            hint: only.clone().or(before),
+            only,
+            key: self.key.borrow().clone(),
+            ..Session::new(self.sys, deadline)
+        }
     }
 
     /// Keeps what was granted. The refresh token comes before the token, and the account that leads
@@ -405,8 +614,15 @@ impl Attempt<'_> {
             if kept.account.as_ref() != Some(account) {
                 self.write(&Kept { account: Some(account.clone()), token: None, ..kept });
             }
-            let saved = SavedGrant { refresh_token, account: account.clone() };
-            self.cache.save_grant(self.sys, &grant_identity(person, account), &saved);
+            let saved = SavedGrant {
+                refresh_token,
+                account: account.clone(),
+                environment: person.request.authority.environment(),
+                shared: person.shared && !is_nameless(account),
+                renewed_on: self.now(),
+                about: self.about(),
+            };
+            self.cache.save_grant(self.sys, &self.grant_identity(person, account), &saved);
         }
         self.write(&Kept {
             token: Some(grant.token.clone()),
@@ -416,19 +632,66 @@ impl Attempt<'_> {
             sign_in_failure: None,
             way: self.settled.get().map(|settled| settled.way.to_owned()),
             absent_on: None,
+            key: self.key.borrow().as_ref().map(|key| key.kid().to_owned()),
+            about: Some(self.about()),
         });
         grant.token
+    }
+
+    /// What was asked for, and how it was had.
+    fn about(&self) -> About {
+        let about = self.spec.about.clone();
+        match self.settled.get() {
+            Some(settled) => About {
+                method: settled.way.into(),
+                cloud: settled.login.request().map(|request| request.authority.environment()),
+                ..about
+            },
+            None => about,
+        }
+    }
+
+    /// What names the sign-in of `account` in the cache: the same for every tenant and resource, but for
+    /// one that may serve this very request only.
+    fn grant_identity(&self, person: Person<'_>, account: &Account) -> Identity {
+        let mut identity = Identity::new("grant");
+        identity.field("environment", &person.request.authority.environment());
+        identity.field("client", person.client.as_str());
+        identity.field("account", &account.id);
+        if !person.shared {
+            identity.field("place", self.slot.as_ref().map(Slot::name).unwrap_or_default());
+        }
+        identity
+    }
+
+    fn nobody_there(&self, why: &str, ended: Option<&str>) -> Error {
+        let program = self.sys.called_as();
+        let what = "signing in needs a person, and nobody would see the prompt";
+        let what = ended.map_or_else(|| what.to_owned(), |ended| format!("{ended}; {what}"));
+        Error::new(&situation::NOBODY_THERE, what).from_source(why).remedy(format!(
+            "run `{}` in a terminal, or sign in without a person ({program} convert-kubeconfig -l spn)",
+            self.spec.by_hand(program)
+        ))
+    }
+
+    fn just_failed(&self, failure: &SignInFailure, now: u64) -> Error {
+        let ago = now.saturating_sub(failure.on);
+        let wait = SIGN_IN_PAUSE.saturating_sub(ago);
+        let advice = if failure.remedy.is_empty() { String::new() } else { format!("{}; ", failure.remedy) };
+        let by_hand = self.spec.by_hand(self.sys.called_as());
+        Error::new(&situation::SIGN_IN_JUST_FAILED, format!("a sign-in failed {ago} s ago: {}", failure.what))
+            .remedy(format!("{advice}the next one is possible in {wait} s, or now with `{by_hand}`"))
     }
 
     /// Stands for an account that no answer names. It may be anybody, so its grant serves this very
     /// request and no other.
     fn nameless(&self) -> Account {
         let place = self.slot.as_ref().map(Slot::name).unwrap_or_default();
-        Account { id: format!("unknown, of {place}"), username: "unknown".into(), also: Vec::new() }
+        Account { id: format!("{NAMELESS}{place}"), username: "unknown".into(), also: Vec::new() }
     }
 
     fn read(&self) -> Kept {
-        self.slot.as_ref().map(Slot::read).unwrap_or_default()
+        self.slot.as_ref().map(|slot| read(slot, self.spec.login.binding()).0).unwrap_or_default()
     }
 
     fn write(&self, kept: &Kept) {
@@ -450,12 +713,11 @@ impl Attempt<'_> {
     }
 }
 
-fn grant_identity(person: Person<'_>, account: &Account) -> Identity {
-    let mut identity = Identity::new("grant");
-    identity.field("environment", &person.request.authority.environment());
-    identity.field("client", person.client.as_str());
-    identity.field("account", &account.id);
-    identity
+/// What the id of an account begins with that no answer names.
+const NAMELESS: &str = "unknown, of ";
+
+fn is_nameless(account: &Account) -> bool {
+    account.id.starts_with(NAMELESS)
 }
 
 /// The network's failures, a host or program that does not work, and nobody being there to ask say
@@ -493,8 +755,8 @@ enum Renewal {
     Done(Token),
     /// It could not be tried or was refused for a reason that no sign-in mends.
     Failed(Error),
-    /// Only signing in helps, with these claims.
-    NeedsSignIn(Option<String>),
+    /// Only signing in helps; the refusal, where there was something to renew.
+    NeedsSignIn(Option<Box<Refusal>>),
 }
 
 fn another_took_too_long(deadline: Deadline) -> Error {
@@ -502,27 +764,9 @@ fn another_took_too_long(deadline: Deadline) -> Error {
     Error::new(&situation::DEADLINE, what).remedy("run the command again when that one has ended")
 }
 
-fn nobody_there(why: &str, program: &str) -> Error {
-    Error::new(&situation::NOBODY_THERE, "signing in needs a person, and nobody would see the prompt")
-        .from_source(why)
-        .remedy(format!(
-            "sign in without a person ({program} convert-kubeconfig -l spn), or run this once in a terminal"
-        ))
-}
-
 fn failed_for_another(failure: &SignInFailure) -> Error {
-    Error::new(
-        &situation::SIGN_IN_JUST_FAILED,
-        format!("the same sign-in has just failed in another process: {}", failure.what),
-    )
-    .remedy("run the command again to see the way out")
-}
-
-fn just_failed(failure: &SignInFailure, now: u64) -> Error {
-    let ago = now.saturating_sub(failure.on);
-    let what = format!("a sign-in failed {ago} s ago: {}", failure.what);
-    let wait = SIGN_IN_PAUSE.saturating_sub(ago);
-    Error::new(&situation::SIGN_IN_JUST_FAILED, what).remedy(format!("the next one is possible in {wait} s"))
+    let what = format!("the same sign-in has just failed in another process: {}", failure.what);
+    Error::new(&situation::SIGN_IN_JUST_FAILED, what).remedy(failure.remedy.clone())
 }
 
 #[cfg(test)]

@@ -23,6 +23,26 @@ pub struct Kept {
     pub way: Option<String>,
     /// When something was last looked for in vain.
     pub absent_on: Option<u64>,
+    /// The thumbprint of the key that the token is bound to, if it is.
+    pub key: Option<String>,
+    /// What was asked for, for the report of what is kept.
+    pub about: Option<About>,
+}
+
+/// What a token or a sign-in is for, in the words of the options.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct About {
+    /// The login method; for `auto` the one that it took.
+    pub method: String,
+    /// The host of the authority, or of nobody.
+    pub cloud: Option<String>,
+    /// The tenant.
+    pub tenant: Option<String>,
+    /// The client application.
+    pub client: Option<String>,
+    /// The server application.
+    pub server: Option<String>,
 }
 
 /// A sign-in that failed or was dismissed.
@@ -32,13 +52,34 @@ pub struct SignInFailure {
     pub on: u64,
     /// What was told.
     pub what: String,
+    /// And what to do about it.
+    #[serde(default)]
+    pub remedy: String,
 }
 
 /// A refresh token.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SavedGrant {
     /// The token.
     pub refresh_token: Secret,
     /// Whose it is.
     pub account: Account,
+    /// The cloud whose it is, under one name for all its hosts.
+    #[serde(default)]
+    pub environment: String,
+    /// Whether it may serve every tenant and resource, and not just the request it was made for.
+    #[serde(default)]
+    pub shared: bool,
+    /// When it was last new, in seconds since the epoch.
+    #[serde(default)]
+    pub renewed_on: u64,
+    /// How it came to be.
+    #[serde(default)]
+    pub about: About,
+}
+
+/// A key that tokens are bound to.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct SavedKey {
+    pub(super) key: Secret,
 }

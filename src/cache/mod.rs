@@ -17,11 +17,13 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use crate::entra::pop::PopKey;
 use crate::error::io_words;
 use crate::options::types::Storage;
 use crate::sys::Sys;
 
-pub use entry::{Kept, SavedGrant, SignInFailure};
+use entry::SavedKey;
+pub use entry::{About, Kept, SavedGrant, SignInFailure};
 pub use lock::Held;
 pub use remove::{Removed, remove};
 
@@ -122,6 +124,39 @@ impl Cache {
         self.report(sys, vault.write(&grant_file(vault, identity), grant));
     }
 
+    /// Every sign-in that can be read.
+    pub fn grants(&self) -> Vec<SavedGrant> {
+        let State::Open(vault) = &self.state else { return Vec::new() };
+        vault.names(vault::GRANT).iter().filter_map(|name| vault.read(name)).collect()
+    }
+
+    /// Every place that holds something that can be read.
+    pub fn slots(&self) -> Vec<Slot<'_>> {
+        let State::Open(vault) = &self.state else { return Vec::new() };
+        let stem = |file: &String| file.strip_suffix(&format!(".{}", vault::TOKEN)).map(String::from);
+        let names = vault.names(vault::TOKEN);
+        names.iter().filter_map(stem).map(|name| Slot { cache: self, vault, name }).collect()
+    }
+
+    /// Whether there is a cache, and if not, why it must not be used, where that is worth saying.
+    pub fn refused(&self) -> Option<&str> {
+        match &self.state {
+            State::Off(Some(why)) => Some(why),
+            _ => None,
+        }
+    }
+
+    /// Forgets the sign-ins that `which` picks; how many those were.
+    pub fn forget_grants(&self, which: impl Fn(&SavedGrant) -> bool) -> usize {
+        let State::Open(vault) = &self.state else { return 0 };
+        let names = vault.names(vault::GRANT).into_iter();
+        let picked: Vec<_> = names.filter(|name| vault.read(name).is_some_and(|grant| which(&grant))).collect();
+        for name in &picked {
+            vault.remove(name);
+        }
+        picked.len()
+    }
+
     /// Forgets a refresh token that is dead.
     pub fn forget_grant(&self, identity: &Identity) {
         if let State::Open(vault) = &self.state {
@@ -166,6 +201,24 @@ impl Slot<'_> {
         self.cache.report(sys, self.vault.write(&self.file(), kept));
     }
 
+    /// The key that the token here is bound to, if there is one that can be read.
+    pub fn key(&self) -> Option<PopKey> {
+        let saved: SavedKey = self.vault.read(&self.file_of(vault::POP_KEY))?;
+        PopKey::load(&saved.key)
+    }
+
+    /// Keeps `key` here. To be called under the lock: two first calls must not make two keys.
+    pub fn keep_key(&self, sys: &Sys, key: &PopKey) {
+        let Some(key) = key.stored() else { return };
+        self.cache.report(sys, self.vault.write(&self.file_of(vault::POP_KEY), &SavedKey { key }));
+    }
+
+    /// Forgets what is kept here.
+    pub fn forget(&self) {
+        self.vault.remove(&self.file());
+        self.vault.remove(&self.file_of(vault::POP_KEY));
+    }
+
     /// Takes the lock of this place, if nobody holds it.
     pub fn try_lock(&self) -> Lock {
         match lock::try_hold(&self.vault.directory().join(format!("{}.{}", self.name, vault::LOCK))) {
@@ -177,7 +230,11 @@ impl Slot<'_> {
     }
 
     fn file(&self) -> String {
-        format!("{}.{}", self.name, vault::TOKEN)
+        self.file_of(vault::TOKEN)
+    }
+
+    fn file_of(&self, extension: &str) -> String {
+        format!("{}.{extension}", self.name)
     }
 }
 

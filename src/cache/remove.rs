@@ -9,7 +9,7 @@ use crate::situation;
 
 use super::lock;
 use super::private::own_and_tighten;
-use super::vault::{GRANT, KEY, LOCK, OWN, TOKEN};
+use super::vault::{GRANT, KEY, LOCK, OWN, POP_KEY, TOKEN};
 
 /// What was removed, and what was left.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -69,6 +69,7 @@ fn leftovers(cache_dir: &Path) -> Vec<PathBuf> {
 struct Entries {
     tokens: Vec<PathBuf>,
     grants: Vec<PathBuf>,
+    pop_keys: Vec<PathBuf>,
     locks: Vec<PathBuf>,
     key: Option<PathBuf>,
     temporary: Vec<PathBuf>,
@@ -86,6 +87,7 @@ impl Entries {
                 _ if crate::files::is_temporary(&name) => entries.temporary.push(path),
                 Some((_, TOKEN)) => entries.tokens.push(path),
                 Some((_, GRANT)) => entries.grants.push(path),
+                Some((_, POP_KEY)) => entries.pop_keys.push(path),
                 Some((_, LOCK)) => entries.locks.push(path),
                 _ => entries.foreign = Some(path),
             }
@@ -96,7 +98,7 @@ impl Entries {
 
 impl Removed {
     fn clear(&mut self, own: &Path, entries: &Entries) -> io::Result<()> {
-        for path in entries.tokens.iter().chain(&entries.grants).chain(&entries.temporary) {
+        for path in entries.tokens.iter().chain(&entries.grants).chain(&entries.pop_keys).chain(&entries.temporary) {
             gone(fs::remove_file(path))?;
         }
         self.tokens = entries.tokens.len();

@@ -21,6 +21,8 @@ pub(super) const OWN: &str = "kubentra";
 pub(super) const TOKEN: &str = "token";
 /// Extension of a grant's file.
 pub(super) const GRANT: &str = "grant";
+/// Extension of a key that tokens are bound to.
+pub(super) const POP_KEY: &str = "popkey";
 /// Extension of a lock.
 pub(super) const LOCK: &str = "lock";
 /// The key's file.
@@ -95,6 +97,16 @@ impl Vault {
             io::Error::new(error.kind(), format!("{}: {}", self.directory.display(), io_words(&error)))
         };
         crate::files::replace_privately(&path, &self.seal.seal(name, &json)?).map_err(described)
+    }
+
+    /// The names of all files with `extension`.
+    pub(super) fn names(&self, extension: &str) -> Vec<String> {
+        let Ok(entries) = fs::read_dir(&self.directory) else { return Vec::new() };
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let mut names: Vec<_> =
+            names.filter(|name| name.rsplit_once('.').is_some_and(|(_, found)| found == extension)).collect();
+        names.sort();
+        names
     }
 
     pub(super) fn remove(&self, name: &str) {

@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::options::types::ClientId;
 use crate::options::{Choices, LEGACY, SERVER_ID};
 use crate::secret::Secret;
+use crate::situation;
 use crate::sys::{Deadline, Sys};
 
 use authority::Authority;
@@ -98,6 +99,8 @@ pub struct Session<'a> {
     pub claims: Option<String>,
     /// Who is expected to sign in, where that is known.
     pub hint: Option<String>,
+    /// The only one who may, where one was named; `hint` then says the same.
+    pub only: Option<String>,
     /// The key that tokens shall be bound to, where they shall be.
     pub key: Option<std::rc::Rc<PopKey>>,
     /// What the last sign-in for the same has failed with, if that was just now.
@@ -115,10 +118,29 @@ impl<'a> Session<'a> {
             longer_by: String::new(),
             claims: None,
             hint: None,
+            only: None,
             key: None,
             failed_lately: None,
             prompted: Cell::new(false),
         }
+    }
+}
+
+impl Session<'_> {
+    /// Whether whoever has signed in is the one who was named. An answer that names nobody (an AD FS
+    /// without `openid`) says nothing against it.
+    ///
+    /// # Errors
+    /// It is somebody else.
+    pub fn admit(&self, grant: &Grant) -> Result<(), Error> {
+        let (Some(only), Some(account)) = (&self.only, &grant.account) else { return Ok(()) };
+        if account.is_called(only) {
+            return Ok(());
+        }
+        let who = crate::error::one_line(&account.username);
+        let only = crate::error::one_line(only);
+        Err(Error::new(&situation::OTHER_ACCOUNT, format!("{who} has signed in, and not {only}"))
+            .remedy(format!("sign in as {only}, or name {who} with --account (--login-hint in the exec entry)")))
     }
 }
 

@@ -20,12 +20,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::cache::{Cache, Identity};
+use crate::entra::pop::Binding;
 use crate::entra::{Grant, Session};
 use crate::error::Error;
 use crate::options::{
     AUTHORITY_HOST, AZURE_PIPELINES_SERVICE_CONNECTION_ID, CLIENT_CERTIFICATE, CLIENT_CERTIFICATE_PASSWORD_FILE,
     CLIENT_ID, CLIENT_SECRET_FILE, Choices, DISABLE_TOKEN_PROXY, ENVIRONMENT, FEDERATED_AUDIENCE, FEDERATED_TOKEN_FILE,
-    FEDERATED_TOKEN_SOURCE, IDENTITY_OBJECT_ID, IDENTITY_RESOURCE_ID, LEGACY, SUBSCRIPTION, TENANT_ID,
+    FEDERATED_TOKEN_SOURCE, IDENTITY_OBJECT_ID, IDENTITY_RESOURCE_ID, LEGACY, LOGIN_HINT, POP_CLAIMS, POP_ENABLED,
+    REDIRECT_URL, SUBSCRIPTION, TENANT_ID,
 };
 use crate::situation;
 use crate::sys::Pending;
@@ -44,6 +46,10 @@ pub(super) static METHOD: Method = Method {
         Rule::Carried.of(&TENANT_ID),
         Rule::Deviating.of(&ENVIRONMENT),
         Rule::Carried.of(&LEGACY),
+        Rule::Carried.of(&POP_ENABLED),
+        Rule::Carried.of(&POP_CLAIMS),
+        Rule::Carried.of(&REDIRECT_URL),
+        Rule::Carried.of(&LOGIN_HINT),
         Rule::Carried.of(&AUTHORITY_HOST),
         Rule::Kept.of(&CLIENT_SECRET_FILE),
         Rule::Kept.of(&CLIENT_CERTIFICATE),
@@ -92,22 +98,30 @@ pub struct InVain {
 }
 
 fn parse(choices: &Choices) -> Result<Box<dyn Login>, Error> {
+    let bound = choices.values.is_on(&POP_ENABLED);
     let mut auto = Auto { candidates: Vec::new(), in_vain: InVain::default() };
     for (order, way) in WAYS.iter().enumerate() {
-        let mut keep = |login: Box<dyn Login>, reason| {
-            auto.candidates.push(Candidate { order, way, login: login.into(), reason });
-        };
-        match (way.look)(choices, way.method)? {
-            Found::Absent(why) => auto.in_vain.note(order, why),
+        let (login, reason) = match (way.look)(choices, way.method)? {
+            Found::Absent(why) => {
+                auto.in_vain.note(order, why);
+                continue;
+            }
             Found::Nearly(why, hint) => {
                 auto.in_vain.note(order, why);
                 auto.in_vain.hint = Some(hint);
+                continue;
             }
-            Found::Perhaps(login, question) => keep(login, Reason::Probe(question)),
-            Found::Present(login, reason) => {
-                keep(login, Reason::Known(reason));
-                break;
-            }
+            Found::Perhaps(login, question) => (login, Reason::Probe(question)),
+            Found::Present(login, reason) => (login, Reason::Known(reason)),
+        };
+        if bound && *login.binding() == Binding::Bearer {
+            auto.in_vain.note(order, format!("{} has no proof-of-possession tokens", way.name));
+            continue;
+        }
+        let certain = matches!(reason, Reason::Known(_));
+        auto.candidates.push(Candidate { order, way, login: login.into(), reason });
+        if certain {
+            break;
         }
     }
     Ok(Box::new(auto))
@@ -144,8 +158,12 @@ impl Login for Auto {
         Box::pin(self.choose(session, cache, before))
     }
 
+    fn binding(&self) -> &Binding {
+        self.candidates.first().map_or(&Binding::Bearer, |candidate| candidate.login.binding())
+    }
+
     fn may_need_person(&self) -> bool {
-        self.candidates.iter().any(|candidate| candidate.login.person().is_some())
+        self.candidates.iter().any(|candidate| candidate.login.asks())
     }
 
     fn patience(&self) -> Duration {
@@ -191,7 +209,7 @@ impl Auto {
     /// earlier sign-in of a person.
     fn is_last_hope(&self, index: usize, session: &Session<'_>) -> bool {
         let mut later = self.candidates.iter().skip(index + 1);
-        later.all(|candidate| candidate.login.person().is_some()) && nobody_sees(&session.sys.env).is_some()
+        later.all(|candidate| candidate.login.asks()) && nobody_sees(&session.sys.env).is_some()
     }
 }
 

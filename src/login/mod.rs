@@ -18,14 +18,15 @@ use std::time::Duration;
 
 pub use given_secret::Ways;
 
-use crate::cache::{Cache, Identity};
+use crate::cache::{About, Cache, Identity};
+use crate::entra::pop::Binding;
 use crate::entra::{Grant, Person, Session, TokenRequest};
 use crate::error::Error;
 use crate::options::types::{GoDuration, Storage};
 use crate::options::{
     AUTHORITY_HOST, CACHE_DIR, CACHE_STORAGE, CLIENT_ID, Choices, DISABLE_ENVIRONMENT_OVERRIDE,
-    DISABLE_INSTANCE_DISCOVERY, Decl, ENVIRONMENT, LOGIN, LOGIN_TIMEOUT, Opt, SERVER_ID, Source, TENANT_ID, TIMEOUT,
-    USE_AZURERM_ENV_VARS, Values,
+    DISABLE_INSTANCE_DISCOVERY, Decl, ENVIRONMENT, Given, LOGIN, LOGIN_TIMEOUT, LOGTOSTDERR, Opt, POP_CLAIMS,
+    POP_ENABLED, POP_LIFETIME, SERVER_ID, Source, TENANT_ID, TIMEOUT, Takes, USE_AZURERM_ENV_VARS, VERBOSITY, Values,
 };
 use crate::situation;
 use crate::sys::{Env, Pending};
@@ -122,6 +123,7 @@ pub static TRAILING: &[Argument] = &[
     Rule::Carried.of(&DISABLE_INSTANCE_DISCOVERY),
     Rule::Carried.of(&TIMEOUT),
     Rule::Carried.of(&LOGIN_TIMEOUT),
+    Rule::Carried.of(&POP_LIFETIME),
     Rule::Carried.of(&CACHE_STORAGE),
 ];
 
@@ -138,9 +140,19 @@ pub trait Login {
         None
     }
 
-    /// For methods that need a person: with what client that person signs in.
+    /// For methods whose sign-ins are renewed by refresh token: with what client one signs in, and who.
     fn person(&self) -> Option<Person<'_>> {
         None
+    }
+
+    /// Whether signing in asks a person, who has to be there.
+    fn asks(&self) -> bool {
+        self.person().is_some()
+    }
+
+    /// To what its tokens are bound.
+    fn binding(&self) -> &Binding {
+        self.request().map_or(&Binding::Bearer, |request| &request.binding)
     }
 
     /// Whether the secret stands on the same command line as the authority, and so may go there.
@@ -161,7 +173,7 @@ pub trait Login {
 
     /// Whether a person may be asked, in the end.
     fn may_need_person(&self) -> bool {
-        self.person().is_some()
+        self.asks()
     }
 
     /// How long a machine's sign-in may take where no `--timeout` says so (design, D3).
@@ -202,6 +214,11 @@ pub struct Spec {
     pub storage: Storage,
     /// Where, if there is a place.
     pub cache_dir: Option<PathBuf>,
+    /// How long kubectl may use a signed token before it asks for the next.
+    pub pop_lifetime: Duration,
+    /// What is asked for, in the words of the options.
+    pub about: About,
+    given: Given,
 }
 
 impl Spec {
@@ -215,12 +232,22 @@ impl Spec {
         check(values)?;
         values.require(&SERVER_ID, "server-id is required")?;
         let login = (method.parse)(choices)?;
+        check_binding(values, method, &*login)?;
         Ok(Self {
             method,
             timeout: positive(values, &TIMEOUT)?.zip(values.source(&TIMEOUT).cloned()),
             login_timeout: positive(values, &LOGIN_TIMEOUT)?.unwrap_or_default(),
             storage: kept(&*login, values.require(&CACHE_STORAGE, "cache storage cannot be empty")?),
             cache_dir: cache_dir(values, choices.env)?,
+            pop_lifetime: positive(values, &POP_LIFETIME)?.unwrap_or_default(),
+            about: About {
+                method: method.name.into(),
+                cloud: login.request().map(|request| request.authority.environment()),
+                tenant: values.get(&TENANT_ID)?.map(|tenant| tenant.to_string()),
+                client: values.get(&CLIENT_ID)?.map(|client| client.to_string()),
+                server: values.get(&SERVER_ID)?,
+            },
+            given: choices.given.clone(),
             login,
         })
     }
@@ -230,6 +257,22 @@ impl Spec {
         self.timeout.as_ref().map_or_else(|| LOGIN_TIMEOUT.decl.flag(), |(_, source)| source.to_string())
     }
 
+    /// The command with which a person signs in for the same by hand, without secrets.
+    pub fn by_hand(&self, program: &str) -> String {
+        let flags = self
+            .given
+            .flags()
+            .iter()
+            .filter(|typed| !typed.decl.secret && !LEFT_OUT.iter().any(|out| std::ptr::eq(*out, typed.decl)));
+        let words = flags.map(|typed| match (typed.decl.takes, typed.text.expose()) {
+            (Takes::Nothing, "true") => typed.decl.flag(),
+            (Takes::Nothing, text) => format!("{}={text}", typed.decl.flag()),
+            (_, text) => format!("{} {}", typed.decl.flag(), shell_word(text)),
+        });
+        let words: Vec<_> = words.collect();
+        format!("{program} login {}", words.join(" ")).trim_end().to_owned()
+    }
+
     /// What names this request's place in the cache.
     pub fn identity(&self) -> Identity {
         let mut identity = Identity::new("token");
@@ -237,6 +280,30 @@ impl Spec {
         self.login.identify(&mut identity);
         identity
     }
+}
+
+/// What has no part in a sign-in by hand.
+static LEFT_OUT: [&Decl; 4] = [&VERBOSITY.decl, &LOGTOSTDERR.decl, &TIMEOUT.decl, &LOGIN_TIMEOUT.decl];
+
+/// `text` as one word of a POSIX shell.
+fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// Azure/kubelogin hands out plain tokens without a word where a method has no other.
+fn check_binding(values: &Values, method: &Method, login: &dyn Login) -> Result<(), Error> {
+    if !values.is_on(&POP_ENABLED) || *login.binding() != Binding::Bearer {
+        return Ok(());
+    }
+    let what = format!("--login {} has no proof-of-possession tokens", method.name);
+    let source = values.source(&POP_ENABLED).map(ToString::to_string).unwrap_or_default();
+    Err(Error::new(&situation::USAGE, what)
+        .from_source(source)
+        .remedy("use interactive, devicecode, spn or workloadidentity, or leave out --pop-enabled"))
 }
 
 impl Method {
@@ -268,8 +335,10 @@ impl Method {
 /// The first text that is not.
 pub fn check(values: &Values) -> Result<(), Error> {
     values.get(&AUTHORITY_HOST)?;
+    values.get(&POP_CLAIMS)?;
     positive(values, &TIMEOUT)?;
     positive(values, &LOGIN_TIMEOUT)?;
+    positive(values, &POP_LIFETIME)?;
     values.get(&CACHE_STORAGE)?;
     values.get(&CLIENT_ID)?;
     values.get(&TENANT_ID)?;

@@ -102,7 +102,9 @@ impl<'a> Flow<'a> {
         match answer {
             Answer::Code(code) => {
                 let code = token::Code { code: &code, redirect_uri: self.redirect_uri, verifier: self.verifier };
-                Ok(token::authorization_code(self.session, self.person, code).await?)
+                let grant = token::authorization_code(self.session, self.person, code).await?;
+                self.session.admit(&grant)?;
+                Ok(grant)
             }
             Answer::Refused(refusal) => Err(answer::explain(&refusal)),
         }
@@ -196,7 +198,7 @@ impl LoginPage<'_> {
                 }
             }
             // Browsers are signed in somewhere already: without a name the person chooses.
-            match self.session.hint.as_deref().or(self.person.account) {
+            match self.session.hint.as_deref() {
                 Some(name) => query.append_pair("login_hint", name),
                 None => query.append_pair("prompt", "select_account"),
             };
