@@ -85,6 +85,12 @@ impl Error {
         self.0.remedy.as_deref().unwrap_or(self.0.situation.remedy)
     }
 
+    /// The same with whose turn it is; empty where nothing can be said.
+    pub fn next_step(&self) -> String {
+        let advice = one_line(self.advice());
+        if advice.is_empty() { advice } else { format!("{}{advice}", self.0.situation.turn.address()) }
+    }
+
     /// The situation that this error belongs to.
     pub fn situation(&self) -> &'static Situation {
         self.0.situation
@@ -108,14 +114,14 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { situation, what, source, remedy, .. } = &*self.0;
+        let Inner { what, source, .. } = &*self.0;
         f.write_str(&one_line(what))?;
         if let Some(source) = source {
             write!(f, " ({})", one_line(source))?;
         }
-        match remedy.as_deref().unwrap_or(situation.remedy) {
+        match self.next_step().as_str() {
             "" => Ok(()),
-            remedy => write!(f, "; {}{}", situation.turn.address(), one_line(remedy)),
+            next_step => write!(f, "; {next_step}"),
         }
     }
 }

@@ -340,6 +340,8 @@ mod tests {
             clock: Box::new(clock.clone()),
             http: Box::new(http),
             tools: Box::new(crate::process::fake::NoTools),
+            browser: Box::new(crate::browser::fake::NoBrowser),
+            parent: Vec::new,
             terminal: Terminal::to(std::io::sink()),
         };
         let request = Request::form(Url::parse("https://login.example/t").unwrap(), &[("a", "b")]);

@@ -76,6 +76,27 @@ fn runs(path: &std::path::Path) -> bool {
     path.is_file()
 }
 
+/// The command line of the program that has started this process; empty where it can't be known.
+#[cfg(target_os = "linux")]
+pub fn parent_command() -> Vec<String> {
+    use std::io::Read;
+    const LIMIT: u64 = 64 * 1024;
+    let mut text = Vec::new();
+    let Some(parent) = rustix::process::getppid() else { return Vec::new() };
+    let file = std::fs::File::open(format!("/proc/{}/cmdline", parent.as_raw_nonzero()));
+    let read = file.and_then(|file| file.take(LIMIT).read_to_end(&mut text));
+    if read.is_err() {
+        return Vec::new();
+    }
+    String::from_utf8_lossy(&text).split_terminator('\0').map(String::from).collect()
+}
+
+/// The command line of the program that has started this process; empty where it can't be known.
+#[cfg(not(target_os = "linux"))]
+pub fn parent_command() -> Vec<String> {
+    Vec::new()
+}
+
 /// The programs of this machine.
 pub(crate) struct SystemTools {
     directory: PathBuf,

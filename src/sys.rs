@@ -9,6 +9,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::browser::{Browser, SystemBrowser};
 use crate::error::Error;
 use crate::http::{Http, ReqwestHttp};
 use crate::process::{SystemTools, Tools};
@@ -30,6 +31,10 @@ pub struct Sys {
     pub http: Box<dyn Http>,
     /// The programs of others; nothing is started before one is asked.
     pub tools: Box<dyn Tools>,
+    /// What opens a browser.
+    pub browser: Box<dyn Browser>,
+    /// The command line of the program that has started us; empty where it can't be known.
+    pub parent: fn() -> Vec<String>,
     /// What people read.
     pub terminal: Terminal,
 }
@@ -50,6 +55,8 @@ impl Sys {
             http: Box::new(ReqwestHttp::new(&env)),
             tools: Box::new(SystemTools::new(&env)),
             terminal: Terminal::stderr(&env),
+            browser: Box::new(SystemBrowser::new(&env)),
+            parent: crate::process::parent_command,
             env,
             clock: Box::new(SystemClock::start()),
         })

@@ -269,6 +269,8 @@ mod tests {
             clock: Box::new(clock.clone()),
             http: Box::new(http),
             tools: Box::new(crate::process::fake::NoTools),
+            browser: Box::new(crate::browser::fake::NoBrowser),
+            parent: Vec::new,
             terminal: Terminal::to(std::io::sink()),
         };
         let args: Vec<_> = format!("-t T --server-id S {line}").split_whitespace().map(String::from).collect();

@@ -2,6 +2,7 @@
 
 pub mod authority;
 pub mod binding;
+pub mod browser;
 pub mod certificate;
 pub mod device;
 pub mod error;

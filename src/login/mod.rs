@@ -6,6 +6,7 @@ mod azurecli;
 mod azurepipelines;
 mod devicecode;
 mod given_secret;
+mod interactive;
 mod msi;
 mod spn;
 mod tool;
@@ -35,6 +36,7 @@ pub use auto::InVain;
 /// Every login method, in the order of the messages that list them.
 pub static METHODS: &[&Method] = &[
     &devicecode::METHOD,
+    &interactive::METHOD,
     &spn::METHOD,
     &msi::METHOD,
     &azurecli::METHOD,

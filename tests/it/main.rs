@@ -9,6 +9,7 @@
 
 mod arc;
 mod auto;
+mod browser;
 mod cases;
 mod certificates;
 mod env;

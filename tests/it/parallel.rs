@@ -39,8 +39,12 @@ impl Running {
         nix::unistd::Pid::from_raw(self.child.id().cast_signed())
     }
 
+    pub fn said(&self) -> String {
+        read(&self.stderr)
+    }
+
     pub fn says(&self, text: &str) -> bool {
-        read(&self.stderr).contains(text)
+        self.said().contains(text)
     }
 
     pub fn wait_until_it_says(&self, text: &str) {

@@ -145,6 +145,13 @@ impl FakeBrowser {
         if page.link(&id).is_some() { self.click(&page, &id) } else { page }
     }
 
+    /// Where the first page redirects to, which is not followed: a browser that cannot reach it shows
+    /// the address and an error.
+    pub fn first_redirect(&self, url: &str) -> Option<String> {
+        let page = self.send(&Step::get(url, None)).unwrap_or_else(|error| panic!("{url}: {error}"));
+        page.header("location").map(|location| absolute(&page.url, location))
+    }
+
     /// Sends a form of any content from any page, as a hostile site would make a browser do.
     pub fn post(&self, from: &str, url: &str, fields: &[(&str, &str)]) -> io::Result<Page> {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
