@@ -203,7 +203,7 @@ pub struct Settled {
 
 /// How long kubectl may use a signed token where nobody says so. Guard believes a signature for 15
 /// minutes, other verifiers for 5; which of them a hosted cluster has is unverified.
-const POP_WINDOW: Duration = Duration::from_mins(4);
+const POP_WINDOW: Duration = Duration::from_secs(240);
 
 /// Everything that one run of `get-token` needs to know.
 pub struct Spec {
