@@ -6,7 +6,7 @@ use crate::env::TestEnv;
 use crate::parallel::{Running, prompts, until};
 use crate::pty::{Ended, Pty};
 use crate::support::entra::Fault;
-use crate::support::entra::directory::ALICE;
+use crate::support::entra::directory::{ALICE, TENANT};
 
 const ADDRESS: &str = "https://microsoft.com/devicelogin";
 const INTERRUPTED: &str = "Error: interrupted\n";
@@ -16,8 +16,8 @@ fn the_code_comes_first_and_the_spinner_leaves_nothing() {
     let env = coloured();
     let Some(ended) = alice_signs_in(&env, 80) else { return };
     let expected = "\n  ┌─────────────────────┐\n  │      {code}      │\n  └─────────────────────┘\n\n  \
-                    Open {address} and enter the code.\n\nsigned in as {alice}\n";
-    assert_eq!(ended.screen.text(), filled(expected, &ended));
+                    Open {address} and enter the code.\n\n{signed in}\n";
+    assert_eq!(ended.screen.text(), wrapped(&filled(expected, &ended), 80));
     let bold = filled("│\u{1b}[1;7m      {code}      \u{1b}[0m│", &ended);
     assert!(ended.raw.contains(&bold), "{ended:#?}");
     turns(&ended, &["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"]);
@@ -51,8 +51,8 @@ fn a_locale_without_utf_8_gets_ascii() {
     assert!(ended.raw.is_ascii(), "{ended:#?}");
     turns(&ended, &["|", "/", "-", "\\"]);
     let expected = "\n  +---------------------+\n  |      {code}      |\n  +---------------------+\n\n  \
-                    Open {address} and enter the code.\n\nsigned in as {alice}\n";
-    assert_eq!(ended.screen.text(), filled(expected, &ended));
+                    Open {address} and enter the code.\n\n{signed in}\n";
+    assert_eq!(ended.screen.text(), wrapped(&filled(expected, &ended), 80));
 }
 
 #[test]
@@ -60,13 +60,13 @@ fn where_it_is_narrow_nothing_of_ours_is_broken() {
     let env = coloured();
     let Some(ended) = alice_signs_in(&env, 40) else { return };
     let expected = "\n  ┌─────────────────────┐\n  │      {code}      │\n  └─────────────────────┘\n\n\
-                    Open\n{address}\nand enter the code.\n\nsigned in as {alice}\n";
+                    Open\n{address}\nand enter the code.\n\n{signed in}\n";
     assert_eq!(ended.screen.text(), wrapped(&filled(expected, &ended), 40));
     assert!(ended.raw.contains(" left, waiting for the sign-in\r"), "{ended:#?}");
 
     let env = coloured();
     let Some(ended) = alice_signs_in(&env, 20) else { return };
-    let expected = "\n{code}\n\nOpen\n{address}\nand enter the code.\n\nsigned in as {alice}\n";
+    let expected = "\n{code}\n\nOpen\n{address}\nand enter the code.\n\n{signed in}\n";
     assert_eq!(ended.screen.text(), wrapped(&filled(expected, &ended), 20));
     assert!(ended.raw.contains(" left, wait\r"), "{ended:#?}");
 }
@@ -87,7 +87,7 @@ fn plain_lines_where_nothing_can_be_drawn() {
     let line = format!(
         "To sign in, use a web browser to open the page {ADDRESS} and enter the code {{code}} to authenticate.\r\n"
     );
-    let signed_in = "signed in as {alice}\r\n";
+    let signed_in = "{signed in}\r\n";
     for (name, value, told) in [("TERM", "dumb", signed_in), ("TERM", "", signed_in), ("KUBENTRA_QUIET", "1", "")] {
         let mut env = coloured();
         env.set(name, value);
@@ -173,14 +173,11 @@ fn ctrl_c_while_another_process_signs_in() {
     let other = Running::kubentra(&env, &env.device_code(&[]));
     other.wait_until_it_says("enter the code");
     let Some(pty) = Pty::start(&env, &env.device_code(&[]), 80) else { return };
-    pty.wait_until_it_shows("waiting for another process");
+    pty.wait_until_it_shows("⠙ waiting for another process that is signing in to the same cluster\r");
     pty.press_ctrl_c();
     let ended = pty.finish();
     assert_eq!(ended.code, Some(130));
-    assert_eq!(
-        ended.screen.text(),
-        format!("waiting for another process that is signing in to the same cluster\n{INTERRUPTED}")
-    );
+    assert_eq!(ended.screen.text(), INTERRUPTED);
     // The other one was not disturbed.
     env.world.entra.approve(ALICE);
     other.finish().token();
@@ -241,7 +238,13 @@ fn ends_without_a_trace(env: &TestEnv, pty: Pty, left: &str) {
 
 /// `text` with the values of this run.
 fn filled(text: &str, ended: &Ended) -> String {
-    text.replace("{code}", &code(ended)).replace("{address}", ADDRESS).replace("{alice}", ALICE)
+    text.replace("{code}", &code(ended)).replace("{address}", ADDRESS).replace("{signed in}", &signed_in(ended))
+}
+
+/// Who has signed in, and for how long, which is the only thing that differs from run to run.
+fn signed_in(ended: &Ended) -> String {
+    let until = ended.raw.split("valid until ").nth(1).and_then(|rest| rest.split(" UTC").next()).unwrap_or("?");
+    format!("signed in as {ALICE} (tenant {TENANT}), valid until {until} UTC, renews itself")
 }
 
 /// The code that stands on the terminal: nine of Entra's letters.
