@@ -460,6 +460,43 @@ fn a_terminal_that_belongs_to_another_program_is_left_alone() {
     assert!(run.code == 1 && seen.contains("Error: a browser is needed to sign in"), "{run:#?} {seen}");
 }
 
+/// The real thing: it follows the redirects, submits the form across origins, and shows our page.
+#[test]
+fn chromium_signs_in() {
+    let known = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+    let Some(chromium) = known.into_iter().find(|path| std::path::Path::new(path).exists()) else {
+        return missing("chromium");
+    };
+    let desk = Desk::new(Opening::Works);
+    desk.env.world.entra.approve_in_browser(ALICE);
+    let running = desk.start(&["-v", "1"]);
+    let address = desk.opener.wait_opened(LONG);
+    let profile = format!("--user-data-dir={}", desk.env.dir().join("profile").display());
+    let resolve = format!("--host-resolver-rules=MAP login.microsoftonline.com:443 {}", desk.env.world.entra.addr());
+    let args = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--ignore-certificate-errors",
+        "--virtual-time-budget=20000",
+        "--dump-dom",
+        &profile,
+        &resolve,
+        &address,
+    ];
+    let mut command = desk.env.other(std::path::Path::new(chromium), &args);
+    // It would take the machine's way out for a proxy.
+    command.env_remove("HTTPS_PROXY").env("PATH", "/usr/bin:/bin");
+    let shown = Run::of(&mut command);
+    let run = running.finish();
+    run.token();
+    assert!(shown.stdout.contains(&format!("<title>{SIGNED_IN}</title>")), "{shown:#?}");
+    assert!(!shown.stderr.contains("Content Security Policy"), "{}", shown.stderr);
+    assert!(!run.stderr.contains("ignored a request"), "not even an icon is asked for: {}", run.stderr);
+}
+
 /// A world with a desktop, whose only program is our opener.
 struct Desk {
     env: TestEnv,
