@@ -14,13 +14,13 @@ use crate::sys::{Clock, Env};
 /// What opens a browser, so that tests can stand in for it.
 pub trait Browser {
     /// Why no browser can be opened here, where that is known beforehand.
-    fn hindrance(&self) -> Option<String>;
+    fn hindrance(&self, env: &Env) -> Option<String>;
 
     /// Hands `url` to a browser, which outlives us.
     ///
     /// # Errors
     /// Why none has taken it, in a few words.
-    fn open<'a>(&'a self, url: &'a str, clock: &'a dyn Clock) -> Opening<'a>;
+    fn open<'a>(&'a self, env: &'a Env, url: &'a str, clock: &'a dyn Clock) -> Opening<'a>;
 }
 
 /// A browser on its way.
@@ -30,25 +30,17 @@ pub type Opening<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + 'a>>;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The programs of this machine.
-pub(crate) struct SystemBrowser {
-    env: Env,
-}
-
-impl SystemBrowser {
-    pub(crate) fn new(env: &Env) -> Self {
-        Self { env: env.clone() }
-    }
-}
+pub(crate) struct SystemBrowser;
 
 impl Browser for SystemBrowser {
-    fn hindrance(&self) -> Option<String> {
-        hindrance(&self.env)
+    fn hindrance(&self, env: &Env) -> Option<String> {
+        hindrance(env)
     }
 
-    fn open<'a>(&'a self, url: &'a str, clock: &'a dyn Clock) -> Opening<'a> {
+    fn open<'a>(&'a self, env: &'a Env, url: &'a str, clock: &'a dyn Clock) -> Opening<'a> {
         Box::pin(async move {
             let mut failed = None;
-            for command in commands(&self.env, url) {
+            for command in commands(env, url) {
                 match start(command, clock).await {
                     Ok(()) => return Ok(()),
                     Err(why) => failed = failed.or(Some(why)),
@@ -59,7 +51,8 @@ impl Browser for SystemBrowser {
     }
 }
 
-fn hindrance(env: &Env) -> Option<String> {
+/// Why no browser can be opened in `env`, where that is known beforehand.
+pub fn hindrance(env: &Env) -> Option<String> {
     if env.get("BROWSER").is_some() { None } else { no_desktop(env) }
 }
 
@@ -160,16 +153,16 @@ async fn start(mut command: Command, clock: &dyn Clock) -> Result<(), String> {
 pub(crate) mod fake {
     //! No browser at all, for tests that need none.
 
-    use super::{Browser, Clock, Opening};
+    use super::{Browser, Clock, Env, Opening};
 
     pub(crate) struct NoBrowser;
 
     impl Browser for NoBrowser {
-        fn hindrance(&self) -> Option<String> {
+        fn hindrance(&self, _: &Env) -> Option<String> {
             Some("there is none".into())
         }
 
-        fn open<'a>(&'a self, url: &'a str, _: &'a dyn Clock) -> Opening<'a> {
+        fn open<'a>(&'a self, _: &'a Env, url: &'a str, _: &'a dyn Clock) -> Opening<'a> {
             panic!("{url} is not to be opened")
         }
     }
@@ -243,9 +236,9 @@ mod tests {
         write("works", &format!("echo \"$1\" > {}", note.display()));
         let path = directory.path().display().to_string();
         let open = |browser: &str| {
-            let system = SystemBrowser::new(&Env::from([("PATH", path.as_str()), ("BROWSER", browser)]));
+            let env = Env::from([("PATH", path.as_str()), ("BROWSER", browser)]);
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(system.open(URL, &SystemClock::start()))
+            runtime.block_on(SystemBrowser.open(&env, URL, &SystemClock::start()))
         };
         assert_eq!(open("fails:works"), Ok(()));
         assert_eq!(std::fs::read_to_string(&note).unwrap(), format!("{URL}\n"));

@@ -23,7 +23,7 @@ use crate::error::{Error, io_words, listed, one_line};
 use crate::login::{Login, Settled, Spec};
 use crate::situation;
 use crate::sys::{Deadline, Sys};
-use crate::terminal::nobody_sees;
+use crate::terminal::{SignedIn, Wait, nobody_sees};
 
 /// kubectl uses a token until its very last second, so one with less than this is not given out
 /// of the cache.
@@ -82,7 +82,7 @@ pub fn token(sys: &Sys, spec: &Spec) -> Result<Token, Error> {
 ///
 /// # Errors
 /// As [`token`].
-pub fn sign_in(sys: &Sys, spec: &Spec, who: Option<&str>) -> Result<SignedIn, Error> {
+pub fn sign_in(sys: &Sys, spec: &Spec, who: Option<&str>) -> Result<ByHand, Error> {
     let mut cache = Cache::open(spec.storage, spec.cache_dir.clone());
     let identity = spec.identity();
     if let Some(slot) = cache.slot(&identity)
@@ -91,14 +91,14 @@ pub fn sign_in(sys: &Sys, spec: &Spec, who: Option<&str>) -> Result<SignedIn, Er
         let account = slot.read().account;
         let meant = who.is_none_or(|who| account.as_ref().is_some_and(|account| account.is_called(who)));
         if meant {
-            return Ok(SignedIn::Before { account, expires_on: usable.token.expires_on });
+            return Ok(ByHand::Before { account, expires_on: usable.token.expires_on });
         }
     }
-    obtain(sys, spec, &mut cache, &identity, Errand::SignIn(who)).map(|_| SignedIn::Now)
+    obtain(sys, spec, &mut cache, &identity, Errand::SignIn(who)).map(|_| ByHand::Now)
 }
 
 /// How a sign-in by hand ended well.
-pub enum SignedIn {
+pub enum ByHand {
     /// It has just been done, and told.
     Now,
     /// There was nothing to do: whose token is there, and until when (seconds since the epoch).
@@ -391,25 +391,26 @@ impl Attempt<'_> {
     /// Takes the lock, or the token that its holder has fetched meanwhile, however short it lives.
     async fn wait_for_lock(&self, before: &Kept, deadline: Deadline) -> Result<Turn, Error> {
         let Some(slot) = &self.slot else { return Ok(Turn::Ours { held: None, waited: false }) };
-        let start = self.sys.clock.monotonic();
-        let (mut waited, mut told) = (false, false);
-        loop {
-            let lock = slot.try_lock();
-            if let Some(token) = self.served(slot, before, waited) {
-                return Ok(Turn::Served(token));
+        let mut waited = false;
+        let wait = Wait::of("waiting for another process that is signing in to the same cluster");
+        let turn = async {
+            loop {
+                let lock = slot.try_lock();
+                if let Some(token) = self.served(slot, before, waited) {
+                    return Ok(Turn::Served(token));
+                }
+                match lock {
+                    Lock::Held(held) => return Ok(Turn::Ours { held: Some(held), waited }),
+                    Lock::Unavailable => return Ok(Turn::Ours { held: None, waited }),
+                    Lock::Busy if deadline.left(&*self.sys.clock).is_zero() => {
+                        return Err(another_took_too_long(deadline));
+                    }
+                    Lock::Busy => waited = true,
+                }
+                self.sys.clock.sleep(LOOK_AGAIN).await;
             }
-            match lock {
-                Lock::Held(held) => return Ok(Turn::Ours { held: Some(held), waited }),
-                Lock::Unavailable => return Ok(Turn::Ours { held: None, waited }),
-                Lock::Busy if deadline.left(&*self.sys.clock).is_zero() => return Err(another_took_too_long(deadline)),
-                Lock::Busy => waited = true,
-            }
-            if !told && self.sys.clock.monotonic().saturating_sub(start) > SILENT_WAIT {
-                self.sys.terminal.note("waiting for another process that is signing in to the same cluster");
-                told = true;
-            }
-            self.sys.clock.sleep(LOOK_AGAIN).await;
-        }
+        };
+        self.sys.terminal.while_waiting(&*self.sys.clock, wait.noted_after(SILENT_WAIT), turn).await
     }
 
     fn served(&self, slot: &Slot, before: &Kept, waited: bool) -> Option<Token> {
@@ -580,8 +581,10 @@ impl Attempt<'_> {
         Ok(token)
     }
 
-    fn tell_signed_in(&self, account: &Account, _token: &Token, _renews: bool) {
-        self.sys.terminal.note(format!("signed in as {}", one_line(&account.username)));
+    fn tell_signed_in(&self, account: &Account, token: &Token, renews: bool) {
+        let tenant = self.login().request().map(|request| request.authority.tenant()).unwrap_or_default();
+        let told = SignedIn { username: &account.username, tenant, expires_on: token.expires_on, renews };
+        self.sys.terminal.signed_in(&told, self.now());
     }
 
     fn session(&self, deadline: Deadline, claims: Option<String>) -> Session<'_> {
@@ -596,6 +599,7 @@ impl Attempt<'_> {
             failed_lately,
             hint: only.clone().or(before),
             only,
+            by_hand: self.spec.by_hand(self.sys.called_as()),
             key: self.key.borrow().clone(),
             ..Session::new(self.sys, deadline)
         }

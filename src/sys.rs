@@ -55,7 +55,7 @@ impl Sys {
             http: Box::new(ReqwestHttp::new(&env)),
             tools: Box::new(SystemTools::new(&env)),
             terminal: Terminal::stderr(&env),
-            browser: Box::new(SystemBrowser::new(&env)),
+            browser: Box::new(SystemBrowser),
             parent: crate::process::parent_command,
             env,
             clock: Box::new(SystemClock::start()),

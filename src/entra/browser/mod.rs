@@ -12,6 +12,7 @@ use oauth2::{PkceCodeChallenge, PkceCodeVerifier};
 use crate::error::{Error, io_words};
 use crate::options::types::RedirectUrl;
 use crate::situation;
+use crate::terminal::Wait;
 
 use super::token::{self, person_scopes};
 use super::{Audience, Grant, Person, Session};
@@ -114,7 +115,10 @@ impl<'a> Flow<'a> {
     /// through the listener.
     async fn ask(&self, desk: &Desk<'_>) -> Result<Answer, Error> {
         let sys = self.session.sys;
-        let Err(why) = self.open_browser().await else { return std::future::pending().await };
+        let Err(why) = self.open_browser().await else {
+            let wait = Wait::of("waiting for the sign-in in the browser").until(self.session.deadline);
+            return sys.terminal.while_waiting(&*sys.clock, wait, std::future::pending()).await;
+        };
         sys.terminal.detail(1, || format!("no browser can be opened here: {why}"));
         if let Some(input) = paste::Input::open() {
             return self.take_by_hand(desk, input, &why).await;
@@ -123,16 +127,19 @@ impl<'a> Flow<'a> {
             self.prompt(&format!("To sign in, open {} in a browser that reaches this port", self.entry));
             return std::future::pending().await;
         }
-        Err(nobody_there(&why))
+        Err(self.nobody_there(&why))
     }
 
     async fn open_browser(&self) -> Result<(), String> {
         let sys = self.session.sys;
-        if let Some(why) = sys.browser.hindrance() {
+        if let Some(why) = sys.browser.hindrance(&sys.env) {
             return Err(why);
         }
-        self.prompt(&format!("To sign in, use the browser that opens now, or open {} on this machine", self.entry));
-        sys.browser.open(&self.entry, &*sys.clock).await
+        // Whoever draws on the terminal is not disturbed by what the browser shows anyway.
+        sys.terminal
+            .note(format!("To sign in, use the browser that opens now, or open {} on this machine", self.entry));
+        self.session.prompted.set(true);
+        sys.browser.open(&sys.env, &self.entry, &*sys.clock).await
     }
 
     async fn take_by_hand(&self, desk: &Desk<'_>, mut input: paste::Input, why: &str) -> Result<Answer, Error> {
@@ -157,6 +164,15 @@ impl<'a> Flow<'a> {
     fn prompt(&self, text: &str) {
         self.session.sys.terminal.say(text);
         self.session.prompted.set(true);
+    }
+
+    fn nobody_there(&self, why: &str) -> Error {
+        Error::new(&situation::NOBODY_THERE, "a browser is needed to sign in, and none can be opened here")
+            .from_source(why)
+            .remedy(format!(
+                "run `{}` in a terminal, or sign in on another device (--login devicecode)",
+                self.session.by_hand
+            ))
     }
 
     fn nobody_finished(&self) -> Error {
@@ -226,10 +242,4 @@ fn unusable(port: Option<u16>, error: &std::io::Error) -> Error {
     let what =
         format!("port {port} of localhost, where the browser shall come back to, cannot be had: {}", io_words(error));
     Error::new(&situation::REDIRECT_PORT, what).from_source("--redirect-url").remedy("give another port")
-}
-
-fn nobody_there(why: &str) -> Error {
-    Error::new(&situation::NOBODY_THERE, "a browser is needed to sign in, and none can be opened here")
-        .from_source(why)
-        .remedy("sign in on another device (--login devicecode), or run this in a terminal")
 }
