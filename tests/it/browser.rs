@@ -32,12 +32,10 @@ fn the_browser_is_opened_and_comes_back_with_a_form() {
     let page = desk.env.world.browser().get(&address);
     let run = running.finish();
     run.token();
-    assert_eq!(
-        run.stderr,
-        format!(
-            "To sign in, use the browser that opens now, or open {address} on this machine\nsigned in as {ALICE}\n"
-        )
-    );
+    let (prompt, outcome) = run.stderr.split_once('\n').expect("two lines");
+    assert_eq!(prompt, format!("To sign in, use the browser that opens now, or open {address} on this machine"));
+    let signed_in = format!("signed in as {ALICE} (tenant {TENANT}), valid until ");
+    assert!(outcome.starts_with(&signed_in) && outcome.lines().count() == 1, "{outcome}");
     assert_eq!((page.status, page.title().as_deref()), (200, Some(SIGNED_IN)));
     for known in [ALICE, TENANT] {
         assert!(page.body.contains(&format!("<dd><bdi>{known}</bdi></dd>")), "{}", page.body);
@@ -65,6 +63,20 @@ fn the_browser_is_opened_and_comes_back_with_a_form() {
     let again = desk.env.run_all(&interactive(&[]));
     assert_eq!((again.token(), again.stderr.as_str()), (run.token(), ""));
     assert_eq!(desk.opener.opened().len(), 1);
+}
+
+#[test]
+fn the_old_endpoint_is_asked_in_its_own_words() {
+    let desk = Desk::new(Opening::Works);
+    desk.env.world.entra.approve_in_browser(ALICE);
+    let running = desk.start(&["--legacy"]);
+    let page = desk.browse();
+    running.finish().token();
+    assert_eq!(page.title().as_deref(), Some(SIGNED_IN));
+    let (asked, redeemed) = (&requests_to(&desk.env, "authorize")[0], &requests_to(&desk.env, "token")[0]);
+    assert!(asked.path.ends_with("/oauth2/authorize") && redeemed.path.ends_with("/oauth2/token"));
+    assert_eq!((asked.query_param("scope"), redeemed.param("scope")), (None, None));
+    assert_eq!(asked.query_param("resource").as_deref(), redeemed.param("resource"));
 }
 
 /// No state in the list of processes, no page that may be kept, nothing from elsewhere on it.
@@ -208,7 +220,8 @@ fn the_sign_in_ends_with_the_time_that_was_given() {
 fn without_browser_and_terminal_it_fails_at_once() {
     let mut desk = Desk::new(Opening::Works);
     desk.env.unset("DISPLAY");
-    let way_out = "sign in on another device (--login devicecode), or run this in a terminal";
+    let by_hand = interactive(&[]).join(" ").replace("get-token", "kubentra login");
+    let way_out = format!("run `{by_hand}` in a terminal, or sign in on another device (--login devicecode)");
     for (variable, why) in
         [("LANG", "neither DISPLAY nor WAYLAND_DISPLAY is set"), ("SSH_TTY", "SSH_TTY is set and DISPLAY is not")]
     {
@@ -408,7 +421,7 @@ fn the_answer_is_pasted_where_no_browser_can_be_opened() {
         }
         let (run, seen) = terminal.finish();
         run.token();
-        assert!(seen.ends_with(&format!("signed in as {ALICE}\r\n")), "{seen}");
+        assert!(seen.contains(&format!("signed in as {ALICE}")), "{seen}");
         assert!(!seen.contains(code), "nothing that is pasted is shown: {seen}");
     }
 }
