@@ -64,6 +64,20 @@ fn the_browser_is_opened_and_comes_back_with_a_form() {
     assert_eq!(desk.opener.opened().len(), 1);
 }
 
+#[test]
+fn the_old_endpoint_is_asked_in_its_own_words() {
+    let desk = Desk::new(Opening::Works);
+    desk.env.world.entra.approve_in_browser(ALICE);
+    let running = desk.start(&["--legacy"]);
+    let page = desk.browse();
+    running.finish().token();
+    assert_eq!(page.title().as_deref(), Some(SIGNED_IN));
+    let (asked, redeemed) = (&requests_to(&desk.env, "authorize")[0], &requests_to(&desk.env, "token")[0]);
+    assert!(asked.path.ends_with("/oauth2/authorize") && redeemed.path.ends_with("/oauth2/token"));
+    assert_eq!((asked.query_param("scope"), redeemed.param("scope")), (None, None));
+    assert_eq!(asked.query_param("resource").as_deref(), redeemed.param("resource"));
+}
+
 /// No state in the list of processes, no page that may be kept, nothing from elsewhere on it.
 #[test]
 fn nothing_of_the_sign_in_is_seen_elsewhere() {
@@ -205,7 +219,8 @@ fn the_sign_in_ends_with_the_time_that_was_given() {
 fn without_browser_and_terminal_it_fails_at_once() {
     let mut desk = Desk::new(Opening::Works);
     desk.env.unset("DISPLAY");
-    let way_out = "sign in on another device (--login devicecode), or run this in a terminal";
+    let by_hand = interactive(&[]).join(" ").replace("get-token", "kubentra login");
+    let way_out = format!("run `{by_hand}` in a terminal, or sign in on another device (--login devicecode)");
     for (variable, why) in
         [("LANG", "neither DISPLAY nor WAYLAND_DISPLAY is set"), ("SSH_TTY", "SSH_TTY is set and DISPLAY is not")]
     {
@@ -455,6 +470,43 @@ fn a_terminal_that_belongs_to_another_program_is_left_alone() {
     let Some(terminal) = Terminal::start_program(&desk.env, "/bin/sh", &["-c".into(), script]) else { return };
     let (run, seen) = terminal.finish();
     assert!(run.code == 1 && seen.contains("Error: a browser is needed to sign in"), "{run:#?} {seen}");
+}
+
+/// The real thing: it follows the redirects, submits the form across origins, and shows our page.
+#[test]
+fn chromium_signs_in() {
+    let known = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+    let Some(chromium) = known.into_iter().find(|path| std::path::Path::new(path).exists()) else {
+        return missing("chromium");
+    };
+    let desk = Desk::new(Opening::Works);
+    desk.env.world.entra.approve_in_browser(ALICE);
+    let running = desk.start(&["-v", "1"]);
+    let address = desk.opener.wait_opened(LONG);
+    let profile = format!("--user-data-dir={}", desk.env.dir().join("profile").display());
+    let resolve = format!("--host-resolver-rules=MAP login.microsoftonline.com:443 {}", desk.env.world.entra.addr());
+    let args = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--ignore-certificate-errors",
+        "--virtual-time-budget=20000",
+        "--dump-dom",
+        &profile,
+        &resolve,
+        &address,
+    ];
+    let mut command = desk.env.other(std::path::Path::new(chromium), &args);
+    // It would take the machine's way out for a proxy.
+    command.env_remove("HTTPS_PROXY").env("PATH", "/usr/bin:/bin");
+    let shown = Run::of(&mut command);
+    let run = running.finish();
+    run.token();
+    assert!(shown.stdout.contains(&format!("<title>{SIGNED_IN}</title>")), "{shown:#?}");
+    assert!(!shown.stderr.contains("Content Security Policy"), "{}", shown.stderr);
+    assert!(!run.stderr.contains("ignored a request"), "not even an icon is asked for: {}", run.stderr);
 }
 
 /// A world with a desktop, whose only program is our opener.

@@ -7,6 +7,7 @@ use hyper::StatusCode;
 pub(super) use terminal::Input;
 
 /// No address with an answer is longer.
+#[cfg(unix)]
 const LONGEST: usize = 32 * 1024;
 /// No code is shorter.
 const SHORTEST_CODE: usize = 20;
@@ -17,7 +18,9 @@ const SHORTEST_CODE: usize = 20;
 /// # Errors
 /// It is none.
 pub(super) fn read(state: &State, line: &Secret) -> Result<Answer, Ignored> {
-    let text = line.expose().trim().trim_matches(['"', '\'', '<', '>']);
+    // What some terminals put around a paste (bracketed paste).
+    let plain = Secret::new(line.expose().replace("\u{1b}[200~", "").replace("\u{1b}[201~", ""));
+    let text = plain.expose().trim().trim_matches(['"', '\'', '<', '>']);
     if text.is_empty() {
         return Err(Ignored::new(StatusCode::BAD_REQUEST, "nothing was pasted"));
     }
@@ -158,6 +161,7 @@ mod tests {
             "http://localhost:1234/?code=c%2Fd&state=right&session_state=x",
             "  'http://localhost:1234?state=right&code=c/d#'  ",
             "localhost:1234/path?code=c/d&state=right",
+            "\u{1b}[200~http://localhost:1234/?code=c/d&state=right\u{1b}[201~",
             "?code=c/d&state=right",
             "code=c%2Fd&state=right",
             "http://localhost:1234/#code=c%2Fd&state=right",
