@@ -81,7 +81,7 @@ pub fn token(sys: &Sys, spec: &Spec) -> Result<Token, Error> {
 /// has failed lately is no reason to wait.
 ///
 /// # Errors
-/// As [`token`].
+/// As [`token()`].
 pub fn sign_in(sys: &Sys, spec: &Spec, who: Option<&str>) -> Result<ByHand, Error> {
     let mut cache = Cache::open(spec.storage, spec.cache_dir.clone());
     let identity = spec.identity();
