@@ -582,7 +582,8 @@ impl Attempt<'_> {
     }
 
     fn tell_signed_in(&self, account: &Account, token: &Token, renews: bool) {
-        let tenant = self.login().request().map(|request| request.authority.tenant()).unwrap_or_default();
+        let request = self.login().request();
+        let tenant = request.map(|request| request.authority.tenant_of(Some(account))).unwrap_or_default();
         let told = SignedIn { username: &account.username, tenant, expires_on: token.expires_on, renews };
         self.sys.terminal.signed_in(&told, self.now());
     }
