@@ -470,7 +470,8 @@ impl Attempt<'_> {
                     .as_deref()
                     .is_some_and(|client| client.eq_ignore_ascii_case(person.client.as_str()));
             let meant = self.only().is_none_or(|only| grant.account.is_called(&only));
-            if same && meant && !accounts.iter().any(|known| known.id == grant.account.id) {
+            let silently = person.request.audience.is_of_clusters() || self.was_signed_in(&grant.account);
+            if same && meant && silently && !accounts.iter().any(|known| known.id == grant.account.id) {
                 accounts.push(grant.account);
             }
         }
@@ -480,6 +481,15 @@ impl Attempt<'_> {
             return None;
         }
         accounts.pop()
+    }
+
+    /// Whether `account` has signed in for the same server application before, in any tenant. For another
+    /// one than those of clusters it is asked first: whoever writes a kubeconfig chooses both the server
+    /// application and where kubectl sends the token, and a refresh token would serve Azure itself.
+    fn was_signed_in(&self, account: &Account) -> bool {
+        let same = |about: About| about.server.is_some() && about.server == self.spec.about.server;
+        let mut kept = self.cache.slots().into_iter().map(|slot| slot.read());
+        kept.any(|kept| kept.account.is_some_and(|known| known.id == account.id) && kept.about.is_some_and(same))
     }
 
     /// The only person who is meant, if somebody was named.
