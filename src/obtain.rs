@@ -10,7 +10,7 @@
 //!       └─ sign in → write ────────────────────────────────────→ done
 //! ```
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -91,23 +91,34 @@ pub fn sign_in(sys: &Sys, spec: &Spec, who: Option<&str>) -> Result<SignedIn, Er
         let account = slot.read().account;
         let meant = who.is_none_or(|who| account.as_ref().is_some_and(|account| account.is_called(who)));
         if meant {
-            return Ok(SignedIn::Before { account, expires_on: usable.token.expires_on });
+            return Ok(SignedIn { how: How::Before, account, expires_on: usable.token.expires_on });
         }
     }
-    obtain(sys, spec, &mut cache, &identity, Errand::SignIn(who)).map(|_| SignedIn::Now)
+    let usable = obtain(sys, spec, &mut cache, &identity, Errand::SignIn(who))?;
+    let how = if usable.told { How::Told } else { How::Quietly };
+    let account = cache.slot(&identity).and_then(|slot| slot.read().account);
+    Ok(SignedIn { how, account, expires_on: usable.token.expires_on })
 }
 
 /// How a sign-in by hand ended well.
-pub enum SignedIn {
-    /// It has just been done, and told.
-    Now,
-    /// There was nothing to do: whose token is there, and until when (seconds since the epoch).
-    Before {
-        /// The person, where it is one.
-        account: Option<Account>,
-        /// The end of the token.
-        expires_on: u64,
-    },
+pub struct SignedIn {
+    /// What it took.
+    pub how: How,
+    /// The person, where it is one.
+    pub account: Option<Account>,
+    /// The end of the token, in seconds since the epoch.
+    pub expires_on: u64,
+}
+
+/// What a sign-in by hand took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// Nothing: a fresh token was there.
+    Before,
+    /// A token was had without a person, and nothing was said.
+    Quietly,
+    /// Somebody has signed in, or was found to be signed in, and that was told.
+    Told,
 }
 
 /// For what a token is had.
@@ -123,6 +134,8 @@ enum Errand<'a> {
 struct Usable {
     token: Token,
     key: Option<Rc<PopKey>>,
+    /// Whether it was told who has signed in.
+    told: bool,
 }
 
 impl Usable {
@@ -150,10 +163,19 @@ fn obtain(sys: &Sys, spec: &Spec, cache: &mut Cache, identity: &Identity, errand
         let machine = (!spec.login.may_need_person()).then(|| spec.login.patience());
         let overall = spec.timeout.as_ref().map(|(time, _)| *time).or(machine).map(after);
         let slot = cache.slot(identity);
-        let attempt =
-            Attempt { sys, spec, errand, cache, slot, overall, settled: OnceCell::new(), key: RefCell::default() };
+        let attempt = Attempt {
+            sys,
+            spec,
+            errand,
+            cache,
+            slot,
+            overall,
+            settled: OnceCell::new(),
+            key: RefCell::default(),
+            told: Cell::default(),
+        };
         let token = attempt.run().await?;
-        Ok(Usable { token, key: attempt.key_of_token() })
+        Ok(Usable { token, key: attempt.key_of_token(), told: attempt.told.get() })
     }));
     // A name lookup may still hang in the resolver; nobody waits for it.
     runtime.shutdown_background();
@@ -170,7 +192,7 @@ fn fresh(slot: &Slot, spec: &Spec, now: u64) -> Option<Usable> {
     if state(&kept, now) != State::Fresh {
         return None;
     }
-    kept.token.map(|token| Usable { token, key })
+    kept.token.map(|token| Usable { token, key, told: false })
 }
 
 /// What is kept, and the key for it. A token that is bound to another key than the one that is there
@@ -228,6 +250,8 @@ struct Attempt<'a> {
     settled: OnceCell<Settled>,
     /// The key that a new token is bound to.
     key: RefCell<Option<Rc<PopKey>>>,
+    /// Whether it was told who has signed in.
+    told: Cell<bool>,
 }
 
 impl Attempt<'_> {
@@ -414,6 +438,9 @@ impl Attempt<'_> {
 
     fn served(&self, slot: &Slot, before: &Kept, waited: bool) -> Option<Token> {
         let kept = read(slot, self.spec.login.binding()).0;
+        if self.wants_another_than(&kept) {
+            return None;
+        }
         let text = |kept: &Kept| kept.token.as_ref().map(|token| token.access_token.clone());
         let meanwhile = waited && text(&kept) != text(before);
         match state(&kept, self.now()) {
@@ -565,7 +592,9 @@ impl Attempt<'_> {
     fn note_sign_in_failure(&self, error: &Error) {
         let (what, remedy) = (error.what().to_owned(), error.advice().to_owned());
         let failure = SignInFailure { on: self.now(), what, remedy };
-        self.write(&Kept { sign_in_failure: Some(failure), ..self.read() });
+        let kept = self.read();
+        let about = kept.about.or_else(|| Some(self.about()));
+        self.write(&Kept { sign_in_failure: Some(failure), about, ..kept });
     }
 
     async fn acquire(&self, session: &Session<'_>) -> Result<Token, Error> {
@@ -581,6 +610,7 @@ impl Attempt<'_> {
     }
 
     fn tell_signed_in(&self, account: &Account, _token: &Token, _renews: bool) {
+        self.told.set(true);
         self.sys.terminal.say(format!("signed in as {}", one_line(&account.username)));
     }
 

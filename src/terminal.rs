@@ -28,6 +28,11 @@ impl Terminal {
         self.verbosity.set(level);
     }
 
+    /// What `-v` asks for.
+    pub fn verbosity(&self) -> u8 {
+        self.verbosity.get()
+    }
+
     /// Prints one line, or several.
     pub fn say(&self, line: impl AsRef<str>) {
         // A closed stderr is no reason to fail: the token still goes to stdout.
