@@ -63,7 +63,7 @@ fn set_verbosity(sys: &Sys, given: &Given) {
 fn notice_old_names(sys: &Sys, given: &Given, command: &Command) {
     let old = |flag: &str, decl: &Decl| decl.old_names.iter().any(|name| flag == format!("--{name}"));
     for typed in given.flags().iter().filter(|typed| !command.hidden && old(&typed.flag, typed.decl)) {
-        sys.terminal.say(format!("Flag {} has been deprecated, use {} instead", typed.flag, typed.decl.flag()));
+        sys.terminal.note(format!("Flag {} has been deprecated, use {} instead", typed.flag, typed.decl.flag()));
     }
 }
 
@@ -127,6 +127,8 @@ mod tests {
             clock: Box::new(FakeClock::default()),
             http: Box::new(crate::http::fake::FakeHttp::default()),
             tools: Box::new(crate::process::fake::NoTools),
+            browser: Box::new(crate::browser::fake::NoBrowser),
+            parent: Vec::new,
             terminal: Terminal::to(std::io::sink()),
         }
     }

@@ -1,6 +1,7 @@
 //! The one error type, and how it reads: `what (source); what to do`.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::situation::Situation;
 
@@ -17,12 +18,20 @@ struct Inner {
     source: Option<String>,
     remedy: Option<String>,
     details: Vec<String>,
+    retry_after: Option<Duration>,
 }
 
 impl Error {
     /// An error in `situation`; `what` happened, lower case and without a full stop.
     pub fn new(situation: &'static Situation, what: impl Into<String>) -> Self {
-        Self(Box::new(Inner { situation, what: what.into(), source: None, remedy: None, details: Vec::new() }))
+        Self(Box::new(Inner {
+            situation,
+            what: what.into(),
+            source: None,
+            remedy: None,
+            details: Vec::new(),
+            retry_after: None,
+        }))
     }
 
     /// Names where the offending value came from: a flag, a variable, a file and line.
@@ -54,6 +63,18 @@ impl Error {
         self
     }
 
+    /// With the time that a busy server asks to be left alone (`Retry-After`).
+    #[must_use]
+    pub fn not_before(mut self, retry_after: Option<Duration>) -> Self {
+        self.0.retry_after = retry_after;
+        self
+    }
+
+    /// How long a busy server asks to be left alone.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
+    }
+
     /// What happened, without source and remedy.
     pub fn what(&self) -> &str {
         &self.0.what
@@ -62,6 +83,12 @@ impl Error {
     /// What to do about it.
     pub fn advice(&self) -> &str {
         self.0.remedy.as_deref().unwrap_or(self.0.situation.remedy)
+    }
+
+    /// The same with whose turn it is; empty where nothing can be said.
+    pub fn next_step(&self) -> String {
+        let advice = one_line(self.advice());
+        if advice.is_empty() { advice } else { format!("{}{advice}", self.0.situation.turn.address()) }
     }
 
     /// The situation that this error belongs to.
@@ -87,14 +114,14 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { situation, what, source, remedy, .. } = &*self.0;
+        let Inner { what, source, .. } = &*self.0;
         f.write_str(&one_line(what))?;
         if let Some(source) = source {
             write!(f, " ({})", one_line(source))?;
         }
-        match remedy.as_deref().unwrap_or(situation.remedy) {
+        match self.next_step().as_str() {
             "" => Ok(()),
-            remedy => write!(f, "; {}{}", situation.turn.address(), one_line(remedy)),
+            next_step => write!(f, "; {next_step}"),
         }
     }
 }
@@ -118,11 +145,16 @@ pub fn listed(mut words: Vec<String>) -> String {
     if words.is_empty() { last } else { format!("{} and {last}", words.join(", ")) }
 }
 
-/// Text from servers and files goes onto a terminal: one line, and no control characters that
-/// could move the cursor or change colours.
+/// Text from servers and files goes onto a terminal: one line, and no characters that could move the
+/// cursor, change colours or let a name be read in another order.
 pub fn one_line(text: &str) -> String {
-    let printable = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
+    let printable = text.chars().map(|c| if c.is_control() || turns_text(c) { ' ' } else { c }).collect::<String>();
     printable.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The explicit formatting characters of the Unicode Bidirectional Algorithm (UAX #9, section 2).
+fn turns_text(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -149,5 +181,6 @@ mod tests {
     fn text_of_a_server_cannot_steer_the_terminal() {
         let error = Error::new(&situation::OPTION_MISSING, "bad\u{1b}[31m\r\nworse").remedy("");
         assert_eq!(error.to_string(), "bad [31m worse");
+        assert_eq!(one_line("a\u{202e}b\u{2066}\u{200f}c\u{9b}d\u{2028}e"), "a b c d e");
     }
 }

@@ -247,6 +247,7 @@ fn redirected(url: &Url, response: &Response) -> Error {
 fn stays_busy(url: &Url, response: &Response) -> Error {
     let wait = response.retry_after.map(|time| format!(" and asks to wait {} s", time.as_secs())).unwrap_or_default();
     Error::new(&situation::UNAVAILABLE, format!("{} answered HTTP {}{wait}", host(url), response.status))
+        .not_before(response.retry_after)
 }
 
 fn out_of_time(url: &Url, deadline: Deadline) -> Error {
@@ -339,6 +340,8 @@ mod tests {
             clock: Box::new(clock.clone()),
             http: Box::new(http),
             tools: Box::new(crate::process::fake::NoTools),
+            browser: Box::new(crate::browser::fake::NoBrowser),
+            parent: Vec::new,
             terminal: Terminal::to(std::io::sink()),
         };
         let request = Request::form(Url::parse("https://login.example/t").unwrap(), &[("a", "b")]);

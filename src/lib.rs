@@ -8,10 +8,11 @@
 //! - [`obtain`]: how a token is had; [`cache`]: what is kept between runs
 //! - [`federated`]: the sources of federated tokens, a file each, and their exchange
 //! - [`entra`]: authorities, requests, answers, refusals; [`http`]: the one client under them
-//! - [`hosts`]: what hands out managed identities; [`process`]: programs of others
+//! - [`hosts`]: what hands out managed identities; [`process`]: programs of others; [`browser`]: opening one
 //! - [`kubeconfig`]: reading, planning and surgical editing
 //! - [`sys`]: everything outside the process; [`situation`]: what can go wrong and what to do
 
+pub mod browser;
 pub mod cache;
 pub mod cli;
 pub mod commands;

@@ -23,7 +23,7 @@ use crate::error::{Error, io_words, listed, one_line};
 use crate::login::{Login, Settled, Spec};
 use crate::situation;
 use crate::sys::{Deadline, Sys};
-use crate::terminal::nobody_sees;
+use crate::terminal::{SignedIn, Wait, nobody_sees};
 
 /// kubectl uses a token until its very last second, so one with less than this is not given out
 /// of the cache.
@@ -81,8 +81,8 @@ pub fn token(sys: &Sys, spec: &Spec) -> Result<Token, Error> {
 /// has failed lately is no reason to wait.
 ///
 /// # Errors
-/// As [`token`].
-pub fn sign_in(sys: &Sys, spec: &Spec, who: Option<&str>) -> Result<SignedIn, Error> {
+/// As [`token()`].
+pub fn sign_in(sys: &Sys, spec: &Spec, who: Option<&str>) -> Result<ByHand, Error> {
     let mut cache = Cache::open(spec.storage, spec.cache_dir.clone());
     let identity = spec.identity();
     if let Some(slot) = cache.slot(&identity)
@@ -91,17 +91,17 @@ pub fn sign_in(sys: &Sys, spec: &Spec, who: Option<&str>) -> Result<SignedIn, Er
         let account = slot.read().account;
         let meant = who.is_none_or(|who| account.as_ref().is_some_and(|account| account.is_called(who)));
         if meant {
-            return Ok(SignedIn { how: How::Before, account, expires_on: usable.token.expires_on });
+            return Ok(ByHand { how: How::Before, account, expires_on: usable.token.expires_on });
         }
     }
     let usable = obtain(sys, spec, &mut cache, &identity, Errand::SignIn(who))?;
     let how = if usable.told { How::Told } else { How::Quietly };
     let account = cache.slot(&identity).and_then(|slot| slot.read().account);
-    Ok(SignedIn { how, account, expires_on: usable.token.expires_on })
+    Ok(ByHand { how, account, expires_on: usable.token.expires_on })
 }
 
 /// How a sign-in by hand ended well.
-pub struct SignedIn {
+pub struct ByHand {
     /// What it took.
     pub how: How,
     /// The person, where it is one.
@@ -390,7 +390,7 @@ impl Attempt<'_> {
     fn announce(&self) {
         let Some(settled) = self.settled.get() else { return };
         if self.read().way.as_deref() != Some(settled.way) {
-            self.sys.terminal.say(&settled.reason);
+            self.sys.terminal.note(&settled.reason);
         }
     }
 
@@ -415,25 +415,26 @@ impl Attempt<'_> {
     /// Takes the lock, or the token that its holder has fetched meanwhile, however short it lives.
     async fn wait_for_lock(&self, before: &Kept, deadline: Deadline) -> Result<Turn, Error> {
         let Some(slot) = &self.slot else { return Ok(Turn::Ours { held: None, waited: false }) };
-        let start = self.sys.clock.monotonic();
-        let (mut waited, mut told) = (false, false);
-        loop {
-            let lock = slot.try_lock();
-            if let Some(token) = self.served(slot, before, waited) {
-                return Ok(Turn::Served(token));
+        let mut waited = false;
+        let wait = Wait::of("waiting for another process that is signing in to the same cluster");
+        let turn = async {
+            loop {
+                let lock = slot.try_lock();
+                if let Some(token) = self.served(slot, before, waited) {
+                    return Ok(Turn::Served(token));
+                }
+                match lock {
+                    Lock::Held(held) => return Ok(Turn::Ours { held: Some(held), waited }),
+                    Lock::Unavailable => return Ok(Turn::Ours { held: None, waited }),
+                    Lock::Busy if deadline.left(&*self.sys.clock).is_zero() => {
+                        return Err(another_took_too_long(deadline));
+                    }
+                    Lock::Busy => waited = true,
+                }
+                self.sys.clock.sleep(LOOK_AGAIN).await;
             }
-            match lock {
-                Lock::Held(held) => return Ok(Turn::Ours { held: Some(held), waited }),
-                Lock::Unavailable => return Ok(Turn::Ours { held: None, waited }),
-                Lock::Busy if deadline.left(&*self.sys.clock).is_zero() => return Err(another_took_too_long(deadline)),
-                Lock::Busy => waited = true,
-            }
-            if !told && self.sys.clock.monotonic().saturating_sub(start) > SILENT_WAIT {
-                self.sys.terminal.say("waiting for another process that is signing in to the same cluster");
-                told = true;
-            }
-            self.sys.clock.sleep(LOOK_AGAIN).await;
-        }
+        };
+        self.sys.terminal.while_waiting(&*self.sys.clock, wait.noted_after(SILENT_WAIT), turn).await
     }
 
     fn served(&self, slot: &Slot, before: &Kept, waited: bool) -> Option<Token> {
@@ -502,7 +503,7 @@ impl Attempt<'_> {
         }
         if accounts.len() > 1 {
             let names = listed(accounts.iter().map(|account| one_line(&account.username)).collect());
-            self.sys.terminal.say(format!("note: {names} are signed in; --account NAME picks one of them"));
+            self.sys.terminal.note(format!("note: {names} are signed in; --account NAME picks one of them"));
             return None;
         }
         accounts.pop()
@@ -579,7 +580,7 @@ impl Attempt<'_> {
             return Err(self.just_failed(failure, now));
         }
         if let Some(ended) = ended {
-            self.sys.terminal.say(format!("note: {ended}"));
+            self.sys.terminal.note(format!("note: {ended}"));
         }
         let session = self.session(self.human_deadline(), refusal.and_then(|refusal| refusal.claims.clone()));
         let outcome = self.acquire(&session).await;
@@ -609,9 +610,11 @@ impl Attempt<'_> {
         Ok(token)
     }
 
-    fn tell_signed_in(&self, account: &Account, _token: &Token, _renews: bool) {
+    fn tell_signed_in(&self, account: &Account, token: &Token, renews: bool) {
         self.told.set(true);
-        self.sys.terminal.say(format!("signed in as {}", one_line(&account.username)));
+        let tenant = self.login().request().map(|request| request.authority.tenant()).unwrap_or_default();
+        let told = SignedIn { username: &account.username, tenant, expires_on: token.expires_on, renews };
+        self.sys.terminal.signed_in(&told, self.now());
     }
 
     fn session(&self, deadline: Deadline, claims: Option<String>) -> Session<'_> {
@@ -626,6 +629,7 @@ impl Attempt<'_> {
             failed_lately,
             hint: only.clone().or(before),
             only,
+            by_hand: self.spec.by_hand(self.sys.called_as()),
             key: self.key.borrow().clone(),
             ..Session::new(self.sys, deadline)
         }
@@ -707,7 +711,9 @@ impl Attempt<'_> {
     fn just_failed(&self, failure: &SignInFailure, now: u64) -> Error {
         let ago = now.saturating_sub(failure.on);
         let wait = SIGN_IN_PAUSE.saturating_sub(ago);
-        let advice = if failure.remedy.is_empty() { String::new() } else { format!("{}; ", failure.remedy) };
+        let advice =
+            Some(&failure.remedy).filter(|advice| !advice.is_empty() && !advice.starts_with("run the command again"));
+        let advice = advice.map(|advice| format!("{advice}; ")).unwrap_or_default();
         let by_hand = self.spec.by_hand(self.sys.called_as());
         Error::new(&situation::SIGN_IN_JUST_FAILED, format!("a sign-in failed {ago} s ago: {}", failure.what))
             .remedy(format!("{advice}the next one is possible in {wait} s, or now with `{by_hand}`"))

@@ -50,6 +50,11 @@ pub const OUTPUT_LIMIT: usize = 1024 * 1024;
 /// A program that has ended may leave others behind that hold its pipes; nobody waits for those.
 const AFTER_THE_END: Duration = Duration::from_millis(300);
 
+/// Under a program that has no console, such as Lens, Windows would open a window for every az (users of
+/// k9s saw one every three minutes: Azure/kubelogin#438).
+#[cfg(windows)]
+const CREATE_NO_WINDOW: u32 = 0x0800_0000;
+
 /// Where `name` lies on the `PATH` of `env`. Relative entries are passed over: they mean another
 /// program in every directory.
 pub fn find(env: &Env, name: &str) -> Option<PathBuf> {
@@ -69,6 +74,27 @@ fn runs(path: &std::path::Path) -> bool {
 #[cfg(not(unix))]
 fn runs(path: &std::path::Path) -> bool {
     path.is_file()
+}
+
+/// The command line of the program that has started this process; empty where it can't be known.
+#[cfg(target_os = "linux")]
+pub fn parent_command() -> Vec<String> {
+    use std::io::Read;
+    const LIMIT: u64 = 64 * 1024;
+    let mut text = Vec::new();
+    let Some(parent) = rustix::process::getppid() else { return Vec::new() };
+    let file = std::fs::File::open(format!("/proc/{}/cmdline", parent.as_raw_nonzero()));
+    let read = file.and_then(|file| file.take(LIMIT).read_to_end(&mut text));
+    if read.is_err() {
+        return Vec::new();
+    }
+    String::from_utf8_lossy(&text).split_terminator('\0').map(String::from).collect()
+}
+
+/// The command line of the program that has started this process; empty where it can't be known.
+#[cfg(not(target_os = "linux"))]
+pub fn parent_command() -> Vec<String> {
+    Vec::new()
 }
 
 /// The programs of this machine.
@@ -151,6 +177,8 @@ impl SystemTools {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        #[cfg(windows)]
+        std::os::windows::process::CommandExt::creation_flags(&mut command, CREATE_NO_WINDOW);
         let mut command = tokio::process::Command::from(command);
         command.kill_on_drop(true);
         command

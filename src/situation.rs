@@ -150,6 +150,9 @@ situations! {
     SIGN_IN_EXPIRED = [70020, 70019], You, "nobody finished the sign-in in time", "run the command again";
     /// The person said no.
     SIGN_IN_DECLINED = [65004], You, "the sign-in was declined", "run the command again in half a minute, and approve it";
+    /// The port that the browser comes back to can't be listened on.
+    REDIRECT_PORT = [], You, "the port that the browser comes back to cannot be used",
+        "end the program that listens there, or give another port";
     /// A sign-in just failed; the next processes do not ask again for a short time.
     SIGN_IN_JUST_FAILED = [], You, "a sign-in for the same cluster has just failed", "";
     /// Ctrl-C.

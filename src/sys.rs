@@ -9,6 +9,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::browser::{Browser, SystemBrowser};
 use crate::error::Error;
 use crate::http::{Http, ReqwestHttp};
 use crate::process::{SystemTools, Tools};
@@ -30,6 +31,10 @@ pub struct Sys {
     pub http: Box<dyn Http>,
     /// The programs of others; nothing is started before one is asked.
     pub tools: Box<dyn Tools>,
+    /// What opens a browser.
+    pub browser: Box<dyn Browser>,
+    /// The command line of the program that has started us; empty where it can't be known.
+    pub parent: fn() -> Vec<String>,
     /// What people read.
     pub terminal: Terminal,
 }
@@ -45,26 +50,28 @@ impl Sys {
         let variables = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
-        Ok(Self::around(args, Env { variables, of_entry: Vec::new() }, Terminal::stderr()))
+        Ok(Self::around(args, Env { variables, of_entry: Vec::new() }))
     }
 
-    fn around(args: Vec<String>, env: Env, terminal: Terminal) -> Self {
+    fn around(args: Vec<String>, env: Env) -> Self {
         Self {
             args,
             http: Box::new(ReqwestHttp::new(&env)),
             tools: Box::new(SystemTools::new(&env)),
+            terminal: Terminal::stderr(&env),
+            browser: Box::new(SystemBrowser),
+            parent: crate::process::parent_command,
             env,
             clock: Box::new(SystemClock::start()),
-            terminal,
         }
     }
 
     /// The world as kubectl would show it to the program of an exec entry with these `variables`.
     #[must_use]
     pub fn as_for_entry(&self, variables: &[(String, String)]) -> Self {
-        let terminal = Terminal::stderr();
-        terminal.set_verbosity(self.terminal.verbosity());
-        Self::around(self.args.clone(), self.env.with_entry(variables), terminal)
+        let world = Self::around(self.args.clone(), self.env.with_entry(variables));
+        world.terminal.set_verbosity(self.terminal.verbosity());
+        world
     }
 }
 

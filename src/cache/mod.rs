@@ -102,7 +102,7 @@ impl Cache {
             };
         }
         if let State::Off(Some(why)) = &self.state {
-            sys.terminal.say(format!("note: tokens are not kept between runs: {why}"));
+            sys.terminal.note(format!("note: tokens are not kept between runs: {why}"));
         }
     }
 
@@ -169,7 +169,7 @@ impl Cache {
         if let Err(error) = written
             && !self.told.replace(true)
         {
-            sys.terminal.say(format!("note: the token is not kept between runs: {}", io_words(&error)));
+            sys.terminal.note(format!("note: the token is not kept between runs: {}", io_words(&error)));
         }
     }
 }
@@ -268,6 +268,8 @@ mod tests {
             clock: Box::new(FakeClock::default()),
             http: Box::new(crate::http::fake::FakeHttp::default()),
             tools: Box::new(crate::process::fake::NoTools),
+            browser: Box::new(crate::browser::fake::NoBrowser),
+            parent: Vec::new,
             terminal: Terminal::to(std::io::sink()),
         }
     }

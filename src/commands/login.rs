@@ -4,14 +4,15 @@
 use crate::error::{Error, one_line};
 use crate::exec_credential::ExecInfo;
 use crate::login::Spec;
-use crate::obtain::{self, How, SignedIn};
+use crate::obtain::{self, ByHand, How};
 use crate::options::types::Storage;
 use crate::options::{
     CACHE_DIR, CACHE_STORAGE, CONTEXT, Choices, Decl, Given, KUBECONFIG, LOGIN_HINT, LOGIN_TIMEOUT, LOGTOSTDERR,
     REDIRECT_URL, TIMEOUT, Typed, VERBOSITY, Values,
 };
 use crate::situation;
-use crate::sys::{Sys, rfc3339};
+use crate::sys::Sys;
+use crate::terminal::moment;
 
 use super::entry::Entry;
 use super::{Outcome, get_token};
@@ -76,7 +77,7 @@ fn sign_in(sys: &Sys, given: &Given, exec: &ExecInfo, who: Option<&str>) -> Resu
     }
     let signed = obtain::sign_in(sys, &spec, who)?;
     if signed.how != How::Told {
-        sys.terminal.say(summary(&spec, &signed, pin.as_ref()));
+        sys.terminal.say(summary(&spec, &signed, pin.as_ref(), sys.clock.now()));
     }
     Ok(Outcome::silent())
 }
@@ -117,19 +118,19 @@ fn nowhere(values: &Values) -> Error {
         .remedy("leave that out, here and in the exec entry")
 }
 
-fn summary(spec: &Spec, signed: &SignedIn, pin: Option<&Pin>) -> String {
+fn summary(spec: &Spec, signed: &ByHand, pin: Option<&Pin>, now: u64) -> String {
     let already = if signed.how == How::Before { "already " } else { "" };
     let by = match &signed.account {
         Some(account) => format!("as {}", one_line(&account.username)),
         None => format!("with {}", spec.about.method),
     };
-    let tenant = spec.about.tenant.as_deref().map(|tenant| format!(" to {tenant}")).unwrap_or_default();
-    let until = rfc3339(signed.expires_on);
+    let tenant = spec.about.tenant.as_deref().map(|tenant| format!(" (tenant {tenant})")).unwrap_or_default();
+    let until = moment(signed.expires_on, now);
     let more = match (&signed.account, pin) {
         (Some(_), None) => "; --account NAME signs in as somebody else".to_owned(),
         (Some(_), Some(pin)) => format!("; nobody else may ({})", pin.source),
         (None, _) if spec.storage == Storage::None => "; the token is not kept".to_owned(),
         (None, _) => String::new(),
     };
-    format!("{already}signed in {by}{tenant} until {until}{more}")
+    format!("{already}signed in {by}{tenant}, valid until {until}{more}")
 }

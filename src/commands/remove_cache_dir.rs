@@ -30,7 +30,7 @@ pub(super) fn run(sys: &Sys, given: &Given) -> Result<Outcome, Error> {
 /// The same under the name that Azure/kubelogin has deprecated, with its words.
 pub(super) fn run_deprecated(sys: &Sys, given: &Given) -> Result<Outcome, Error> {
     sys.terminal
-        .say("Command \"remove-tokens\" is deprecated, remove-tokens is deprecated, use remove-cache-dir instead");
+        .note("Command \"remove-tokens\" is deprecated, remove-tokens is deprecated, use remove-cache-dir instead");
     run(sys, given)
 }
 

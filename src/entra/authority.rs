@@ -104,6 +104,11 @@ impl Authority {
         url
     }
 
+    /// The tenant, as it was given.
+    pub fn tenant(&self) -> &str {
+        self.tenant.as_str()
+    }
+
     /// The host that stands for this cloud in the cache, whichever alias was used.
     pub fn environment(&self) -> String {
         let host = host(&self.base);

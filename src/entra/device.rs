@@ -12,6 +12,7 @@ use crate::error::{Error, one_line};
 use crate::secret::Secret;
 use crate::situation;
 use crate::sys::Deadline;
+use crate::terminal::{Prompt, Wait};
 
 use super::error::Refusal;
 use super::token::{Answer, Endpoint, Failure, person_scopes, seconds};
@@ -24,16 +25,25 @@ const POLL_LIMIT: Duration = Duration::from_secs(10);
 
 /// However many polls are lost, the next one comes after this time.
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
+/// A busy server is believed when it asks to wait, but not for longer: somebody has perhaps finished
+/// meanwhile and looks at the screen, and a gateway that asks for an hour does not speak for Entra.
+const LONGEST_ASKED_PAUSE: Duration = Duration::from_secs(60);
+/// A pause beyond this is told.
+const SILENT_PAUSE: Duration = Duration::from_secs(5);
 
 /// Asks for a code, shows it, and waits until the person has finished or the deadline is over.
 ///
 /// # Errors
 /// A refusal, a declined or expired sign-in, or no answer to the first request.
 pub async fn sign_in(session: &Session<'_>, person: Person<'_>) -> Result<Grant, Error> {
-    let code = request_code(session, person).await?;
-    session.sys.terminal.say(code.prompt());
+    let (terminal, clock) = (&session.sys.terminal, &*session.sys.clock);
+    let asking = Wait::of("asking for a code");
+    let code = terminal.while_waiting(clock, asking, request_code(session, person)).await?;
+    terminal.prompt(&Prompt { code: &code.user_code, address: code.address(), line: &code.line() });
     session.prompted.set(true);
-    Poll { session, person, code: &code }.until_done().await
+    let end = Deadline::after(clock, code.lifetime()).or_earlier(session.deadline);
+    let poll = Poll { session, person, code: &code, end };
+    terminal.while_waiting(clock, Wait::of("waiting for the sign-in").until(end), poll.until_done()).await
 }
 
 async fn request_code(session: &Session<'_>, person: Person<'_>) -> Result<Code, Error> {
@@ -67,10 +77,14 @@ struct Code {
 }
 
 impl Code {
-    /// Entra's own words, which name the address of the right cloud.
-    fn prompt(&self) -> String {
-        let address = self.verification_uri.as_deref().unwrap_or("https://microsoft.com/devicelogin");
-        let own = format!("To sign in, open {address} and enter the code {}", self.user_code);
+    /// Where the code is typed; each cloud has its own address.
+    fn address(&self) -> &str {
+        self.verification_uri.as_deref().unwrap_or("https://microsoft.com/devicelogin")
+    }
+
+    /// All of it in Entra's own words.
+    fn line(&self) -> String {
+        let own = format!("To sign in, open {} and enter the code {}", self.address(), self.user_code);
         one_line(self.message.as_deref().filter(|text| text.contains(&self.user_code)).unwrap_or(&own))
     }
 
@@ -88,22 +102,23 @@ struct Poll<'a> {
     session: &'a Session<'a>,
     person: Person<'a>,
     code: &'a Code,
+    /// The code's own end or the person's, whichever comes first.
+    end: Deadline,
 }
 
 impl Poll<'_> {
     async fn until_done(&self) -> Result<Grant, Error> {
         let clock = &*self.session.sys.clock;
-        let end = Deadline::after(clock, self.code.lifetime()).or_earlier(self.session.deadline);
         let mut interval = self.code.interval();
-        let mut lost = 0;
+        let mut lost = Lost::default();
         loop {
-            let left = end.left(clock);
+            let left = self.end.left(clock);
             if left.is_zero() {
-                return Err(self.nobody_finished(end));
+                return Err(self.nobody_finished());
             }
-            clock.sleep(after_lost_polls(interval, lost).min(left)).await;
+            clock.sleep(lost.pause(interval).min(left)).await;
             let outcome = self.once().await;
-            lost = if matches!(outcome, Err(Failure::Unreachable(_))) { lost + 1 } else { 0 };
+            lost = lost.and(outcome.as_ref().err());
             match outcome {
                 Ok(grant) => return Ok(grant),
                 Err(Failure::Refused(refusal, clock_ahead)) => match Verdict::of(&refusal) {
@@ -144,12 +159,13 @@ impl Poll<'_> {
     }
 
     fn note_lost_poll(&self, error: &Error) {
-        self.session.sys.terminal.detail(1, || format!("still waiting: {error}"));
+        let told = error.retry_after().is_some_and(|asked| asked > SILENT_PAUSE);
+        self.session.sys.terminal.detail(u8::from(!told), || format!("still waiting: {}", error.what()));
     }
 
-    fn nobody_finished(&self, end: Deadline) -> Error {
-        let what = format!("nobody finished the sign-in in {} s", end.given().as_secs());
-        if self.code.lifetime() <= end.given() {
+    fn nobody_finished(&self) -> Error {
+        let what = format!("nobody finished the sign-in in {} s", self.end.given().as_secs());
+        if self.code.lifetime() <= self.end.given() {
             return code_expired();
         }
         let longer = format!("run the command again, or give a longer {}", self.session.longer_by);
@@ -157,11 +173,31 @@ impl Poll<'_> {
     }
 }
 
-/// RFC 8628 section 3.5: back off while no answer comes; a person may still be finishing, so not for
-/// long.
-fn after_lost_polls(interval: Duration, lost: u32) -> Duration {
-    let backed_off = interval.saturating_mul(2_u32.saturating_pow(lost));
-    backed_off.min(LONGEST_PAUSE.max(interval))
+/// The polls in a row that got no answer of Entra's.
+#[derive(Default)]
+struct Lost {
+    count: u32,
+    /// What the last one was told to wait.
+    asked: Duration,
+}
+
+impl Lost {
+    /// After one more poll, which has ended in `failure`.
+    fn and(&self, failure: Option<&Failure>) -> Self {
+        match failure {
+            Some(Failure::Unreachable(error)) => {
+                Self { count: self.count + 1, asked: error.retry_after().unwrap_or_default() }
+            }
+            _ => Self::default(),
+        }
+    }
+
+    /// RFC 8628 section 3.5: back off while no answer comes; a person may still be finishing, so not for
+    /// long.
+    fn pause(&self, interval: Duration) -> Duration {
+        let backed_off = interval.saturating_mul(2_u32.saturating_pow(self.count));
+        backed_off.min(LONGEST_PAUSE.max(interval)).max(self.asked.min(LONGEST_ASKED_PAUSE))
+    }
 }
 
 fn code_expired() -> Error {
@@ -233,6 +269,8 @@ mod tests {
             clock: Box::new(clock.clone()),
             http: Box::new(http),
             tools: Box::new(crate::process::fake::NoTools),
+            browser: Box::new(crate::browser::fake::NoBrowser),
+            parent: Vec::new,
             terminal: Terminal::to(std::io::sink()),
         };
         let args: Vec<_> = format!("-t T --server-id S {line}").split_whitespace().map(String::from).collect();
@@ -299,6 +337,26 @@ mod tests {
     }
 
     #[test]
+    fn a_busy_server_is_left_alone_as_long_as_it_asks() {
+        let busy = |seconds| {
+            let retry_after = Some(Duration::from_secs(seconds));
+            Ok(Response { status: 429, retry_after, ..Response::default() })
+        };
+        for (asked, waited) in [(15, 15), (30, 30), (3600, 60)] {
+            let (grant, time, _) = outcome("", vec![json(200, CODE), busy(asked), json(200, TOKEN)]);
+            assert!(grant.is_ok(), "{grant:?}");
+            assert_eq!(time, 5 + waited);
+        }
+        // Within the limit of one poll the HTTP client itself waits, and asks again.
+        let (grant, time, _) = outcome("", vec![json(200, CODE), busy(9), json(200, TOKEN)]);
+        assert!(grant.is_ok());
+        assert_eq!(time, 5 + 9);
+        // An answer ends it: the next pause is the interval again.
+        let answers = vec![json(200, CODE), busy(30), refusal("authorization_pending"), json(200, TOKEN)];
+        assert_eq!(outcome("", answers).1, 5 + 30 + 5);
+    }
+
+    #[test]
     fn declined_expired_and_refused() {
         for (error, text) in [
             (
@@ -326,8 +384,8 @@ mod tests {
     #[test]
     fn the_prompt_is_one_line_with_the_code_in_it() {
         let mut code: Code = serde_json::from_str(CODE).unwrap();
-        assert_eq!(code.prompt(), "open https://v and enter ABC");
+        assert_eq!(code.line(), "open https://v and enter ABC");
         code.message = Some("go away\u{1b}[2J".into());
-        assert_eq!(code.prompt(), "To sign in, open https://v and enter the code ABC");
+        assert_eq!(code.line(), "To sign in, open https://v and enter the code ABC");
     }
 }

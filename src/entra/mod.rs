@@ -2,6 +2,7 @@
 
 pub mod authority;
 pub mod binding;
+pub mod browser;
 pub mod certificate;
 pub mod device;
 pub mod error;
@@ -94,6 +95,8 @@ pub struct Session<'a> {
     pub deadline: Deadline,
     /// The option that would have given more time, for messages.
     pub longer_by: String,
+    /// The command that signs in for the same by hand, for messages.
+    pub by_hand: String,
     /// A claims challenge that an earlier refusal asked to pass on, unchanged.
     pub claims: Option<String>,
     /// Who is expected to sign in, where that is known.
@@ -115,6 +118,7 @@ impl<'a> Session<'a> {
             sys,
             deadline,
             longer_by: String::new(),
+            by_hand: String::new(),
             claims: None,
             hint: None,
             only: None,

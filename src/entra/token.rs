@@ -106,6 +106,45 @@ pub async fn refresh(session: &Session<'_>, person: Person<'_>, refresh_token: &
     endpoint.grant(request.request_async(&|request| endpoint.exchange(request)).await)
 }
 
+/// An authorization code, and what shows that it was made for us.
+pub struct Code<'a> {
+    /// What the login page gave to the browser.
+    pub code: &'a Secret,
+    /// Where it was sent to, letter by letter.
+    pub redirect_uri: String,
+    /// What the challenge was made of (RFC 7636).
+    pub verifier: oauth2::PkceCodeVerifier,
+}
+
+/// Redeems the code of a person's sign-in in the browser (RFC 6749, section 4.1.3).
+///
+/// # Errors
+/// A refusal, or no usable answer.
+pub async fn authorization_code(session: &Session<'_>, person: Person<'_>, code: Code<'_>) -> Result<Grant, Failure> {
+    let endpoint = Endpoint::named(session, person.request, "token");
+    let oauth = oauth_client(person.client, &endpoint.url);
+    let redirect_uri = oauth2::RedirectUrl::new(code.redirect_uri)
+        .map_err(|_| Failure::Unreachable(Error::new(&situation::OPTION_INVALID, "the redirect URL is not valid")))?;
+    let mut request = oauth
+        .exchange_code(oauth2::AuthorizationCode::new(code.code.expose().into()))
+        .set_redirect_uri(std::borrow::Cow::Owned(redirect_uri))
+        .set_pkce_verifier(code.verifier);
+    match &person.request.audience {
+        Audience::Scope(scope) => {
+            let scopes = person_scopes(scope).map(|scope| scope.to_string()).collect::<Vec<_>>().join(" ");
+            request = request.add_extra_param("scope", scopes).add_extra_param("client_info", "1");
+        }
+        Audience::Resource(resource) => request = request.add_extra_param("resource", resource),
+    }
+    if let Some(claims) = &session.claims {
+        request = request.add_extra_param("claims", claims);
+    }
+    for (name, value) in endpoint.binding() {
+        request = request.add_extra_param(name, value);
+    }
+    endpoint.grant(request.request_async(&|request| endpoint.exchange(request)).await)
+}
+
 /// The scopes of a person's sign-in: the audience, and what brings a refresh token and a name.
 pub(super) fn person_scopes(scope: &str) -> impl Iterator<Item = Scope> {
     [scope, "openid", "offline_access", "profile"].into_iter().map(|scope| Scope::new(scope.into()))

@@ -135,7 +135,8 @@ impl Exchange<'_> {
         say(format!("  {}", self.creation(&claims)));
         if !pauses.is_empty() {
             let time = pauses.iter().sum::<Duration>().as_secs();
-            say(format!("a new one takes a while to be known everywhere: trying again for {time} s"));
+            let terminal = &self.session.sys.terminal;
+            terminal.note(format!("a new one takes a while to be known everywhere: trying again for {time} s"));
         }
     }
 

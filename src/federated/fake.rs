@@ -146,6 +146,8 @@ impl World {
                 clock: Box::new(clock),
                 http: Box::new(http),
                 tools: Box::new(tools),
+                browser: Box::new(crate::browser::fake::NoBrowser),
+                parent: Vec::new,
                 terminal: Terminal::to(said.clone()),
             },
             said,

@@ -358,6 +358,8 @@ mod tests {
             clock: Box::new(FakeClock::default()),
             http: Box::new(http),
             tools: Box::new(crate::process::fake::NoTools),
+            browser: Box::new(crate::browser::fake::NoBrowser),
+            parent: Vec::new,
             terminal: Terminal::to(std::io::sink()),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

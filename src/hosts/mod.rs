@@ -390,6 +390,8 @@ mod fake {
             clock: Box::new(clock.clone()),
             http: Box::new(http),
             tools: Box::new(crate::process::fake::NoTools),
+            browser: Box::new(crate::browser::fake::NoBrowser),
+            parent: Vec::new,
             terminal: Terminal::to(std::io::sink()),
         };
         let deadline = Deadline::after(&clock, host.patience());

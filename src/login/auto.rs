@@ -8,7 +8,8 @@
 //! | 4 | managed identity | the environment names a host of one, or IMDS answers a short probe and has one |
 //! | 5 | Azure CLI | `az` is on `PATH` and somebody is signed in to it |
 //! | 6 | Azure Developer CLI | the same of `azd` |
-//! | 7 | a person | there is a client to sign in with; whether somebody would see a prompt matters only then |
+//! | 7 | a person with the browser | there is a client to sign in with, and a browser can be opened |
+//! | 8 | a person with a device code | there is a client to sign in with; whether somebody would see a prompt matters only then |
 //!
 //! What was set up on purpose comes before what merely happens to be there, machines before people,
 //! and a way that is there and fails is an error: going on would sign in as somebody else.
@@ -221,7 +222,11 @@ impl Candidate {
 }
 
 impl InVain {
+    /// Both ways of a person may be out for the same reason, which is told once.
     fn note(&mut self, order: usize, why: String) {
+        if self.absent.iter().any(|(_, known)| *known == why) {
+            return;
+        }
         let at = self.absent.partition_point(|(other, _)| *other < order);
         self.absent.insert(at, (order, why));
     }

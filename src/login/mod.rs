@@ -6,6 +6,7 @@ mod azurecli;
 mod azurepipelines;
 mod devicecode;
 mod given_secret;
+mod interactive;
 mod msi;
 mod spn;
 mod tool;
@@ -35,6 +36,7 @@ pub use auto::InVain;
 /// Every login method, in the order of the messages that list them.
 pub static METHODS: &[&Method] = &[
     &devicecode::METHOD,
+    &interactive::METHOD,
     &spn::METHOD,
     &msi::METHOD,
     &azurecli::METHOD,
@@ -199,6 +201,10 @@ pub struct Settled {
     pub in_vain: InVain,
 }
 
+/// How long kubectl may use a signed token where nobody says so. Guard believes a signature for 15
+/// minutes, other verifiers for 5; which of them a hosted cluster has is unverified.
+const POP_WINDOW: Duration = Duration::from_secs(240);
+
 /// Everything that one run of `get-token` needs to know.
 pub struct Spec {
     method: &'static Method,
@@ -237,7 +243,7 @@ impl Spec {
             login_timeout: positive(values, &LOGIN_TIMEOUT)?.unwrap_or_default(),
             storage: kept(&*login, values.require(&CACHE_STORAGE, "cache storage cannot be empty")?),
             cache_dir: cache_dir(values, choices.env)?,
-            pop_lifetime: positive(values, &POP_LIFETIME)?.unwrap_or_default(),
+            pop_lifetime: positive(values, &POP_LIFETIME)?.unwrap_or(POP_WINDOW),
             about: About {
                 method: method.name.into(),
                 cloud: login.request().map(|request| request.authority.environment()),

@@ -446,8 +446,8 @@ options! {
 
     /// How long kubectl may use a signed token.
     POP_LIFETIME: GoDuration = duration("pop-lifetime",
-        "How long kubectl uses a signed proof-of-possession token before it asks for the next")
-        .default("4m0s").vars(&[ours("KUBENTRA_POP_LIFETIME")]);
+        "How long kubectl uses a signed proof-of-possession token before it asks for the next (default: 4m0s)")
+        .vars(&[ours("KUBENTRA_POP_LIFETIME")]);
 
     /// Another authority.
     AUTHORITY_HOST: AuthorityHost = text("authority-host", "URL", AuthorityHost::parse,
@@ -496,11 +496,11 @@ options! {
 
     /// The file to convert.
     KUBECONFIG: Path = text("kubeconfig", "FILE", Path::parse,
-        "Kubeconfig to read (default: the files of KUBECONFIG, else ~/.kube/config)")
+        "Kubeconfig file (default: the files of KUBECONFIG, else ~/.kube/config)")
         .on(Commands(2 | 16 | 32));
 
     /// The context that is meant.
-    CONTEXT: String = text("context", "NAME", any, "Context of the kubeconfig; its user is the only one that is meant")
+    CONTEXT: String = text("context", "NAME", any, "Context of the kubeconfig whose user is meant, and no other")
         .on(Commands(2 | 16 | 32));
 
     /// Show and write nothing.
@@ -558,7 +558,6 @@ mod tests {
     #[test]
     fn defaults_parse() {
         assert!((LOGIN_TIMEOUT.parse)(LOGIN_TIMEOUT.decl.default.unwrap()).is_ok());
-        assert!((POP_LIFETIME.parse)(POP_LIFETIME.decl.default.unwrap()).is_ok());
         assert!((OUTPUT.parse)(OUTPUT.decl.default.unwrap()).is_ok());
         assert!((CACHE_STORAGE.parse)(CACHE_STORAGE.decl.default.unwrap()).is_ok());
         assert!((VERBOSITY.parse)(VERBOSITY.decl.default.unwrap()).is_ok());

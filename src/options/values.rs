@@ -4,8 +4,8 @@ use std::fmt;
 
 use super::types::{without_keys, without_password};
 use super::{
-    AUTHORITY_HOST, DISABLE_ENVIRONMENT_OVERRIDE, Decl, FEDERATED_TOKEN_SOURCE, Given, LOGIN, Opt, Rank, TABLE,
-    USE_AZURERM_ENV_VARS, Var, When,
+    AUTHORITY_HOST, Commands, DISABLE_ENVIRONMENT_OVERRIDE, Decl, FEDERATED_TOKEN_SOURCE, Given, LOGIN, Opt, Rank,
+    TABLE, USE_AZURERM_ENV_VARS, Var, When,
 };
 use crate::error::Error;
 use crate::exec_credential::ExecInfo;
@@ -138,7 +138,8 @@ impl Values {
 
     /// A line for each value with its source, for `-v 1`; secrets are not shown.
     pub fn explain(&self) -> impl Iterator<Item = String> {
-        self.found.iter().map(|Value { decl, text, source }| {
+        let own = self.found.iter().filter(|value| value.decl.commands.meets(Commands::GET_TOKEN));
+        own.map(|Value { decl, text, source }| {
             let is = |other: &Decl| std::ptr::eq(*decl, other);
             let text = match text.expose() {
                 _ if decl.secret => "<secret>".into(),

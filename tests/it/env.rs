@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::support::World;
+use crate::support::browser::{FakeOpener, Opening};
 use crate::support::entra::directory::{AKS_CLIENT, AKS_SERVER, APP, APP_SECRET, TENANT};
 
 /// A world, a home directory and an environment that holds nothing of yours.
@@ -41,6 +42,11 @@ impl TestEnv {
         env.set("HOME", home).set("PATH", format!("{}:/usr/bin:/bin", bin.display()));
         env.set("HTTPS_PROXY", proxy).set("SSL_CERT_FILE", ca);
         env
+    }
+
+    /// Puts an `xdg-open` on PATH that behaves like that.
+    pub fn opener(&self, opening: Opening) -> FakeOpener {
+        FakeOpener::install(&self.dir().join("bin"), opening)
     }
 
     /// Sets a variable.

@@ -1,5 +1,10 @@
 //! The fakes are as strict as they say: what the product's tests rely on.
 
+mod authorize;
+mod browsers;
+mod cluster;
+mod people;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
@@ -97,6 +102,12 @@ impl Fakes {
         let config = self.world.authority.client_config();
         let stream = tls(self.world.entra.addr(), "localhost", config);
         speak(stream, &text("POST", path, &["Content-Type: application/x-www-form-urlencoded"], &form(pairs)))
+    }
+
+    /// At Entra, without a body.
+    fn entra_get(&self, target: &str) -> Reply {
+        let config = self.world.authority.client_config();
+        speak(tls(self.world.entra.addr(), "localhost", config), &text("GET", target, &[], ""))
     }
 
     fn exchange(&self, path: &str, assertion: &str) -> Reply {

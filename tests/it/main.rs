@@ -9,6 +9,7 @@
 
 mod arc;
 mod auto;
+mod browser;
 mod cases;
 mod certificates;
 mod env;
@@ -21,6 +22,8 @@ mod msi;
 mod network;
 mod parallel;
 mod prompts;
+mod pty;
 mod real_az;
 mod support;
+mod terminal;
 mod tools;

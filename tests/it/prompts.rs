@@ -14,7 +14,7 @@ use crate::support::entra::directory::ALICE;
 use crate::support::entra::{Fault, Person};
 
 const NOBODY: &str = "signing in needs a person, and nobody would see the prompt";
-const FIX: &str = "sign in without a person (kubentra convert-kubeconfig -l spn), or run this once in a terminal";
+const FIX: &str = "in a terminal, or sign in without a person (kubentra convert-kubeconfig -l spn)";
 
 #[test]
 fn without_stderr_nobody_is_asked() {
@@ -35,7 +35,8 @@ fn in_a_pipeline_nobody_is_asked() {
         let mut env = TestEnv::new();
         env.set(variable, "true");
         let (run, time) = timed(|| Run::of(&mut through(&env, setsid, &["-w", "kubentra"])));
-        let expected = format!("Error: {NOBODY} ({variable} is set and there is no terminal); {FIX}\n");
+        let by_hand = env.device_code(&[]).join(" ").replacen("get-token", "kubentra login", 1);
+        let expected = format!("Error: {NOBODY} ({variable} is set and there is no terminal); run `{by_hand}` {FIX}\n");
         assert_eq!((run.code, run.failure()), (1, expected.as_str()));
         assert!(time < Duration::from_secs(1), "{time:?}");
         assert_eq!(grants(&env), Vec::<String>::new());

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::browser;
 use crate::cache::Identity;
 use crate::entra::{Grant, Session};
 use crate::error::Error;
@@ -15,7 +16,7 @@ use crate::process;
 use crate::situation;
 use crate::sys::{Env, Pending};
 
-use super::super::{Login, Method, azd, azurecli, azurepipelines, devicecode, msi, spn, workloadidentity};
+use super::super::{Login, Method, azd, azurecli, azurepipelines, devicecode, interactive, msi, spn, workloadidentity};
 
 /// The ways, in order.
 pub(super) static WAYS: &[Way] = &[
@@ -25,6 +26,7 @@ pub(super) static WAYS: &[Way] = &[
     Way { method: &msi::METHOD, name: "the managed identity of this machine", look: managed_identity },
     Way { method: &azurecli::METHOD, name: "the Azure CLI", look: az },
     Way { method: &azd::METHOD, name: "the Azure Developer CLI", look: azure_developer_cli },
+    Way { method: &interactive::METHOD, name: "the browser", look: person_with_browser },
     Way { method: &devicecode::METHOD, name: "a device code", look: person },
 ];
 
@@ -192,6 +194,13 @@ fn person(choices: &Choices, method: &Method) -> Result<Found, Error> {
         Ok(login) => Found::Present(login, "nothing else is there".into()),
         Err(error) => absent(format!("nobody can be asked ({})", error.what())),
     })
+}
+
+/// The browser asks for less than a code does, and more tenants allow it.
+fn person_with_browser(choices: &Choices, method: &Method) -> Result<Found, Error> {
+    let found = person(choices, method)?;
+    let hindrance = browser::hindrance(choices.env).filter(|_| matches!(found, Found::Present(..)));
+    Ok(hindrance.map_or(found, |why| absent(format!("no browser can be opened ({why})"))))
 }
 
 fn absent(why: impl Into<String>) -> Found {

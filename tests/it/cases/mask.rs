@@ -13,6 +13,8 @@ pub fn mask(text: &str, stage: &Stage) -> String {
     for (before, name) in AFTER {
         text = next_word(&text, before, name);
     }
+    // A token that ends after midnight has a date.
+    text = text.replace("valid until {date} {time}", "valid until {time}");
     if text.starts_with("kubelogin version") {
         for (before, name) in IN_VERSION {
             text = next_word(&text, before, name);
@@ -78,7 +80,7 @@ fn form(word: &str) -> Option<&'static str> {
     };
     if word.starts_with("eyJ") && word.matches('.').count() == 2 {
         Some("{token}")
-    } else if digits("0000-00-00T00:00:00Z") || digits("00:00:00Z") {
+    } else if digits("0000-00-00T00:00:00Z") || digits("00:00:00Z") || digits("00:00") {
         Some("{time}")
     } else if digits("0000-00-00") {
         Some("{date}")

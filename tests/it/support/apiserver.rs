@@ -2,13 +2,15 @@
 //! `kubectl auth whoami` and `kubectl get --raw /version`.
 //!
 //! It reads the bearer token as AKS does (its `guard` webhook): signature, issuer of the one
-//! tenant, audience, time; the user is called by `upn` or else by `oid`.
+//! tenant, audience, time; the user is called by `upn` or else by `oid`. As an Arc cluster it takes
+//! such a token only within a signed request (see [`super::pop`]).
 
 use super::clock::unix_now;
 use super::entra::FakeEntra;
 use super::entra::directory::{AKS_SERVER, TENANT};
 use super::http::{Request, Response, Server};
 use super::listener::lock;
+use super::pop::PopRules;
 use super::tls::{Authority, Leaf};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -46,6 +48,9 @@ struct State {
     tenant: String,
     server_id: String,
     legacy: bool,
+    pop: Option<PopRules>,
+    /// How much further the server's clock is, in seconds.
+    ahead: i64,
     revoked: HashSet<String>,
     forbidden: HashSet<String>,
     reject: u32,
@@ -122,7 +127,23 @@ impl FakeApiServer {
         self.arrange(|state| state.legacy = on)
     }
 
-    /// From now on answers 401 to this token.
+    /// From now on it is the Arc cluster with this ARM id: bearer tokens must be signed requests for
+    /// it, good for 15 minutes.
+    pub fn pop(&self, host: &str) -> &Self {
+        self.arrange(|state| state.pop = Some(PopRules { host: host.to_owned(), validity: 15 * 60 }))
+    }
+
+    /// For how many seconds a signed request is good. Panics before [`pop`](Self::pop).
+    pub fn pop_validity(&self, seconds: i64) -> &Self {
+        self.arrange(|state| state.pop.as_mut().expect("an Arc cluster").validity = seconds)
+    }
+
+    /// Its clock is so many seconds further than everybody's: later becomes now.
+    pub fn clock_ahead(&self, seconds: i64) -> &Self {
+        self.arrange(|state| state.ahead = seconds)
+    }
+
+    /// From now on answers 401 to this token, also within a signed request.
     pub fn revoke(&self, token: &str) -> &Self {
         self.arrange(|state| {
             state.revoked.insert(token.to_owned());
@@ -168,6 +189,8 @@ impl State {
             tenant: TENANT.to_owned(),
             server_id: AKS_SERVER.to_owned(),
             legacy: false,
+            pop: None,
+            ahead: 0,
             revoked: HashSet::new(),
             forbidden: HashSet::new(),
             reject: 0,
@@ -212,13 +235,19 @@ fn authenticate(state: &mut State, entra: &FakeEntra, token: Option<&str>) -> Re
         return Err("rejected because the test said so".to_owned());
     }
     let token = token.ok_or("no bearer token")?;
-    if state.revoked.contains(token) {
+    let now = unix_now() + state.ahead;
+    let inner = state.pop.as_ref().map(|rules| rules.open(token, now)).transpose()?;
+    let access_token = inner.as_deref().unwrap_or(token);
+    if [token, access_token].iter().any(|token| state.revoked.contains(*token)) {
         return Err("revoked".to_owned());
     }
-    let claims = entra.claims(token).ok_or("not signed by the trusted Entra")?;
+    let claims = entra.claims(access_token).ok_or("not signed by the trusted Entra")?;
+    if state.pop.is_none() && !claims["cnf"].is_null() {
+        return Err("a token that is bound to a key, without the key".to_owned());
+    }
     expect_claim(&claims, "iss", &format!("https://sts.windows.net/{}/", state.tenant))?;
     expect_claim(&claims, "aud", &state.audience())?;
-    check_time(&claims)?;
+    check_time(&claims, now)?;
     user_info(&claims)
 }
 
@@ -229,8 +258,7 @@ fn expect_claim(claims: &Value, name: &str, expected: &str) -> Result<(), String
     }
 }
 
-fn check_time(claims: &Value) -> Result<(), String> {
-    let now = unix_now();
+fn check_time(claims: &Value, now: i64) -> Result<(), String> {
     let (from, until) = (claims["nbf"].as_i64(), claims["exp"].as_i64());
     if from.is_none_or(|from| now < from) {
         return Err(format!("not valid before {}", claims["nbf"]));

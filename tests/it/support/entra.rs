@@ -5,6 +5,8 @@
 //! A test arranges the world through the handle, runs the program, and then reads the log.
 
 mod assertion;
+mod authorize;
+mod code;
 mod device;
 pub mod directory;
 mod faults;
@@ -12,21 +14,28 @@ mod federation;
 mod form;
 mod grants;
 mod metadata;
+mod page;
+mod password;
+mod pop;
 mod proofs;
 mod refusal;
 mod scope;
 mod tokens;
 
+pub use authorize::BrowserPerson;
 pub use device::Person;
 pub use faults::Fault;
 pub use federation::{Claims, FakeIssuer};
 pub use grants::Rotation;
+pub use password::Realm;
 
 use super::clock::{http_date, unix_now};
 use super::http::{Request, Response, Server, find_header};
 use super::listener::lock;
 use super::tls::{Authority, Leaf};
 use assertion::Proofs;
+use authorize::Asked;
+use code::AuthCode;
 use device::DeviceCode;
 use directory::{App, Directory, Guest, Secret, TENANT, User, owned};
 use form::Form;
@@ -92,6 +101,12 @@ impl Recorded {
     pub fn param(&self, name: &str) -> Option<&str> {
         let found = self.form.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.as_str())
+    }
+
+    /// A parameter of the query, decoded.
+    pub fn query_param(&self, name: &str) -> Option<String> {
+        let mut pairs = form_urlencoded::parse(self.query.as_bytes());
+        pairs.find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
     }
 
     /// A header, by name in any case.
@@ -416,6 +431,14 @@ struct State {
     accepted: Vec<Value>,
     knobs: Knobs,
     codes: Vec<DeviceCode>,
+    auth_codes: Vec<AuthCode>,
+    /// Sign-in pages that nobody has clicked on yet.
+    asked: Vec<Asked>,
+    /// Client id and redirect URI.
+    redirects: Vec<(String, String)>,
+    /// By user principal name in lower case, as are the realms.
+    passwords: HashMap<String, String>,
+    realms: HashMap<String, Realm>,
     grants: HashMap<String, Grant>,
     faults: VecDeque<(String, Fault)>,
     log: Vec<Recorded>,
@@ -431,6 +454,8 @@ struct Knobs {
     refresh_tokens: bool,
     rotation: Rotation,
     federated_after: u32,
+    password_needs_mfa: Option<String>,
+    browser_person: BrowserPerson,
     skew: i64,
 }
 
@@ -451,9 +476,16 @@ impl State {
                 refresh_tokens: true,
                 rotation: Rotation::On,
                 federated_after: 0,
+                password_needs_mfa: None,
+                browser_person: BrowserPerson::Wait,
                 skew: 0,
             },
             codes: Vec::new(),
+            auth_codes: Vec::new(),
+            asked: Vec::new(),
+            redirects: vec![(directory::AKS_CLIENT.to_owned(), "http://localhost".to_owned())],
+            passwords: HashMap::new(),
+            realms: HashMap::new(),
             grants: HashMap::new(),
             faults: VecDeque::new(),
             log: Vec::new(),
@@ -503,6 +535,11 @@ impl Service {
             Route::AdfsMetadata => Ok(metadata::adfs(request.authority())),
             Route::Instances => metadata::instances(request),
             Route::Keys => Ok(self.signer.jwks()),
+            Route::Authorize(flavour, tenant) => {
+                return authorize::authorize(state, request, flavour, tenant, correlation_id, now);
+            }
+            Route::Choice => return authorize::choice(state, request, correlation_id, now),
+            Route::UserRealm(upn) => password::user_realm(state, request, upn),
         };
         match answer {
             Ok(body) => Response::json(200, &body).header("Pragma", "no-cache"),
@@ -546,6 +583,12 @@ enum Route<'a> {
     AdfsMetadata,
     Instances,
     Keys,
+    /// The user principal name, still encoded.
+    UserRealm(&'a str),
+    /// Flavour and tenant.
+    Authorize(Flavour, &'a str),
+    /// A click on the sign-in page.
+    Choice,
 }
 
 impl<'a> Route<'a> {
@@ -554,6 +597,9 @@ impl<'a> Route<'a> {
         let host = request.host();
         let path: Vec<&str> = request.path.split('/').skip(1).collect();
         let local = ["localhost", "127.0.0.1"].contains(&host.as_str());
+        if request.path == authorize::CHOICE {
+            return Some(Self::Choice);
+        }
         match path.split_first()? {
             (&"adfs", rest) if local || host == ADFS_HOST => Self::in_adfs(rest),
             (tenant, rest) if local || (host != ADFS_HOST && is_entra(&host)) => Self::in_entra(request, tenant, rest),
@@ -564,6 +610,7 @@ impl<'a> Route<'a> {
     fn in_adfs(path: &[&'a str]) -> Option<Self> {
         match path {
             ["oauth2", endpoint @ ("token" | "devicecode")] => Some(Self::Grant(Flavour::Adfs, "adfs", endpoint)),
+            ["oauth2", "authorize"] | ["oauth2", "authorize", ""] => Some(Self::Authorize(Flavour::Adfs, "adfs")),
             [".well-known", "openid-configuration"] => Some(Self::AdfsMetadata),
             ["discovery", "keys"] => Some(Self::Keys),
             _ => None,
@@ -576,9 +623,14 @@ impl<'a> Route<'a> {
         match path {
             ["oauth2", "v2.0", endpoint @ ("token" | "devicecode")] => Some(Self::Grant(Flavour::V2, tenant, endpoint)),
             ["oauth2", endpoint @ ("token" | "devicecode")] => Some(Self::Grant(Flavour::V1 { spn }, tenant, endpoint)),
+            ["oauth2", "v2.0", "authorize"] => Some(Self::Authorize(Flavour::V2, tenant)),
+            ["oauth2", "authorize"] => Some(Self::Authorize(Flavour::V1 { spn: false }, tenant)),
             ["v2.0", ".well-known", "openid-configuration"] => Some(Self::Metadata(tenant, "/v2.0")),
             [".well-known", "openid-configuration"] => Some(Self::Metadata(tenant, "")),
             ["discovery", "instance"] if tenant == "common" => Some(Self::Instances),
+            [name, upn] if tenant.eq_ignore_ascii_case("common") && name.eq_ignore_ascii_case("userrealm") => {
+                Some(Self::UserRealm(upn))
+            }
             ["discovery", "keys"] | ["discovery", "v2.0", "keys"] => Some(Self::Keys),
             _ => None,
         }
@@ -602,16 +654,29 @@ fn record(request: &Request, response: &Response, at: Instant) -> Recorded {
         form: form_urlencoded::parse(&request.body).into_owned().collect(),
         headers: request.headers.clone(),
         status: response.status,
-        refusal: refusal_text(&response.body),
+        refusal: refusal_text(response),
         connection: request.connection,
         at,
     }
 }
 
-fn refusal_text(body: &[u8]) -> Option<String> {
-    let body: Value = serde_json::from_slice(body).ok()?;
+fn refusal_text(response: &Response) -> Option<String> {
+    let Ok(body) = serde_json::from_slice::<Value>(&response.body) else {
+        return refusal_in_a_browser(response);
+    };
     let (error, text) = (body["error"].as_str()?, body["error_description"].as_str()?);
     Some(format!("{error}: {text}"))
+}
+
+/// In the address of a redirect, or anywhere on a page.
+fn refusal_in_a_browser(response: &Response) -> Option<String> {
+    let location = find_header(&response.headers, "location").unwrap_or_default();
+    let query = location.split_once('?').map_or("", |(_, query)| query);
+    let mut fields = form_urlencoded::parse(query.as_bytes());
+    let body = || String::from_utf8_lossy(&response.body).into_owned();
+    let text = fields.find(|(name, _)| name == "error_description").map_or_else(body, |(_, text)| text.into_owned());
+    let text = &text[text.find("AADSTS")?..];
+    Some(text.split(" Trace ID").next()?.to_owned())
 }
 
 /// Method, query and content type of a request to `/token` or `/devicecode`.

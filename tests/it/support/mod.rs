@@ -8,6 +8,8 @@
 //! | [`hosts::FakeHosts`] | managed identity on every host, and the OIDC of CI systems |
 //! | [`token_proxy::TokenProxy`] | the way to Entra of pods with an identity binding |
 //! | [`az::FakeTool`] | `az` and `azd` on PATH |
+//! | [`browser::FakeBrowser`], [`browser::FakeOpener`] | a browser, and what opens it |
+//! | [`chromium::Chromium`] | nothing: it is the real one, if it is installed |
 //! | [`proxy::FakeProxy`] | the network: leads the real host names to the fakes |
 
 #![allow(dead_code, unreachable_pub, reason = "every test binary and the demo take only a part of this world")]
@@ -19,24 +21,36 @@
 
 pub mod apiserver;
 pub mod az;
+pub mod browser;
 pub mod certificates;
+pub mod chromium;
 mod clock;
 pub mod entra;
 pub mod hosts;
 pub mod http;
 mod listener;
+pub mod pop;
 pub mod proxy;
 pub mod tls;
 pub mod token_proxy;
 
 use apiserver::FakeApiServer;
+use browser::FakeBrowser;
 use entra::{ENTRA_HOSTS, FakeEntra};
 use hosts::FakeHosts;
 use proxy::FakeProxy;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use tls::Authority;
 use token_proxy::TokenProxy;
+
+/// Says that a test is skipped for want of a tool; fails it where every tool has to be there.
+pub fn missing(tool: &str) {
+    assert!(std::env::var_os("KUBENTRA_TEST_ALL").is_none_or(|all| all != "1"), "{tool} is missing");
+    // Not `eprintln!`, which the test harness swallows.
+    writeln!(std::io::stderr(), "skipped: {tool} is missing").expect("stderr");
+}
 
 /// All fakes, wired together.
 pub struct World {
@@ -71,6 +85,11 @@ impl World {
         let ca_file = directory.join("ca.pem");
         fs::write(&ca_file, authority.ca_pem()).expect("the directory can be written to");
         Self { authority, entra, proxy, api, hosts, token_proxy, ca_file }
+    }
+
+    /// A browser that trusts this world and finds Entra in it.
+    pub fn browser(&self) -> FakeBrowser {
+        FakeBrowser::new(&self.authority, &self.entra)
     }
 
     /// The PEM file with the CA, for `SSL_CERT_FILE` and the like.

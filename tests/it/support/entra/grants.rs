@@ -2,9 +2,12 @@
 
 use super::State;
 use super::assertion::{self, Presented};
+use super::code::redeem;
 use super::device::approved;
 use super::directory::{App, Member, User};
 use super::form::Form;
+use super::password;
+use super::pop::{POP, confirmation};
 use super::refusal::Refusal;
 use super::scope::{Wanted, only_default_scope, wanted};
 use super::tokens::{Lifetime, Signer, Subject, access_claims, client_info, id_claims, random_text};
@@ -56,6 +59,8 @@ pub(super) fn token(state: &mut State, signer: &Signer, call: &Call<'_>) -> Resu
         (DEVICE_CODE, Flavour::V2 | Flavour::Adfs) => poll,
         ("device_code", Flavour::V1 { .. } | Flavour::Adfs) => poll,
         ("refresh_token", _) => refresh,
+        ("authorization_code", _) => authorization_code,
+        ("password", _) => by_password,
         _ => return Err(Refusal::unsupported_grant(grant_type)),
     };
     known(state, signer, call)
@@ -75,7 +80,7 @@ fn client_credentials(state: &mut State, signer: &Signer, call: &Call<'_>) -> Re
         only_default_scope(call)?;
     }
     let subject = Subject::App(&app, &tenant);
-    Ok(answer(state, signer, call, &app, &subject, &wanted))
+    answer(state, signer, call, &app, &subject, &wanted, None)
 }
 
 /// One poll with a device code (RFC 8628 §3.4).
@@ -90,14 +95,10 @@ fn poll(state: &mut State, signer: &Signer, call: &Call<'_>) -> Result<Value, Re
     let tenant = tenant(state, call)?;
     let app = client(state, call.form.require("client_id")?, tenant.as_deref())?;
     authenticate(state, &app, call)?;
+    confirmation(call)?;
     let (upn, wanted) = approved(state, call, device_code)?;
     let member = member(state, &upn, tenant.as_deref(), &app.client_id)?;
-    let subject = Subject::Person(&member);
-    let mut answer = answer(state, signer, call, &app, &subject, &wanted);
-    if wanted.offline && state.knobs.refresh_tokens {
-        answer["refresh_token"] = json!(new_grant(state, &app, &member, &wanted));
-    }
-    Ok(answer)
+    person_answer(state, signer, call, &app, &member, &wanted, None)
 }
 
 /// RFC 6749 §6. A refresh token belongs to user and client, not to tenant or resource.
@@ -111,10 +112,52 @@ fn refresh(state: &mut State, signer: &Signer, call: &Call<'_>) -> Result<Value,
     let wanted = wanted(state, call, Some(&grant.wanted))?;
     let member = member(state, &grant.upn, tenant.as_deref(), &app.client_id)?;
     let subject = Subject::Person(&member);
-    let mut answer = answer(state, signer, call, &app, &subject, &wanted);
+    let mut answer = answer(state, signer, call, &app, &subject, &wanted, None)?;
     if wanted.offline && state.knobs.refresh_tokens {
         let next = rotated(state, refresh_token, &app, &member, &wanted);
         answer["refresh_token"] = json!(next);
+    }
+    Ok(answer)
+}
+
+/// RFC 6749 §4.1.3 with the verifier of RFC 7636.
+fn authorization_code(state: &mut State, signer: &Signer, call: &Call<'_>) -> Result<Value, Refusal> {
+    allow(call, &[&["code", "redirect_uri", "code_verifier"], PROOF.as_slice()].concat())?;
+    let tenant = tenant(state, call)?;
+    let app = client(state, call.form.require("client_id")?, tenant.as_deref())?;
+    authenticate(state, &app, call)?;
+    confirmation(call)?;
+    let redeemed = redeem(state, call)?;
+    let member = member(state, &redeemed.upn, tenant.as_deref(), &app.client_id)?;
+    person_answer(state, signer, call, &app, &member, &redeemed.wanted, redeemed.nonce.as_deref())
+}
+
+/// RFC 6749 §4.3.
+fn by_password(state: &mut State, signer: &Signer, call: &Call<'_>) -> Result<Value, Refusal> {
+    allow(call, &[&["username", "password"], PROOF.as_slice()].concat())?;
+    password::check_tenant(call)?;
+    let tenant = tenant(state, call)?;
+    let app = client(state, call.form.require("client_id")?, tenant.as_deref())?;
+    authenticate(state, &app, call)?;
+    let wanted = wanted(state, call, None)?;
+    let upn = password::sign_in(state, call, tenant.as_deref())?;
+    let member = member(state, &upn, tenant.as_deref(), &app.client_id)?;
+    person_answer(state, signer, call, &app, &member, &wanted, None)
+}
+
+/// The answer to somebody who has just signed in, with a new refresh token if it was asked for.
+fn person_answer(
+    state: &mut State,
+    signer: &Signer,
+    call: &Call<'_>,
+    app: &App,
+    member: &Member,
+    wanted: &Wanted,
+    nonce: Option<&str>,
+) -> Result<Value, Refusal> {
+    let mut answer = answer(state, signer, call, app, &Subject::Person(member), wanted, nonce)?;
+    if wanted.offline && state.knobs.refresh_tokens {
+        answer["refresh_token"] = json!(new_grant(state, app, member, wanted));
     }
     Ok(answer)
 }
@@ -162,7 +205,7 @@ fn new_grant(state: &mut State, app: &App, member: &Member, wanted: &Wanted) -> 
 /// The parameters of every token request, and `more`.
 fn allow(call: &Call<'_>, more: &[&str]) -> Result<(), Refusal> {
     let common = ["grant_type", "client_id", "scope", "resource", "client_info", "claims"];
-    let allowed: Vec<&str> = common.iter().chain(more).copied().collect();
+    let allowed: Vec<&str> = common.iter().chain(&POP).chain(more).copied().collect();
     call.form.only(&allowed)?;
     match call.form.get("client_info") {
         None | Some("1") => Ok(()),
@@ -214,20 +257,33 @@ fn check_secret(app: &App, presented: &str) -> Result<(), Refusal> {
     }
 }
 
-fn member(state: &State, upn: &str, tenant: Option<&str>, client_id: &str) -> Result<Member, Refusal> {
+pub(super) fn member(state: &State, upn: &str, tenant: Option<&str>, client_id: &str) -> Result<Member, Refusal> {
     let user: Option<&User> = state.directory.user(upn);
     let tenant = tenant.or(user.map(|user| user.home_tenant.as_str())).unwrap_or("common");
     user.and_then(|user| user.in_tenant(tenant)).ok_or_else(|| Refusal::not_a_member(upn, tenant, client_id))
 }
 
 /// The token answer, still without a refresh token.
-fn answer(state: &State, signer: &Signer, call: &Call<'_>, app: &App, subject: &Subject<'_>, wanted: &Wanted) -> Value {
+fn answer(
+    state: &State,
+    signer: &Signer,
+    call: &Call<'_>,
+    app: &App,
+    subject: &Subject<'_>,
+    wanted: &Wanted,
+    nonce: Option<&str>,
+) -> Result<Value, Refusal> {
+    let confirmation = confirmation(call)?;
     let life = Lifetime { from: call.now, seconds: state.knobs.token_lifetime };
     let issuer = (call.flavour == Flavour::Adfs).then(|| format!("https://{}/adfs", call.authority));
     let audience = audience(call.flavour, &wanted.resource);
-    let claims = access_claims(subject, issuer.as_deref(), app, &audience, life);
+    let mut claims = access_claims(subject, issuer.as_deref(), app, &audience, life);
+    let token_type = if confirmation.is_some() { "pop" } else { "Bearer" };
+    if let Some(confirmation) = confirmation {
+        claims["cnf"] = confirmation;
+    }
     let mut answer = json!({
-        "token_type": "Bearer",
+        "token_type": token_type,
         "expires_in": life.seconds,
         "ext_expires_in": life.seconds,
         "access_token": signer.sign(&claims),
@@ -236,10 +292,10 @@ fn answer(state: &State, signer: &Signer, call: &Call<'_>, app: &App, subject: &
         answer["refresh_in"] = json!(refresh_in);
     }
     if let Subject::Person(member) = subject {
-        describe_person(&mut answer, signer, call, member, wanted, life);
+        describe_person(&mut answer, signer, call, member, wanted, life, nonce);
     }
     finish(&mut answer, call, wanted, life);
-    answer
+    Ok(answer)
 }
 
 fn audience(flavour: Flavour, resource: &str) -> String {
@@ -256,6 +312,7 @@ fn describe_person(
     member: &Member,
     wanted: &Wanted,
     life: Lifetime,
+    nonce: Option<&str>,
 ) {
     let v2 = call.flavour == Flavour::V2;
     if v2 {
@@ -265,7 +322,7 @@ fn describe_person(
     }
     if wanted.openid {
         let client_id = call.form.get("client_id").unwrap_or_default();
-        answer["id_token"] = json!(signer.sign(&id_claims(member, v2, client_id, life)));
+        answer["id_token"] = json!(signer.sign(&id_claims(member, v2, client_id, life, nonce)));
     }
     if call.flavour != Flavour::Adfs && call.form.get("client_info").is_some() {
         answer["client_info"] = json!(client_info(member));

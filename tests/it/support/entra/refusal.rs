@@ -243,16 +243,128 @@ impl Refusal {
         Self::new("invalid_grant", 70_000, text).suberror(Some("client_mismatch"))
     }
 
+    /// 70000: a code that this service never made.
+    pub(super) fn bad_auth_code() -> Self {
+        let text = "The provided value for the 'code' parameter is not valid.";
+        Self::new("invalid_grant", 70_000, text)
+    }
+
+    /// 54005
+    pub(super) fn code_redeemed() -> Self {
+        let text = "OAuth2 Authorization code was already redeemed, please retry with a new valid \
+                    code or use an existing refresh token.";
+        Self::new("invalid_grant", 54_005, text)
+    }
+
+    /// 70008
+    pub(super) fn auth_code_expired() -> Self {
+        let text = "The provided authorization code or refresh token has expired due to \
+                    inactivity. Send a new interactive authorization request for this user and \
+                    resource.";
+        Self::new("invalid_grant", 70_008, text)
+    }
+
+    /// 700005
+    pub(super) fn code_of_other_tenant() -> Self {
+        let text = "Provided Authorization Code is intended to use against other tenant, thus rejected.";
+        Self::new("invalid_grant", 700_005, text)
+    }
+
+    /// 50011 at `/token`. Entra has said it with 500112 too; RFC 6749 §5.2 names the error.
+    pub(super) fn redirect_differs(presented: &str, requested: &str) -> Self {
+        let text = format!(
+            "The reply address '{presented}' does not match the reply address '{requested}' \
+             provided when requesting Authorization code."
+        );
+        Self::new("invalid_grant", 50_011, text)
+    }
+
+    /// 501481, also for a verifier that is missing or misshapen.
+    pub(super) fn wrong_verifier() -> Self {
+        let text = "The Code_Verifier does not match the code_challenge supplied in the authorization request.";
+        Self::new("invalid_grant", 501_481, text)
+    }
+
+    /// 70000: more is asked for than the person was shown.
+    pub(super) fn not_consented() -> Self {
+        let text = "The request was denied because one or more scopes requested are unauthorized \
+                    or expired. The user must first sign in and grant the client application \
+                    access to the requested scope.";
+        Self::new("invalid_grant", 70_000, text)
+    }
+
+    /// 50126
+    pub(super) fn wrong_password() -> Self {
+        let text = "Error validating credentials due to invalid username or password.";
+        Self::new("invalid_grant", 50_126, text)
+    }
+
+    /// 50034
+    pub(super) fn no_such_user(upn: &str, tenant: &str) -> Self {
+        let text = format!(
+            "The user account {upn} does not exist in the {tenant} directory. To sign into this \
+             application, the account must be added to the directory."
+        );
+        Self::new("invalid_grant", 50_034, text)
+    }
+
+    /// 50076
+    pub(super) fn needs_mfa(claims: &str) -> Self {
+        let text = super::revocation_text(50_076);
+        Self::new("invalid_grant", 50_076, text).suberror(Some("basic_action")).claims(Some(claims))
+    }
+
+    /// 9001023
+    pub(super) fn no_passwords_here() -> Self {
+        let text = "The grant type is not supported over the /common or /consumers endpoints. \
+                    Please use the /organizations or tenant-specific endpoint.";
+        Self::new("invalid_request", 9_001_023, text)
+    }
+
+    /// 50011 at `/authorize`
+    pub(super) fn redirect_not_registered(uri: &str, client_id: &str) -> Self {
+        let text = format!(
+            "The redirect URI '{uri}' specified in the request does not match the redirect URIs \
+             configured for the application '{client_id}'. Make sure the redirect URI sent in \
+             the request matches one added to your application in the Azure portal."
+        );
+        Self::new("invalid_request", 50_011, text)
+    }
+
+    /// 501491
+    pub(super) fn challenge_size() -> Self {
+        Self::new("invalid_request", 501_491, "Invalid size of Code_Challenge parameter.")
+    }
+
+    /// 50058: `prompt=none`, and somebody would have to be asked.
+    pub(super) fn nobody_signed_in() -> Self {
+        let text = "A silent sign-in request was sent but no user is signed in.";
+        Self::new("login_required", 50_058, text)
+    }
+
+    /// `error`
+    pub(super) fn name(&self) -> &str {
+        &self.error
+    }
+
+    /// `error_description`, as an answer that is not JSON carries it.
+    pub(super) fn description(&self, correlation_id: &str, unix: i64) -> String {
+        self.described(&guid(), correlation_id, &entra_date(unix))
+    }
+
+    fn described(&self, trace: &str, correlation_id: &str, time: &str) -> String {
+        format!(
+            "AADSTS{}: {} Trace ID: {trace} Correlation ID: {correlation_id} Timestamp: {time}",
+            self.code, self.text
+        )
+    }
+
     /// The answer in Entra's shape.
     pub(super) fn response(&self, correlation_id: &str, unix: i64) -> Response {
         let (trace, time) = (guid(), entra_date(unix));
         let mut body = json!({
             "error": self.error,
-            "error_description": format!(
-                "AADSTS{}: {} Trace ID: {trace} Correlation ID: {correlation_id} \
-                 Timestamp: {time}",
-                self.code, self.text
-            ),
+            "error_description": self.described(&trace, correlation_id, &time),
             "error_codes": [self.code],
             "timestamp": time,
             "trace_id": trace,

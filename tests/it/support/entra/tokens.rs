@@ -156,7 +156,7 @@ fn describe_app(claims: &mut Value, app: &App) {
 }
 
 /// The claims of an id token: v2 has `preferred_username`, v1 and AD FS have `upn`.
-pub(super) fn id_claims(member: &Member, v2: bool, client_id: &str, life: Lifetime) -> Value {
+pub(super) fn id_claims(member: &Member, v2: bool, client_id: &str, life: Lifetime, nonce: Option<&str>) -> Value {
     let tenant = &member.tenant;
     let mut claims = json!({
         "aud": client_id,
@@ -177,6 +177,9 @@ pub(super) fn id_claims(member: &Member, v2: bool, client_id: &str, life: Lifeti
         claims["upn"] = json!(member.upn);
         claims["unique_name"] = json!(member.upn);
         claims["ver"] = json!("1.0");
+    }
+    if let Some(nonce) = nonce {
+        claims["nonce"] = json!(nonce);
     }
     claims
 }

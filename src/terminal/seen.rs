@@ -1,59 +1,8 @@
-//! What people read: stderr, its verbosity, and whether anybody can see it.
+//! Whether anybody can see what is said.
 
-use std::cell::{Cell, RefCell};
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 
-use crate::error::{Error, one_line};
 use crate::sys::Env;
-
-/// Stderr. stdout belongs to kubectl and is written by `main` alone.
-pub struct Terminal {
-    out: RefCell<Box<dyn Write>>,
-    verbosity: Cell<u8>,
-}
-
-impl Terminal {
-    /// The stderr of this process.
-    pub fn stderr() -> Self {
-        Self::to(std::io::stderr())
-    }
-
-    /// A terminal that writes to `out`.
-    pub fn to(out: impl Write + 'static) -> Self {
-        Self { out: RefCell::new(Box::new(out)), verbosity: Cell::new(0) }
-    }
-
-    /// Sets what `-v` asks for.
-    pub fn set_verbosity(&self, level: u8) {
-        self.verbosity.set(level);
-    }
-
-    /// What `-v` asks for.
-    pub fn verbosity(&self) -> u8 {
-        self.verbosity.get()
-    }
-
-    /// Prints one line, or several.
-    pub fn say(&self, line: impl AsRef<str>) {
-        // A closed stderr is no reason to fail: the token still goes to stdout.
-        let _ = writeln!(self.out.borrow_mut(), "{}", line.as_ref());
-    }
-
-    /// Prints how a command failed: one line, and the details where they were asked for.
-    pub fn report(&self, error: &Error) {
-        self.say(format!("Error: {error}"));
-        for line in error.details() {
-            self.detail(1, || format!("  {}", one_line(line)));
-        }
-    }
-
-    /// Prints a line at verbosity `level` and above. Nothing secret may be in it, at any level.
-    pub fn detail(&self, level: u8, line: impl FnOnce() -> String) {
-        if self.verbosity.get() >= level {
-            self.say(line());
-        }
-    }
-}
 
 /// Whether a person reads stderr as it is written.
 pub fn stderr_is_terminal() -> bool {

@@ -1,0 +1,245 @@
+//! The browser: an authorization code with PKCE (RFC 6749, 7636), brought back to this machine
+//! (RFC 8252), or by hand from wherever the browser is.
+
+mod answer;
+mod asker;
+mod listener;
+mod page;
+mod paste;
+
+use oauth2::{PkceCodeChallenge, PkceCodeVerifier};
+
+use crate::error::{Error, io_words};
+use crate::options::types::RedirectUrl;
+use crate::situation;
+use crate::terminal::Wait;
+
+use super::token::{self, person_scopes};
+use super::{Audience, Grant, Person, Session};
+use answer::{Answer, State};
+use asker::Asker;
+use listener::{Desk, Listener, Places, Reception};
+use page::Page;
+
+/// Leads the person's browser to the login page, and waits for what it brings back to `redirect` or to
+/// a free port.
+///
+/// # Errors
+/// A port that is taken, nobody who could open a browser, a refusal, or nobody who finishes in time.
+pub async fn sign_in(
+    session: &Session<'_>,
+    person: Person<'_>,
+    redirect: Option<&RedirectUrl>,
+) -> Result<Grant, Error> {
+    let port = redirect.and_then(RedirectUrl::port);
+    let listener = Listener::bind(port).map_err(|error| unusable(port, &error))?;
+    let (flow, desk) = Flow::begin(session, person, redirect, listener.port())?;
+    let mut reception = Reception::open(&desk, listener);
+    let outcome = reception.during(flow.finish(&desk)).await;
+    reception.close(last_page(session, person, &outcome)).await;
+    outcome
+}
+
+fn last_page(session: &Session<'_>, person: Person<'_>, outcome: &Result<Grant, Error>) -> Page {
+    match outcome {
+        Ok(grant) => {
+            let name = grant.account.as_ref().map(|account| account.username.as_str());
+            Page::signed_in(name, person.request.authority.tenant(), &Asker::of(session.sys))
+        }
+        Err(error) => Page::failed(error),
+    }
+}
+
+/// One sign-in: what the login page was asked, and what its answer is redeemed with.
+struct Flow<'a> {
+    session: &'a Session<'a>,
+    person: Person<'a>,
+    redirect_uri: String,
+    verifier: PkceCodeVerifier,
+    /// What is opened on this machine.
+    entry: String,
+    /// The login page for a browser elsewhere: it leaves the code in the address bar.
+    page_elsewhere: String,
+    /// Whether the port was chosen by the person, who may have a browser that reaches it.
+    is_port_fixed: bool,
+}
+
+impl<'a> Flow<'a> {
+    fn begin(
+        session: &'a Session<'a>,
+        person: Person<'a>,
+        redirect: Option<&RedirectUrl>,
+        port: u16,
+    ) -> Result<(Self, Desk<'a>), Error> {
+        let redirect_uri = redirect.map_or_else(|| format!("http://localhost:{port}"), |url| url.with_port(port));
+        let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
+        let state = State::random()?;
+        let page = |mode| LoginPage { session, person, redirect_uri: &redirect_uri, challenge: &challenge, mode };
+        let entry = answer::random_word()?;
+        let places = Places {
+            login: page("form_post").address(&state),
+            path: redirect.map_or("/", RedirectUrl::path).to_owned(),
+            entry: entry.clone(),
+        };
+        let flow = Self {
+            session,
+            person,
+            page_elsewhere: page("query").address(&state),
+            verifier,
+            entry: format!("http://localhost:{port}/{entry}"),
+            is_port_fixed: redirect.and_then(RedirectUrl::port).is_some(),
+            redirect_uri,
+        };
+        Ok((flow, Desk::new(session.sys, places, state)))
+    }
+
+    async fn finish(self, desk: &Desk<'_>) -> Result<Grant, Error> {
+        let clock = &*self.session.sys.clock;
+        let answer = tokio::select! {
+            answer = desk.answer() => answer,
+            answer = self.ask(desk) => answer?,
+            () = clock.sleep(self.session.deadline.left(clock)) => return Err(self.nobody_finished()),
+        };
+        match answer {
+            Answer::Code(code) => {
+                let code = token::Code { code: &code, redirect_uri: self.redirect_uri, verifier: self.verifier };
+                let grant = token::authorization_code(self.session, self.person, code).await?;
+                self.session.admit(&grant)?;
+                Ok(grant)
+            }
+            Answer::Refused(refusal) => Err(answer::explain(&refusal)),
+        }
+    }
+
+    /// Opens a browser, or offers to take the answer by hand. Never done where the answer can only come
+    /// through the listener.
+    async fn ask(&self, desk: &Desk<'_>) -> Result<Answer, Error> {
+        let sys = self.session.sys;
+        let Err(why) = self.open_browser().await else {
+            let wait = Wait::of("waiting for the sign-in in the browser").until(self.session.deadline);
+            return sys.terminal.while_waiting(&*sys.clock, wait, std::future::pending()).await;
+        };
+        sys.terminal.detail(1, || format!("no browser can be opened here: {why}"));
+        if let Some(input) = paste::Input::open() {
+            return self.take_by_hand(desk, input, &why).await;
+        }
+        if self.is_port_fixed {
+            self.prompt(&format!("To sign in, open {} in a browser that reaches this port", self.entry));
+            return std::future::pending().await;
+        }
+        Err(self.nobody_there(&why))
+    }
+
+    async fn open_browser(&self) -> Result<(), String> {
+        let sys = self.session.sys;
+        if let Some(why) = sys.browser.hindrance(&sys.env) {
+            return Err(why);
+        }
+        // Whoever draws on the terminal is not disturbed by what the browser shows anyway.
+        sys.terminal
+            .note(format!("To sign in, use the browser that opens now, or open {} on this machine", self.entry));
+        self.session.prompted.set(true);
+        sys.browser.open(&sys.env, &self.entry, &*sys.clock).await
+    }
+
+    async fn take_by_hand(&self, desk: &Desk<'_>, mut input: paste::Input, why: &str) -> Result<Answer, Error> {
+        self.prompt(&format!(
+            "No browser can be opened here ({why}). To sign in, open this address on any device:\n\n{}\n\n\
+             In the end the browser is sent to an address that begins with {} and does not load there. \
+             Copy it from the address bar, paste it here and press Enter (nothing is shown while you paste).",
+            self.page_elsewhere, self.redirect_uri
+        ));
+        loop {
+            let line = input.line().await;
+            match paste::read(desk.state(), &line) {
+                Ok(answer) => return Ok(answer),
+                Err(ignored) => self.session.sys.terminal.say(format!(
+                    "This cannot be used: {}. Paste the whole address that begins with {}",
+                    ignored.why, self.redirect_uri
+                )),
+            }
+        }
+    }
+
+    fn prompt(&self, text: &str) {
+        self.session.sys.terminal.say(text);
+        self.session.prompted.set(true);
+    }
+
+    fn nobody_there(&self, why: &str) -> Error {
+        Error::new(&situation::NOBODY_THERE, "a browser is needed to sign in, and none can be opened here")
+            .from_source(why)
+            .remedy(format!(
+                "run `{}` in a terminal, or sign in on another device (--login devicecode)",
+                self.session.by_hand
+            ))
+    }
+
+    fn nobody_finished(&self) -> Error {
+        let what = format!("nobody finished the sign-in in {} s", self.session.deadline.given().as_secs());
+        let longer = format!("run the command again, or give a longer {}", self.session.longer_by);
+        Error::new(&situation::SIGN_IN_EXPIRED, what).remedy(longer)
+    }
+}
+
+/// The question to the login page.
+struct LoginPage<'a> {
+    session: &'a Session<'a>,
+    person: Person<'a>,
+    redirect_uri: &'a str,
+    challenge: &'a PkceCodeChallenge,
+    mode: &'static str,
+}
+
+impl LoginPage<'_> {
+    fn address(&self, state: &State) -> String {
+        let request = self.person.request;
+        let mut url = request.authority.endpoint("authorize", &request.audience);
+        {
+            let mut query = url.query_pairs_mut();
+            query
+                .append_pair("client_id", self.person.client.as_str())
+                .append_pair("response_type", "code")
+                .append_pair("redirect_uri", self.redirect_uri)
+                .append_pair("response_mode", self.mode)
+                .append_pair("state", state.expose())
+                .append_pair("code_challenge", self.challenge.as_str())
+                .append_pair("code_challenge_method", self.challenge.method().as_str());
+            match &request.audience {
+                Audience::Scope(scope) => {
+                    query.append_pair("scope", &scopes(scope)).append_pair("client_info", "1");
+                }
+                Audience::Resource(resource) => {
+                    query.append_pair("resource", resource);
+                }
+            }
+            // Browsers are signed in somewhere already: without a name the person chooses.
+            match self.session.hint.as_deref() {
+                Some(name) => query.append_pair("login_hint", name),
+                None => query.append_pair("prompt", "select_account"),
+            };
+            if let Some(claims) = &self.session.claims {
+                query.append_pair("claims", claims);
+            }
+        }
+        url.into()
+    }
+}
+
+fn scopes(scope: &str) -> String {
+    person_scopes(scope).map(|scope| scope.to_string()).collect::<Vec<_>>().join(" ")
+}
+
+fn unusable(port: Option<u16>, error: &std::io::Error) -> Error {
+    let Some(port) = port else {
+        return Error::new(&situation::REDIRECT_PORT, format!("no port of localhost can be had: {}", io_words(error)))
+            .remedy("sign in without one (--login devicecode)");
+    };
+    if error.kind() == std::io::ErrorKind::AddrInUse {
+        let what = format!("port {port} of localhost, where the browser shall come back to, is taken");
+        return Error::new(&situation::REDIRECT_PORT, what).from_source("--redirect-url");
+    }
+    let what =
+        format!("port {port} of localhost, where the browser shall come back to, cannot be had: {}", io_words(error));
+    Error::new(&situation::REDIRECT_PORT, what).from_source("--redirect-url").remedy("give another port")
+}

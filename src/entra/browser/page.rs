@@ -1,0 +1,227 @@
+//! The pages that the browser shows: no script, nothing from elsewhere, every text escaped.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::header::{CONTENT_TYPE, LOCATION};
+use hyper::{Response, StatusCode};
+
+use super::answer::Ignored;
+use super::asker::Asker;
+use crate::error::{Error, one_line};
+
+const TEMPLATE: &str = include_str!("page.html");
+const STYLE: &str = include_str!("page.css");
+
+/// An answer to a browser.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Page {
+    status: StatusCode,
+    html: String,
+    /// Where the browser goes instead of showing it.
+    location: Option<String>,
+}
+
+impl Page {
+    /// The token is there.
+    pub(super) fn signed_in(account: Option<&str>, tenant: &str, asker: &Asker) -> Self {
+        let known = [
+            ("Account", account),
+            ("Tenant", Some(tenant)),
+            ("Command", asker.command.as_deref()),
+            ("Cluster", asker.cluster.as_deref()),
+        ];
+        let body = [
+            facts(&known),
+            paragraph("", "You can close this tab and go back to where the command runs."),
+            paragraph(
+                "note",
+                "Was this not you, or not your command? Then sign out everywhere on the security page of your account, \
+                 and tell an administrator of the tenant.",
+            ),
+        ];
+        Self::new(StatusCode::OK, "good", "You are signed in", &body)
+    }
+
+    /// There is no token, and this is why.
+    pub(super) fn failed(error: &Error) -> Self {
+        let next_step = error.next_step();
+        let mut body = vec![paragraph("", &sentence(error.what()))];
+        if !next_step.is_empty() {
+            body.extend([heading("What to do"), paragraph("", &sentence(&next_step))]);
+        }
+        body.extend(error.details().iter().map(|line| paragraph("note", line)));
+        body.push(paragraph("note", "You can close this tab."));
+        Self::new(StatusCode::OK, "bad", "You are not signed in", &body)
+    }
+
+    /// The request was no answer to this sign-in.
+    pub(super) fn ignored(ignored: Ignored) -> Self {
+        let body = [
+            paragraph("", &sentence(&format!("this request was not used: {}", ignored.why))),
+            paragraph(
+                "",
+                "Nothing has changed. If you are signing in, go on in the other tab, or start the command again.",
+            ),
+        ];
+        Self::new(ignored.status, "ignored", "Nothing to see here", &body)
+    }
+
+    /// On to `address`.
+    pub(super) fn redirect(address: &str) -> Self {
+        Self { status: StatusCode::FOUND, html: String::new(), location: Some(address.to_owned()) }
+    }
+
+    fn new(status: StatusCode, mood: &str, title: &str, body: &[String]) -> Self {
+        let html = TEMPLATE
+            .replace("{{style}}", STYLE)
+            .replace("{{mood}}", mood)
+            .replace("{{title}}", &escaped(title))
+            .replace("{{body}}", &body.join("\n"));
+        Self { status, html, location: None }
+    }
+
+    /// The page for the wire. Nothing of it may be kept, framed, or tell the next site where it was.
+    pub(super) fn response(self) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::new(Bytes::from(self.html)));
+        *response.status_mut() = self.status;
+        let policy = policy();
+        let location = self.location.as_deref().map(|location| (LOCATION.as_str(), location));
+        let fixed = [
+            (CONTENT_TYPE.as_str(), "text/html; charset=utf-8"),
+            ("content-security-policy", &policy),
+            ("cache-control", "no-store"),
+            ("referrer-policy", "no-referrer"),
+            ("x-content-type-options", "nosniff"),
+            ("x-frame-options", "DENY"),
+            ("cross-origin-resource-policy", "same-origin"),
+        ];
+        for (name, value) in fixed.into_iter().chain(location) {
+            let name = hyper::header::HeaderName::from_bytes(name.as_bytes());
+            if let (Ok(name), Ok(value)) = (name, hyper::header::HeaderValue::from_str(value)) {
+                response.headers_mut().insert(name, value);
+            }
+        }
+        response
+    }
+}
+
+/// Our own style sheet, known by its hash, and the empty icon that keeps browsers from asking for one.
+fn policy() -> String {
+    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, STYLE.as_bytes());
+    format!(
+        "default-src 'none'; style-src 'sha256-{}'; img-src data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+        BASE64_STANDARD.encode(hash)
+    )
+}
+
+/// What is known, with its names.
+fn facts(known: &[(&str, Option<&str>)]) -> String {
+    let row = |(name, value): &(&str, Option<&str>)| {
+        Some(format!("<dt>{name}</dt><dd><bdi>{}</bdi></dd>", escaped(&one_line((*value)?))))
+    };
+    format!("<dl>{}</dl>", known.iter().filter_map(row).collect::<String>())
+}
+
+fn heading(text: &str) -> String {
+    format!("<h2>{}</h2>", escaped(text))
+}
+
+fn paragraph(class: &str, text: &str) -> String {
+    let class = if class.is_empty() { String::new() } else { format!(" class=\"{class}\"") };
+    format!("<p{class}>{}</p>", escaped(&one_line(text)))
+}
+
+/// Messages begin in lower case and have no full stop.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|first| first.to_uppercase().collect::<String>()).unwrap_or_default();
+    let end = if text.ends_with(['.', '?', '!']) { "" } else { "." };
+    format!("{first}{}{end}", letters.as_str())
+}
+
+fn escaped(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '"' => safe.push_str("&quot;"),
+            '\'' => safe.push_str("&#39;"),
+            // A text cannot fill a place of the template.
+            '{' => safe.push_str("&#123;"),
+            other => safe.push(other),
+        }
+    }
+    safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::situation;
+
+    const HOSTILE: &str = "<script>alert('1')</script>\"&{{style}}";
+
+    fn no_markup_of(page: &Page) {
+        assert!(!page.html.contains("<script") && !page.html.contains("alert('1')"), "{}", page.html);
+        assert!(page.html.contains("&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&quot;&amp;&#123;&#123;style}}"));
+        assert_eq!(page.html.matches("<style>").count(), 1);
+        assert_eq!(page.html.matches(STYLE).count(), 1);
+    }
+
+    #[test]
+    fn every_text_is_escaped() {
+        let asker = Asker { command: Some(HOSTILE.into()), cluster: Some(HOSTILE.into()) };
+        no_markup_of(&Page::signed_in(Some(HOSTILE), HOSTILE, &asker));
+        let error = Error::new(&situation::REFUSED, HOSTILE).remedy(HOSTILE).detail(HOSTILE);
+        no_markup_of(&Page::failed(&error));
+    }
+
+    #[test]
+    fn what_is_unknown_is_left_out() {
+        let page = Page::signed_in(None, "T", &Asker::default());
+        assert!(page.html.contains("<dl><dt>Tenant</dt><dd><bdi>T</bdi></dd></dl>"), "{}", page.html);
+    }
+
+    #[test]
+    fn a_failure_says_what_happened_and_what_to_do() {
+        let error =
+            Error::new(&situation::CONSENT_MISSING, "nobody has consented, AADSTS65001").detail("Entra says: x");
+        let page = Page::failed(&error);
+        for part in [
+            "<h1>You are not signed in</h1>",
+            "<p>Nobody has consented, AADSTS65001.</p>",
+            "<p>Ask an administrator of the tenant to grant admin consent to the app.</p>",
+            "<p class=\"note\">Entra says: x</p>",
+        ] {
+            assert!(page.html.contains(part), "{part} in {}", page.html);
+        }
+    }
+
+    #[test]
+    fn the_policy_lets_only_our_own_style_in() {
+        let response = Page::signed_in(None, "T", &Asker::default()).response();
+        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let policy = header("content-security-policy");
+        assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
+        for part in ["frame-ancestors 'none'", "base-uri 'none'", "form-action 'none'"] {
+            assert!(policy.contains(part), "{policy}");
+        }
+        assert_eq!(
+            [
+                header("cache-control"),
+                header("referrer-policy"),
+                header("x-content-type-options"),
+                header("x-frame-options")
+            ],
+            ["no-store", "no-referrer", "nosniff", "DENY"]
+        );
+        for outside in ["http:", "https:", "url(", "@import", "src=", "<script", " onload"] {
+            let found = TEMPLATE.contains(outside) || STYLE.contains(outside);
+            assert!(!found, "{outside}");
+        }
+    }
+}

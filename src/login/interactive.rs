@@ -1,0 +1,70 @@
+//! A person signs in with the browser of this machine, or with another one by pasting the answer.
+
+use crate::cache::Identity;
+use crate::entra::{Grant, Person, Session, TokenRequest, browser};
+use crate::error::Error;
+use crate::options::types::{ClientId, RedirectUrl};
+use crate::options::{CLIENT_ID, Choices, ENVIRONMENT, LOGIN_HINT, POP_CLAIMS, POP_ENABLED, REDIRECT_URL, TENANT_ID};
+use crate::sys::Pending;
+
+use super::{Login, Method, Rule};
+
+/// `--login interactive`.
+pub(super) static METHOD: Method = Method {
+    name: "interactive",
+    about: "a person signs in with the browser",
+    arguments: &[
+        Rule::Required.of(&CLIENT_ID),
+        Rule::Required.of(&TENANT_ID),
+        Rule::Carried.of(&ENVIRONMENT),
+        Rule::Carried.of(&POP_ENABLED),
+        Rule::Carried.of(&POP_CLAIMS),
+        Rule::Carried.of(&REDIRECT_URL),
+        Rule::Carried.of(&LOGIN_HINT),
+    ],
+    variables: &[],
+    parse,
+};
+
+struct Interactive {
+    client: ClientId,
+    request: TokenRequest,
+    redirect: Option<RedirectUrl>,
+    account: Option<String>,
+}
+
+fn parse(choices: &Choices) -> Result<Box<dyn Login>, Error> {
+    Ok(Box::new(Interactive {
+        client: choices.values.require(&CLIENT_ID, "client ID cannot be empty")?,
+        request: TokenRequest::parse(choices)?,
+        redirect: choices.values.get(&REDIRECT_URL)?,
+        account: choices.values.get(&LOGIN_HINT)?,
+    }))
+}
+
+impl Login for Interactive {
+    /// Where the browser comes back to makes no other token.
+    fn identify(&self, identity: &mut Identity) {
+        self.request.identify(identity);
+        identity.field("client", self.client.as_str());
+        identity.field("account", self.account.as_deref().unwrap_or_default());
+    }
+
+    fn acquire<'a>(&'a self, session: &'a Session<'a>) -> Pending<'a, Grant> {
+        Box::pin(browser::sign_in(session, self.who(), self.redirect.as_ref()))
+    }
+
+    fn request(&self) -> Option<&TokenRequest> {
+        Some(&self.request)
+    }
+
+    fn person(&self) -> Option<Person<'_>> {
+        Some(self.who())
+    }
+}
+
+impl Interactive {
+    fn who(&self) -> Person<'_> {
+        Person { client: &self.client, request: &self.request, account: self.account.as_deref(), shared: true }
+    }
+}

@@ -1,0 +1,659 @@
+//! Signing in with the browser: `--login interactive`.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::sys::termios::{LocalFlags, tcgetattr};
+
+use crate::env::{Run, TestEnv, get_token};
+use crate::kubectl::missing;
+use crate::parallel::{Running, grants, timed, until};
+use crate::support::browser::{FakeOpener, Opening, Page};
+use crate::support::entra::directory::{AKS_CLIENT, ALICE, BOB, TENANT};
+use crate::support::entra::{BrowserPerson, Fault, Recorded};
+
+const LONG: Duration = Duration::from_secs(20);
+const SIGNED_IN: &str = "You are signed in - kubentra";
+const NOT_SIGNED_IN: &str = "You are not signed in - kubentra";
+
+#[test]
+fn the_browser_is_opened_and_comes_back_with_a_form() {
+    let desk = Desk::new(Opening::Works);
+    desk.env.world.entra.approve_in_browser(ALICE);
+    let running = desk.start(&[]);
+    let address = desk.opener.wait_opened(LONG);
+    let page = desk.env.world.browser().get(&address);
+    let run = running.finish();
+    run.token();
+    let (told, signed_in) = run.stderr.split_once('\n').expect("two lines");
+    assert_eq!(told, format!("To sign in, use the browser that opens now, or open {address} on this machine"));
+    assert!(is_signed_in(signed_in), "{run:#?}");
+    assert_eq!((page.status, page.title().as_deref()), (200, Some(SIGNED_IN)));
+    for known in [ALICE, TENANT] {
+        assert!(page.body.contains(&format!("<dd><bdi>{known}</bdi></dd>")), "{}", page.body);
+    }
+    let port = port_of(&address);
+    assert_eq!(page.trail.last(), Some(&format!("POST http://localhost:{port} -> 200")));
+
+    let asked = &requests_to(&desk.env, "authorize")[0];
+    for (name, value) in [
+        ("client_id", AKS_CLIENT),
+        ("response_type", "code"),
+        ("redirect_uri", &format!("http://localhost:{port}")),
+        ("response_mode", "form_post"),
+        ("code_challenge_method", "S256"),
+        ("client_info", "1"),
+        ("prompt", "select_account"),
+    ] {
+        assert_eq!(asked.query_param(name).as_deref(), Some(value), "{name}");
+    }
+    let redeemed = &requests_to(&desk.env, "token")[0];
+    assert_eq!(redeemed.param("grant_type"), Some("authorization_code"));
+    assert_eq!(redeemed.param("scope").map(str::to_owned), asked.query_param("scope"));
+    assert_eq!(redeemed.param("client_info"), Some("1"));
+
+    let again = desk.env.run_all(&interactive(&[]));
+    assert_eq!((again.token(), again.stderr.as_str()), (run.token(), ""));
+    assert_eq!(desk.opener.opened().len(), 1);
+}
+
+#[test]
+fn the_old_endpoint_is_asked_in_its_own_words() {
+    let desk = Desk::new(Opening::Works);
+    desk.env.world.entra.approve_in_browser(ALICE);
+    let running = desk.start(&["--legacy"]);
+    let page = desk.browse();
+    running.finish().token();
+    assert_eq!(page.title().as_deref(), Some(SIGNED_IN));
+    let (asked, redeemed) = (&requests_to(&desk.env, "authorize")[0], &requests_to(&desk.env, "token")[0]);
+    assert!(asked.path.ends_with("/oauth2/authorize") && redeemed.path.ends_with("/oauth2/token"));
+    assert_eq!((asked.query_param("scope"), redeemed.param("scope")), (None, None));
+    assert_eq!(asked.query_param("resource").as_deref(), redeemed.param("resource"));
+}
+
+/// No state in the list of processes, no page that may be kept, nothing from elsewhere on it.
+#[test]
+fn nothing_of_the_sign_in_is_seen_elsewhere() {
+    let desk = Desk::new(Opening::Works);
+    desk.env.world.entra.approve_in_browser(ALICE);
+    let running = desk.start(&["-v", "10"]);
+    let address = desk.opener.wait_opened(LONG);
+    let page = desk.env.world.browser().get(&address);
+    let run = running.finish();
+    let state = requests_to(&desk.env, "authorize")[0].query_param("state").unwrap();
+    let code = requests_to(&desk.env, "token")[0].param("code").unwrap().to_owned();
+    for secret in [&state, &code] {
+        assert!(!desk.opener.opened().concat().contains(secret));
+        assert!(!run.stderr.contains(secret) && !run.stdout.contains(secret), "{}", run.stderr);
+        assert!(!page.body.contains(secret));
+    }
+    let policy = page.header("content-security-policy").unwrap_or_default();
+    assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
+    assert_eq!(page.header("cache-control"), Some("no-store"));
+    assert_eq!(page.header("connection"), Some("close"));
+}
+
+/// Azure/kubelogin lets the opener write where kubectl reads (Q13).
+#[test]
+fn what_the_opener_says_reaches_nobody() {
+    let desk = Desk::new(Opening::Talks);
+    desk.env.world.entra.approve_in_browser(ALICE);
+    let running = desk.start(&[]);
+    desk.browse();
+    let run = running.finish();
+    run.token();
+    assert!(!run.stderr.contains("Gtk") && run.stdout.starts_with('{'), "{run:#?}");
+}
+
+#[test]
+fn a_browser_that_stays_open_is_not_waited_for() {
+    let desk = Desk::new(Opening::Hangs);
+    desk.env.world.entra.approve_in_browser(ALICE);
+    let start = Instant::now();
+    let running = desk.start(&[]);
+    desk.browse();
+    running.finish().token();
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+}
+
+#[test]
+fn the_page_says_which_command_has_asked() {
+    let mut desk = Desk::new(Opening::Works);
+    let info = r#"{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","spec":{"interactive":true,"cluster":{"server":"https://aks.example:443/"}}}"#;
+    desk.env.set("KUBERNETES_EXEC_INFO", info);
+    desk.env.world.entra.approve_in_browser(ALICE);
+    let own = interactive(&[]).join(" ");
+    let kubectl = desk.env.write("kubectl", &format!("kubentra {own}\nexit $?\n"));
+    let kubectl = kubectl.display().to_string();
+    let mut command = desk.env.other(std::path::Path::new("/bin/sh"), &[&kubectl, "get", "pods", "--token=hunter2"]);
+    command.env("PATH", format!("{}:/usr/bin:/bin", desk.env.dir().join("bin").display()));
+    let running = Running::start(&desk.env, command);
+    let page = desk.browse();
+    running.finish().token();
+    let words = format!("<dt>Command</dt><dd><bdi>sh {kubectl} get pods</bdi></dd>");
+    assert!(page.body.contains(&words), "{words} in {}", page.body);
+    assert!(page.body.contains("<dt>Cluster</dt><dd><bdi>aks.example</bdi></dd>"), "{}", page.body);
+    assert!(!page.body.contains("hunter2"));
+}
+
+#[test]
+fn a_person_who_declines_is_believed() {
+    let desk = Desk::new(Opening::Works);
+    desk.env.world.entra.browser_person(BrowserPerson::Decline);
+    let running = desk.start(&[]);
+    let page = desk.browse();
+    let error = desk.ended(running);
+    assert_eq!(error, "Error: the sign-in was declined; run the command again in half a minute, and approve it");
+    assert_eq!((page.status, page.title().as_deref()), (200, Some(NOT_SIGNED_IN)));
+    assert!(page.body.contains("<p>The sign-in was declined.</p>"), "{}", page.body);
+    assert!(page.body.contains("<p>Run the command again in half a minute, and approve it.</p>"), "{}", page.body);
+    assert_eq!(grants(&desk.env), ["authorize"]);
+}
+
+#[test]
+fn a_refusal_on_the_login_page_is_explained_in_both_places() {
+    let desk = Desk::new(Opening::Works);
+    desk.env.world.entra.browser_person(BrowserPerson::Refuse {
+        error: "invalid_client".into(),
+        code: 650_057,
+        description: "<b>Invalid</b> resource & 'more'.".into(),
+    });
+    let running = desk.start(&[]);
+    let page = desk.browse();
+    let error = desk.ended(running);
+    let text = "nobody has consented to this app for that resource, AADSTS650057";
+    assert_eq!(error, format!("Error: {text}; ask an administrator of the tenant to grant admin consent to the app"));
+    assert!(page.body.contains("<p>Nobody has consented to this app for that resource, AADSTS650057.</p>"));
+    assert!(
+        page.body.contains("AADSTS650057: &lt;b&gt;Invalid&lt;/b&gt; resource &amp; &#39;more&#39;."),
+        "{}",
+        page.body
+    );
+    assert!(!page.body.contains("<b>"));
+}
+
+/// Nobody reads "success" before the token is there.
+#[test]
+fn a_code_that_cannot_be_redeemed_is_told_on_the_page() {
+    let desk = Desk::new(Opening::Works);
+    desk.env.world.entra.approve_in_browser(ALICE);
+    desk.env.world.entra.inject_on("token", Fault::NotJson);
+    let running = desk.start(&[]);
+    let page = desk.browse();
+    let error = desk.ended(running);
+    assert!(error.starts_with("Error: the answer of login.microsoftonline.com is not JSON"), "{error}");
+    assert_eq!(page.title().as_deref(), Some(NOT_SIGNED_IN));
+    assert!(page.body.contains("<p>The answer of login.microsoftonline.com is not JSON"), "{}", page.body);
+}
+
+#[test]
+fn whoever_is_named_must_sign_in() {
+    let desk = Desk::new(Opening::Works);
+    desk.env.world.entra.approve_in_browser(BOB);
+    let running = desk.start(&["--login-hint", ALICE]);
+    let page = desk.browse();
+    let error = desk.ended(running);
+    assert!(error.starts_with(&format!("Error: {BOB} has signed in, and not {ALICE};")), "{error}");
+    assert_eq!(page.title().as_deref(), Some(NOT_SIGNED_IN));
+    let asked = &requests_to(&desk.env, "authorize")[0];
+    assert_eq!((asked.query_param("login_hint").as_deref(), asked.query_param("prompt")), (Some(ALICE), None));
+}
+
+#[test]
+fn the_sign_in_ends_with_the_time_that_was_given() {
+    let desk = Desk::new(Opening::Works);
+    let (run, time) = timed(|| desk.start(&["--login-timeout", "1s"]).finish());
+    let end = "Error: nobody finished the sign-in in 1 s; run the command again, or give a longer --login-timeout\n";
+    assert!(run.failure().ends_with(end), "{run:#?}");
+    assert!(time > Duration::from_secs(1) && time < Duration::from_secs(2), "{time:?}");
+}
+
+#[test]
+fn without_browser_and_terminal_it_fails_at_once() {
+    let mut desk = Desk::new(Opening::Works);
+    desk.env.unset("DISPLAY");
+    let by_hand = interactive(&[]).join(" ").replace("get-token", "kubentra login");
+    let way_out = format!("run `{by_hand}` in a terminal, or sign in on another device (--login devicecode)");
+    for (variable, why) in
+        [("LANG", "neither DISPLAY nor WAYLAND_DISPLAY is set"), ("SSH_TTY", "SSH_TTY is set and DISPLAY is not")]
+    {
+        desk.env.set(variable, "x");
+        let (run, time) = timed(|| desk.start(&[]).finish());
+        let error = format!("Error: a browser is needed to sign in, and none can be opened here ({why}); {way_out}\n");
+        assert_eq!((run.failure(), run.code), (error.as_str(), 1));
+        assert!(time < Duration::from_secs(1), "{time:?}");
+    }
+    assert!(desk.opener.opened().is_empty() && grants(&desk.env).is_empty());
+}
+
+#[test]
+fn an_opener_that_fails_is_told() {
+    let desk = Desk::new(Opening::Fails);
+    let run = desk.start(&[]).finish();
+    let error = run.failure().lines().last().unwrap_or_default();
+    assert!(error.contains("none can be opened here (xdg-open failed, exit status: 3);"), "{run:#?}");
+}
+
+#[test]
+fn the_variable_goes_before_the_desktop() {
+    let mut desk = Desk::new(Opening::Works);
+    desk.env.world.entra.approve_in_browser(ALICE);
+    let mine = FakeOpener::install_as(&desk.env.dir().join("bin"), "my-browser", Opening::Works);
+    desk.env.unset("DISPLAY").set("SSH_CONNECTION", "x").set("BROWSER", "my-browser --new %s");
+    let running = desk.start(&[]);
+    let opened = mine.wait_opened(LONG);
+    let page = desk.env.world.browser().get(opened.strip_prefix("--new ").expect("the arguments in their order"));
+    running.finish().token();
+    assert_eq!(page.title().as_deref(), Some(SIGNED_IN));
+    assert!(desk.opener.opened().is_empty());
+}
+
+/// In a container or over SSH the person forwards the port and opens the address elsewhere.
+#[test]
+fn a_fixed_port_needs_no_browser_here() {
+    let mut desk = Desk::new(Opening::Works);
+    desk.env.unset("DISPLAY");
+    desk.env.world.entra.approve_in_browser(ALICE).redirect_uri(AKS_CLIENT, "http://localhost/back");
+    let port = free_port();
+    let running = desk.start(&["--redirect-url", &format!("http://localhost:{port}/back")]);
+    running.wait_until_it_says("in a browser that reaches this port");
+    let stderr = running.said();
+    let address = stderr.split_whitespace().find(|word| word.starts_with("http://")).unwrap();
+    assert!(address.starts_with(&format!("http://localhost:{port}/")), "{stderr}");
+    let page = desk.env.world.browser().get(address);
+    running.finish().token();
+    assert_eq!(page.trail.last(), Some(&format!("POST http://localhost:{port}/back -> 200")));
+    assert_eq!(page.title().as_deref(), Some(SIGNED_IN));
+}
+
+#[test]
+fn a_taken_port_is_named() {
+    let desk = Desk::new(Opening::Works);
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let run = desk.start(&["--redirect-url", &format!("http://localhost:{port}")]).finish();
+    let error = format!(
+        "Error: port {port} of localhost, where the browser shall come back to, is taken (--redirect-url); \
+         end the program that listens there, or give another port\n"
+    );
+    assert_eq!(run.failure(), error);
+    assert!(desk.opener.opened().is_empty());
+}
+
+/// More than a hundred requests that are no answer: the sign-in notes each, goes on, and grows by less
+/// than a MiB (Q14: Azure/kubelogin ends at the first one, and shows the state).
+#[test]
+fn hostile_requests_change_nothing() {
+    let desk = Desk::new(Opening::Works);
+    desk.env.world.entra.approve_in_browser(ALICE);
+    let running = desk.start(&["-v", "1"]);
+    let address = desk.opener.wait_opened(LONG);
+    let port = port_of(&address);
+    let requests = hostile_requests();
+    // Once each, so that the code that they need is in memory.
+    requests.iter().for_each(|request| drop(answered(port, request)));
+    let before = Memory::of(&running);
+    let mut silent = Vec::new();
+    let mut count = 0;
+    for _ in 0..8 {
+        for request in &requests {
+            let answer = answered(port, request);
+            let status = answer.split(' ').nth(1).unwrap_or_default();
+            assert!(status.is_empty() || status.starts_with('4'), "{request:.80}: {answer:.200}");
+            count += 1;
+        }
+        for part in
+            ["", "G", "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n\r\ncode=", "\u{16}\u{3}\u{1}"]
+        {
+            let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+            let _ = stream.write_all(part.as_bytes());
+            silent.push(stream);
+            count += 1;
+        }
+    }
+    let after = Memory::of(&running);
+    assert!(count >= 100, "{count}");
+    assert!(after.resident < before.resident + 1024 && after.peak < before.peak + 1024, "{before:?} {after:?}");
+    let page = desk.env.world.browser().get(&address);
+    assert_eq!(page.title().as_deref(), Some(SIGNED_IN));
+    let run = running.finish();
+    run.token();
+    let noted: BTreeSet<_> =
+        run.stderr.lines().filter_map(|line| line.strip_prefix("ignored a request to the sign-in's port: ")).collect();
+    assert!(noted.len() >= 8, "{noted:#?}");
+    assert!(!run.stderr.contains("hunter2") && !run.stderr.contains("forged"), "{}", run.stderr);
+    assert_eq!(grants(&desk.env), ["authorize", "authorization_code"]);
+}
+
+fn hostile_requests() -> Vec<String> {
+    let get = |target: &str, host: &str| format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+    let post = |form: &str| {
+        let kind = "application/x-www-form-urlencoded";
+        let length = form.len();
+        format!("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n{form}")
+    };
+    let long = "a".repeat(40 * 1024);
+    vec![
+        get("/", "localhost"),
+        get("/favicon.ico", "localhost"),
+        get("/?code=hunter2", "localhost"),
+        get("/?code=hunter2&state=forged", "localhost"),
+        get("/?code=hunter2&state=forged&state=again", "localhost"),
+        get("/?error=access_denied&error_description=forged", "localhost"),
+        get("/?error=access_denied&error_description=forged&state=hunter2", "localhost"),
+        get("/../../etc/passwd", "localhost"),
+        get("/?code=hunter2&state=forged", "rebound.example"),
+        get("http://rebound.example/?code=hunter2", "rebound.example"),
+        post("code=hunter2&state=forged"),
+        post("error=access_denied&state=forged"),
+        post(&format!("code={long}&state=forged")),
+        get(&format!("/?code={long}"), "localhost"),
+        "DELETE / HTTP/1.1\r\nHost: localhost\r\n\r\n".into(),
+        "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}".into(),
+        "\u{16}\u{3}\u{1}\u{2}\0\u{1}\0\u{1} hello\r\n\r\n".into(),
+        "junk\r\n\r\n".into(),
+        format!("{}{}", get("/x", "localhost"), get("/?code=hunter2&state=forged", "localhost")),
+    ]
+}
+
+/// Sends a request and reads until the other side has had enough.
+fn answered(port: u16, request: &str) -> String {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+    stream.set_read_timeout(Some(LONG)).unwrap();
+    let _ = stream.write_all(request.as_bytes());
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// What a process holds, in KiB.
+#[derive(Debug)]
+struct Memory {
+    resident: u64,
+    peak: u64,
+}
+
+impl Memory {
+    fn of(running: &Running) -> Self {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", running.pid())).expect("it runs");
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("the kernel tells it");
+            line.split_whitespace().next().and_then(|number| number.parse().ok()).expect("a number")
+        };
+        Self { resident: field("VmRSS:"), peak: field("VmHWM:") }
+    }
+}
+
+/// The person's browser is on another machine: what its address bar shows is pasted here, however long
+/// it is, after some that cannot be used.
+#[test]
+fn the_answer_is_pasted_where_no_browser_can_be_opened() {
+    let mut desk = Desk::new(Opening::Works);
+    desk.env.unset("DISPLAY").set("SSH_CONNECTION", "x");
+    desk.env.world.entra.approve_in_browser(ALICE);
+    for form in [Pasted::Address, Pasted::Code] {
+        let Some(mut terminal) = Terminal::start(&desk.env, &interactive(&["--cache-storage", "none"])) else { return };
+        terminal.wait_for("press Enter");
+        let shown = terminal.shown();
+        assert!(
+            shown.starts_with("No browser can be opened here (SSH_CONNECTION is set and DISPLAY is not)."),
+            "{shown}"
+        );
+        let address = shown.lines().find(|line| line.starts_with("https://")).expect("the login page").to_owned();
+        let landed = landing_of(&desk.env, &address);
+        assert!(landed.contains("/?code="), "{landed}");
+        terminal.type_line("what now");
+        terminal.wait_for("This cannot be used: it is neither an address with an answer nor a code.");
+        terminal.type_line("http://localhost:1/?code=x&state=y");
+        terminal.wait_for("This cannot be used: it belongs to another sign-in.");
+        let code = landed.split("code=").nth(1).unwrap().split('&').next().unwrap();
+        match form {
+            Pasted::Address => terminal.type_line(&format!("{landed}&filler={}", "x".repeat(6000))),
+            Pasted::Code => terminal.type_line(code),
+        }
+        let (run, seen) = terminal.finish();
+        run.token();
+        assert!(seen.lines().last().is_some_and(is_signed_in), "{seen}");
+        assert!(!seen.contains(code), "nothing that is pasted is shown: {seen}");
+    }
+}
+
+enum Pasted {
+    Address,
+    Code,
+}
+
+/// While a paste is waited for, a browser that reaches the port after all is as good.
+#[test]
+fn a_browser_that_gets_through_is_as_good_as_pasting() {
+    let mut desk = Desk::new(Opening::Works);
+    desk.env.unset("DISPLAY");
+    desk.env.world.entra.approve_in_browser(ALICE);
+    let Some(terminal) = Terminal::start(&desk.env, &interactive(&[])) else { return };
+    terminal.wait_for("press Enter");
+    let shown = terminal.shown();
+    let address = shown.lines().find(|line| line.starts_with("https://")).expect("the login page");
+    let page = desk.env.world.browser().get(address);
+    assert_eq!(page.title().as_deref(), Some(SIGNED_IN));
+    assert!(page.url.contains("/?code="), "the answer came in a query: {}", page.url);
+    terminal.finish().0.token();
+}
+
+#[test]
+fn the_terminal_is_as_before_after_ctrl_c() {
+    let mut desk = Desk::new(Opening::Works);
+    desk.env.unset("DISPLAY");
+    let Some(mut terminal) = Terminal::start(&desk.env, &interactive(&[])) else { return };
+    let modes = LocalFlags::ICANON | LocalFlags::ECHO;
+    terminal.wait_for("press Enter");
+    assert!(!terminal.modes().intersects(modes));
+    terminal.send(b"\x03");
+    let master = terminal.master.try_clone().unwrap();
+    let (run, seen) = terminal.finish();
+    assert!(run.code == 130 && seen.ends_with("Error: interrupted\r\n"), "{run:#?} {seen}");
+    assert!(tcgetattr(master.as_fd()).unwrap().local_flags.contains(modes));
+}
+
+/// Somebody else pressing Ctrl-Z or a wrapper that keeps the terminal: we are not its foreground.
+#[test]
+fn a_terminal_that_belongs_to_another_program_is_left_alone() {
+    let mut desk = Desk::new(Opening::Works);
+    desk.env.unset("DISPLAY");
+    let script = format!("set -m; kubentra {} & wait $!", interactive(&[]).join(" "));
+    let Some(terminal) = Terminal::start_program(&desk.env, "/bin/sh", &["-c".into(), script]) else { return };
+    let (run, seen) = terminal.finish();
+    assert!(run.code == 1 && seen.contains("Error: a browser is needed to sign in"), "{run:#?} {seen}");
+}
+
+/// The real thing: it follows the redirects, submits the form across origins, and shows our page.
+#[test]
+fn chromium_signs_in() {
+    let known = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+    let Some(chromium) = known.into_iter().find(|path| std::path::Path::new(path).exists()) else {
+        return missing("chromium");
+    };
+    let desk = Desk::new(Opening::Works);
+    desk.env.world.entra.approve_in_browser(ALICE);
+    let running = desk.start(&["-v", "1"]);
+    let address = desk.opener.wait_opened(LONG);
+    let profile = format!("--user-data-dir={}", desk.env.dir().join("profile").display());
+    let resolve = format!("--host-resolver-rules=MAP login.microsoftonline.com:443 {}", desk.env.world.entra.addr());
+    let args = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--ignore-certificate-errors",
+        "--virtual-time-budget=20000",
+        "--dump-dom",
+        &profile,
+        &resolve,
+        &address,
+    ];
+    let mut command = desk.env.other(std::path::Path::new(chromium), &args);
+    // It would take the machine's way out for a proxy.
+    command.env_remove("HTTPS_PROXY").env("PATH", "/usr/bin:/bin");
+    let shown = Run::of(&mut command);
+    let run = running.finish();
+    run.token();
+    assert!(shown.stdout.contains(&format!("<title>{SIGNED_IN}</title>")), "{shown:#?}");
+    assert!(!shown.stderr.contains("Content Security Policy"), "{}", shown.stderr);
+    assert!(!run.stderr.contains("ignored a request"), "not even an icon is asked for: {}", run.stderr);
+}
+
+/// A world with a desktop, whose only program is our opener.
+struct Desk {
+    env: TestEnv,
+    opener: FakeOpener,
+}
+
+impl Desk {
+    fn new(opening: Opening) -> Self {
+        let mut env = TestEnv::new();
+        let bin = env.dir().join("bin");
+        let opener = FakeOpener::install(&bin, opening);
+        // The scripts need no more than the shell; the machine's own openers must not be found.
+        let path = bin.display().to_string();
+        env.set("DISPLAY", ":0").set("PATH", path);
+        Self { env, opener }
+    }
+
+    fn start(&self, more: &[&str]) -> Running {
+        Running::kubentra(&self.env, &interactive(more))
+    }
+
+    /// What the person's browser shows in the end.
+    fn browse(&self) -> Page {
+        self.env.world.browser().get(&self.opener.wait_opened(LONG))
+    }
+
+    /// The last line of a run that must have failed.
+    fn ended(&self, running: Running) -> String {
+        let run = running.finish();
+        run.failure().lines().last().unwrap_or_default().to_owned()
+    }
+}
+
+fn interactive(more: &[&str]) -> Vec<String> {
+    get_token("interactive", AKS_CLIENT, more)
+}
+
+fn requests_to(env: &TestEnv, endpoint: &str) -> Vec<Recorded> {
+    let all = env.world.entra.requests();
+    all.into_iter().filter(|request| request.path.ends_with(&format!("/{endpoint}"))).collect()
+}
+
+fn port_of(address: &str) -> u16 {
+    let rest = address.strip_prefix("http://localhost:").expect("an address on this machine");
+    rest.split('/').next().and_then(|port| port.parse().ok()).expect("a port")
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// Where the login page sends a browser that cannot reach our port.
+fn landing_of(env: &TestEnv, address: &str) -> String {
+    let redirected = env.world.browser().first_redirect(address);
+    redirected.expect("the login page sends the browser back")
+}
+
+/// A run in a terminal of its own, in whose foreground it is.
+struct Terminal {
+    child: Child,
+    master: File,
+    shown: Arc<Mutex<String>>,
+    reader: std::thread::JoinHandle<()>,
+}
+
+impl Terminal {
+    fn start(env: &TestEnv, args: &[String]) -> Option<Self> {
+        Self::start_program(env, "kubentra", args)
+    }
+
+    fn start_program(env: &TestEnv, program: &str, args: &[String]) -> Option<Self> {
+        let setsid = std::path::Path::new("/usr/bin/setsid");
+        if !setsid.exists() {
+            missing("setsid");
+            return None;
+        }
+        let pty = nix::pty::openpty(None, None).expect("a pseudo-terminal");
+        let first = ["-w", "-c", program];
+        let words: Vec<&str> = first.into_iter().chain(args.iter().map(String::as_str)).collect();
+        let mut command: Command = env.other(setsid, &words);
+        let slave = || Stdio::from(pty.slave.try_clone().expect("another handle"));
+        let child = command.stdin(slave()).stderr(slave()).stdout(Stdio::piped()).spawn().expect("it starts");
+        drop((command, pty.slave));
+        let master = File::from(pty.master);
+        let shown = Arc::new(Mutex::new(String::new()));
+        let reader = {
+            let (mut master, shown) = (master.try_clone().expect("another handle"), Arc::clone(&shown));
+            std::thread::spawn(move || {
+                let mut piece = [0; 4096];
+                // The terminal ends with an error once nobody has it open.
+                while let Ok(count @ 1..) = master.read(&mut piece) {
+                    shown.lock().unwrap().push_str(&String::from_utf8_lossy(&piece[..count]));
+                }
+            })
+        };
+        Some(Self { child, master, shown, reader })
+    }
+
+    fn shown(&self) -> String {
+        self.shown.lock().unwrap().clone()
+    }
+
+    fn wait_for(&self, text: &str) {
+        until(text, || self.shown().contains(text));
+    }
+
+    fn send(&mut self, bytes: &[u8]) {
+        self.master.write_all(bytes).expect("it reads");
+    }
+
+    fn type_line(&mut self, line: &str) {
+        self.send(format!("{line}\r").as_bytes());
+    }
+
+    fn modes(&self) -> LocalFlags {
+        tcgetattr(self.master.as_fd()).expect("a terminal").local_flags
+    }
+
+    /// How it ended, and all that the terminal has shown.
+    fn finish(self) -> (Run, String) {
+        let deadline = Instant::now() + LONG;
+        let mut child = self.child;
+        while child.try_wait().expect("it can be waited for").is_none() {
+            if Instant::now() > deadline {
+                let _ = kill(nix::unistd::Pid::from_raw(child.id().cast_signed()), Signal::SIGKILL);
+                panic!("it does not end: {}", self.shown.lock().unwrap());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let output = child.wait_with_output().expect("its output");
+        drop(self.master);
+        self.reader.join().expect("the reader ends");
+        let run = Run {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).expect("UTF-8"),
+            stderr: String::new(),
+        };
+        let shown = self.shown.lock().unwrap().clone();
+        (run, shown)
+    }
+}
+
+/// Whether `line` says that Alice has signed in, and until when.
+fn is_signed_in(line: &str) -> bool {
+    let line = line.trim_end();
+    line.starts_with(&format!("signed in as {ALICE} (tenant {TENANT}), valid until "))
+        && line.ends_with(" UTC, renews itself")
+}
