@@ -259,7 +259,7 @@ situations! {
     /// Conditional Access.
     POLICY_REFUSED = [53003, 530_034, 530_035, 530_036], Administrator,
         "Conditional Access blocks this way of signing in",
-        "say which policy applies; many tenants block the device code and allow other ways";
+        "say which policy applies";
     /// The person has to confirm something in the browser.
     CONFIRM_IN_BROWSER = [50199], You, "Entra wants a confirmation in the browser", "finish it there";
     /// The device code is no longer good.
