@@ -239,6 +239,9 @@ situations! {
         "check the tenant ID, or have the user invited as a guest";
     /// Wrong password or user name.
     PASSWORD_WRONG = [50126], You, "user name or password is wrong", "try again";
+    /// Somebody else than Entra checks the passwords of this user.
+    PASSWORD_ELSEWHERE = [], You, "passwords of this user are not checked by Entra",
+        "use --login interactive or devicecode, which lead to the organisation's own page";
     /// Locked out.
     LOCKED_OUT = [50053], Time, "the account is locked for now", "try again, or ask an administrator";
     /// Password expired.
