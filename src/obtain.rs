@@ -415,26 +415,36 @@ impl Attempt<'_> {
     /// Takes the lock, or the token that its holder has fetched meanwhile, however short it lives.
     async fn wait_for_lock(&self, before: &Kept, deadline: Deadline) -> Result<Turn, Error> {
         let Some(slot) = &self.slot else { return Ok(Turn::Ours { held: None, waited: false }) };
-        let mut waited = false;
-        let wait = Wait::of("waiting for another process that is signing in to the same cluster");
+        let text = "waiting for another process that is signing in to the same cluster";
+        self.wait_for(slot, deadline, text, |waited| self.served(slot, before, waited)).await
+    }
+
+    /// Takes the lock of `place`, unless `served` finds what is wanted before.
+    async fn wait_for(
+        &self,
+        place: &Slot<'_>,
+        deadline: Deadline,
+        text: &str,
+        served: impl Fn(bool) -> Option<Token>,
+    ) -> Result<Turn, Error> {
+        let clock = &*self.sys.clock;
         let turn = async {
+            let mut waited = false;
             loop {
-                let lock = slot.try_lock();
-                if let Some(token) = self.served(slot, before, waited) {
+                let lock = place.try_lock();
+                if let Some(token) = served(waited) {
                     return Ok(Turn::Served(token));
                 }
                 match lock {
                     Lock::Held(held) => return Ok(Turn::Ours { held: Some(held), waited }),
                     Lock::Unavailable => return Ok(Turn::Ours { held: None, waited }),
-                    Lock::Busy if deadline.left(&*self.sys.clock).is_zero() => {
-                        return Err(another_took_too_long(deadline));
-                    }
+                    Lock::Busy if deadline.left(clock).is_zero() => return Err(another_took_too_long(deadline)),
                     Lock::Busy => waited = true,
                 }
-                self.sys.clock.sleep(LOOK_AGAIN).await;
+                clock.sleep(LOOK_AGAIN).await;
             }
         };
-        self.sys.terminal.while_waiting(&*self.sys.clock, wait.noted_after(SILENT_WAIT), turn).await
+        self.sys.terminal.while_waiting(clock, Wait::of(text).noted_after(SILENT_WAIT), turn).await
     }
 
     fn served(&self, slot: &Slot, before: &Kept, waited: bool) -> Option<Token> {
@@ -497,7 +507,8 @@ impl Attempt<'_> {
                     .as_deref()
                     .is_some_and(|client| client.eq_ignore_ascii_case(person.client.as_str()));
             let meant = self.only().is_none_or(|only| grant.account.is_called(&only));
-            if same && meant && !accounts.iter().any(|known| known.id == grant.account.id) {
+            let silently = person.request.audience.is_of_clusters() || self.was_signed_in(&grant.account);
+            if same && meant && silently && !accounts.iter().any(|known| known.id == grant.account.id) {
                 accounts.push(grant.account);
             }
         }
@@ -507,6 +518,15 @@ impl Attempt<'_> {
             return None;
         }
         accounts.pop()
+    }
+
+    /// Whether `account` has signed in for the same server application before, in any tenant. For another
+    /// one than those of clusters it is asked first: whoever writes a kubeconfig chooses both the server
+    /// application and where kubectl sends the token, and a refresh token would serve Azure itself.
+    fn was_signed_in(&self, account: &Account) -> bool {
+        let same = |about: About| about.server.is_some() && about.server == self.spec.about.server;
+        let mut kept = self.cache.slots().into_iter().map(|slot| slot.read());
+        kept.any(|kept| kept.account.is_some_and(|known| known.id == account.id) && kept.about.is_some_and(same))
     }
 
     /// The only person who is meant, if somebody was named.
@@ -579,6 +599,12 @@ impl Attempt<'_> {
         if let (Some(failure), Errand::Token) = (lately, self.errand) {
             return Err(self.just_failed(failure, now));
         }
+        let turn = self.turn_to_ask().await?;
+        if matches!(turn, Turn::Ours { waited: true, .. })
+            && let Some(token) = self.served_by_the_other(kept, now).await?
+        {
+            return Ok(token);
+        }
         if let Some(ended) = ended {
             self.sys.terminal.note(format!("note: {ended}"));
         }
@@ -588,6 +614,40 @@ impl Attempt<'_> {
             self.note_sign_in_failure(error);
         }
         outcome
+    }
+
+    /// One prompt at a time for all clusters that the same sign-in may open: whoever has thirty contexts
+    /// wants one tab, not thirty. Whoever signs in by hand does not wait for a prompt that somebody has
+    /// perhaps never seen.
+    async fn turn_to_ask(&self) -> Result<Turn, Error> {
+        let nobody = Turn::Ours { held: None, waited: false };
+        let (Some(person), Errand::Token) = (self.login().person(), self.errand) else { return Ok(nobody) };
+        let mut identity = Identity::new("prompt");
+        identity.field("environment", &person.request.authority.environment());
+        identity.field("client", person.client.as_str());
+        identity.field("account", self.only().as_deref().unwrap_or_default());
+        let Some(place) = self.cache.slot(&identity) else { return Ok(nobody) };
+        let program = self.sys.called_as();
+        let text = format!("waiting for another process that asks somebody to sign in ({program} login does not wait)");
+        self.wait_for(&place, self.human_deadline(), &text, |_| None).await
+    }
+
+    /// What the sign-in for another cluster brings us, which we have waited for since `began`: its
+    /// refresh token, or its failure, which nobody wants to see twice.
+    async fn served_by_the_other(&self, kept: &Kept, began: u64) -> Result<Option<Token>, Error> {
+        match self.renew(kept, self.machine_deadline()).await {
+            Renewal::Done(token) => return Ok(Some(token)),
+            Renewal::Failed(error) => return Err(error),
+            Renewal::NeedsSignIn(_) => {}
+        }
+        let own = self.about();
+        let same = |about: &About| about.client == own.client && about.cloud == own.cloud;
+        let others = self.cache.slots().into_iter().map(|slot| slot.read());
+        let mut failures =
+            others.filter(|kept| kept.about.as_ref().is_some_and(same)).filter_map(|kept| kept.sign_in_failure);
+        failures
+            .find(|failure| failure.on >= began)
+            .map_or(Ok(None), |failure| Err(self.just_failed(&failure, self.now())))
     }
 
     fn note_sign_in_failure(&self, error: &Error) {
@@ -612,7 +672,8 @@ impl Attempt<'_> {
 
     fn tell_signed_in(&self, account: &Account, token: &Token, renews: bool) {
         self.told.set(true);
-        let tenant = self.login().request().map(|request| request.authority.tenant()).unwrap_or_default();
+        let request = self.login().request();
+        let tenant = request.map(|request| request.authority.tenant_of(Some(account))).unwrap_or_default();
         let told = SignedIn { username: &account.username, tenant, expires_on: token.expires_on, renews };
         self.sys.terminal.signed_in(&told, self.now());
     }

@@ -13,7 +13,7 @@ use crate::options::{AUTHORITY_HOST, Choices, ENVIRONMENT, Source, TENANT_ID};
 use crate::situation;
 use crate::sys::Env;
 
-use super::Audience;
+use super::{Account, Audience};
 
 /// Every host of Entra, grouped by cloud: the names in one group share their accounts and tokens,
 /// the first one stands for all of them in the cache.
@@ -104,9 +104,13 @@ impl Authority {
         url
     }
 
-    /// The tenant, as it was given.
-    pub fn tenant(&self) -> &str {
-        self.tenant.as_str()
+    /// The tenant that `account` is signed in to: the one that was given, and where that leaves it open,
+    /// the home of the account.
+    pub fn tenant_of<'a>(&'a self, account: Option<&'a Account>) -> &'a str {
+        let given = self.tenant.as_str();
+        let open = ["common", "organizations", "consumers"].iter().any(|word| given.eq_ignore_ascii_case(word));
+        let home = account.and_then(|account| account.id.split_once('.')).map(|(_, home)| home);
+        home.filter(|_| open).unwrap_or(given)
     }
 
     /// The host that stands for this cloud in the cache, whichever alias was used.
