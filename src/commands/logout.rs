@@ -220,10 +220,9 @@ fn counted(forgotten: &Forgotten, unreadable: usize) -> String {
         count => parts.push(format!("{count} entries that could not be read")),
     }
     let parts = if parts.is_empty() { "nothing".to_owned() } else { listed(parts) };
-    match forgotten.held {
-        0 => parts,
-        held => format!("{parts}; {} still under way, and will be kept", are(held, "sign-in")),
-    }
+    // One sign-in may hold several locks.
+    let held = if forgotten.held > 0 { "; what is still under way will be kept" } else { "" };
+    format!("{parts}{held}")
 }
 
 fn number(count: usize, what: &str) -> String {
