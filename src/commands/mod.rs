@@ -75,7 +75,7 @@ pub static COMMANDS: &[Command] = &[
     },
     Command {
         name: "login",
-        about: "Sign in ahead of kubectl: for the current context, for --context, or for what the flags of get-token say",
+        about: "Sign in ahead of kubectl, for a context or for what the flags say",
         set: Commands::LOGIN,
         notes: login::NOTES,
         run: login::run,
