@@ -396,7 +396,8 @@ impl Attempt<'_> {
 
     async fn machine_signs_in(&self) -> Result<Token, Error> {
         let outcome = self.acquire(&self.session(self.machine_deadline(), None)).await;
-        if let Err(error) = &outcome {
+        // That nothing was tried is no new failure.
+        if let Some(error) = outcome.as_ref().err().filter(|error| !error.is(&situation::SIGN_IN_JUST_FAILED)) {
             self.note_sign_in_failure(error);
         }
         outcome

@@ -7,6 +7,7 @@ pub mod certificate;
 pub mod claims;
 pub mod device;
 pub mod error;
+pub mod password;
 pub mod pop;
 pub mod token;
 
