@@ -514,6 +514,7 @@ impl Attempt<'_> {
             }
         }
         if accounts.len() > 1 {
+            accounts.sort_by(|one, other| one.username.cmp(&other.username));
             let names = listed(accounts.iter().map(|account| one_line(&account.username)).collect());
             self.sys.terminal.note(format!("note: {names} are signed in; --account NAME picks one of them"));
             return None;

@@ -74,6 +74,8 @@ situations! {
         "use apiVersion client.authentication.k8s.io/v1 or v1beta1 in the exec entry";
     /// A file could not be read or written.
     FILE = [], You, "a file could not be used", "";
+    /// Something that is kept is of no use until somebody does something.
+    NEEDS_ATTENTION = [], You, "something needs attention", "";
     /// A kubeconfig could not be understood or converted.
     KUBECONFIG = [], You, "the kubeconfig cannot be converted", "";
     /// The cache directory belongs to someone else or is not a directory of ours.

@@ -5,6 +5,7 @@
 //! Whatever cannot be read is a miss; wherever nothing can be kept, work goes on without.
 
 mod entry;
+mod forget;
 mod key;
 mod lock;
 mod private;
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use crate::entra::Account;
 use crate::entra::pop::PopKey;
 use crate::error::io_words;
 use crate::options::types::Storage;
@@ -24,6 +26,7 @@ use crate::sys::Sys;
 
 use entry::SavedKey;
 pub use entry::{About, Kept, SavedGrant, SignInFailure};
+pub use forget::{Doomed, Forgotten};
 pub use lock::Held;
 pub use remove::{Removed, remove};
 
@@ -138,23 +141,43 @@ impl Cache {
         names.iter().filter_map(stem).map(|name| Slot { cache: self, vault, name }).collect()
     }
 
+    /// Everybody who is kept here, by sign-in or by token: each account once, in the order of the names.
+    pub fn accounts(&self) -> Vec<Account> {
+        let of_tokens = self.slots().into_iter().filter_map(|slot| slot.read().account);
+        let mut all: Vec<Account> = self.grants().into_iter().map(|grant| grant.account).chain(of_tokens).collect();
+        all.sort_by(|one, other| (&one.username, &one.id).cmp(&(&other.username, &other.id)));
+        all.dedup_by(|one, other| one.id == other.id);
+        all
+    }
+
+    /// How many of the files here cannot be read: they are as good as not there, and are written anew.
+    pub fn unreadable(&self) -> usize {
+        match &self.state {
+            State::Open(vault) => {
+                let tokens = vault.names(vault::TOKEN).into_iter().filter(|name| vault.read::<Kept>(name).is_none());
+                let grants =
+                    vault.names(vault::GRANT).into_iter().filter(|name| vault.read::<SavedGrant>(name).is_none());
+                let keys =
+                    vault.names(vault::POP_KEY).into_iter().filter(|name| vault.read::<SavedKey>(name).is_none());
+                // Another process may have removed one meanwhile.
+                tokens.chain(grants).chain(keys).filter(|name| vault.exists(name)).count()
+            }
+            // There are files, and no key that opens them.
+            State::Absent(directory) => {
+                let own = own_directory(directory);
+                let kinds = [vault::TOKEN, vault::GRANT, vault::POP_KEY];
+                kinds.iter().map(|kind| vault::names(&own, kind).len()).sum()
+            }
+            State::Off(_) => 0,
+        }
+    }
+
     /// Whether there is a cache, and if not, why it must not be used, where that is worth saying.
     pub fn refused(&self) -> Option<&str> {
         match &self.state {
             State::Off(Some(why)) => Some(why),
             _ => None,
         }
-    }
-
-    /// Forgets the sign-ins that `which` picks; how many those were.
-    pub fn forget_grants(&self, which: impl Fn(&SavedGrant) -> bool) -> usize {
-        let State::Open(vault) = &self.state else { return 0 };
-        let names = vault.names(vault::GRANT).into_iter();
-        let picked: Vec<_> = names.filter(|name| vault.read(name).is_some_and(|grant| which(&grant))).collect();
-        for name in &picked {
-            vault.remove(name);
-        }
-        picked.len()
     }
 
     /// Forgets a refresh token that is dead.
@@ -254,7 +277,7 @@ pub fn own_directory(cache_dir: &Path) -> PathBuf {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::entra::Token;
     use crate::secret::Secret;
@@ -262,10 +285,15 @@ mod tests {
     use crate::terminal::Terminal;
 
     fn sys() -> Sys {
+        sys_with(FakeClock::default())
+    }
+
+    /// A world in which nothing but time passes.
+    pub(crate) fn sys_with(clock: FakeClock) -> Sys {
         Sys {
             args: Vec::new(),
             env: crate::sys::Env::default(),
-            clock: Box::new(FakeClock::default()),
+            clock: Box::new(clock),
             http: Box::new(crate::http::fake::FakeHttp::default()),
             tools: Box::new(crate::process::fake::NoTools),
             browser: Box::new(crate::browser::fake::NoBrowser),

@@ -18,6 +18,8 @@ pub struct Removed {
     pub tokens: usize,
     /// Sign-ins.
     pub grants: usize,
+    /// Keys that tokens were bound to.
+    pub keys: usize,
     /// Locks that a running process holds; they stay.
     pub held: usize,
     /// Files of Azure/kubelogin beside ours, which are not touched.
@@ -103,6 +105,7 @@ impl Removed {
         }
         self.tokens = entries.tokens.len();
         self.grants = entries.grants.len();
+        self.keys = entries.pop_keys.len();
         let key_lock = own.join(format!("{KEY}.{LOCK}"));
         for path in entries.locks.iter().filter(|path| **path != key_lock) {
             match lock::try_hold(path)? {

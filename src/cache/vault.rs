@@ -43,14 +43,14 @@ impl Vault {
         let directory = cache_dir.join(OWN);
         // What merely cannot be read is left to `create`, which mends it or says why not.
         let key = match KeyFile(directory.join(KEY)).load() {
-            Ok(Some(key)) => key,
+            Ok(key) => key,
             Err(FileCheck::Refused(why)) => return Err(why),
-            Ok(None) | Err(_) => return Ok(None),
+            Err(_) => None,
         };
-        match check_directory(&directory) {
-            Ok(true) => Ok(Self::with_key(directory, &key)),
-            Err(FileCheck::Refused(why)) => Err(why),
-            Ok(false) | Err(_) => Ok(None),
+        match (check_directory(&directory), key) {
+            (Ok(true), Some(key)) => Ok(Self::with_key(directory, &key)),
+            (Err(FileCheck::Refused(why)), _) => Err(why),
+            _ => Ok(None),
         }
     }
 
@@ -101,15 +101,25 @@ impl Vault {
 
     /// The names of all files with `extension`.
     pub(super) fn names(&self, extension: &str) -> Vec<String> {
-        let Ok(entries) = fs::read_dir(&self.directory) else { return Vec::new() };
-        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        let mut names: Vec<_> =
-            names.filter(|name| name.rsplit_once('.').is_some_and(|(_, found)| found == extension)).collect();
-        names.sort();
-        names
+        names(&self.directory, extension)
+    }
+
+    /// Whether the file `name` is still there.
+    pub(super) fn exists(&self, name: &str) -> bool {
+        fs::symlink_metadata(self.directory.join(name)).is_ok()
     }
 
     pub(super) fn remove(&self, name: &str) {
         let _ = fs::remove_file(self.directory.join(name));
     }
+}
+
+/// The names of all files in `directory` with `extension`.
+pub(super) fn names(directory: &Path, extension: &str) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let mut names: Vec<_> =
+        names.filter(|name| name.rsplit_once('.').is_some_and(|(_, found)| found == extension)).collect();
+    names.sort();
+    names
 }

@@ -29,6 +29,13 @@ static OF_THE_RUN: [&Decl; 8] = [
     &LOGTOSTDERR.decl,
 ];
 
+/// For the help.
+pub(super) const NOTES: &str = "\
+    Without --context and without flags that describe a request, as get-token takes them, the current context is \
+    meant. The flags and variables of the exec entry count as they do when kubectl runs it; flags typed here go before \
+    them. What the entry says of trust (KUBENTRA_TRUSTED_AUTHORITIES, KUBENTRA_TRUSTED_COMMANDS) does not count. \
+    --account says who is to sign in and changes nothing else; an entry with --login-hint takes that person only.";
+
 /// Signs in, and says so.
 pub(super) fn run(sys: &Sys, given: &Given) -> Result<Outcome, Error> {
     if describes_request(given) {

@@ -6,7 +6,9 @@ pub mod definition;
 mod entry;
 mod get_token;
 mod login;
+mod logout;
 mod remove_cache_dir;
+mod status;
 
 use crate::error::Error;
 use crate::options::{Commands, Given};
@@ -73,10 +75,26 @@ pub static COMMANDS: &[Command] = &[
     },
     Command {
         name: "login",
-        about: "Sign in ahead of kubectl: for the current context, for --context, or for what the flags of get-token say",
+        about: "Sign in ahead of kubectl, for a context or for what the flags say",
         set: Commands::LOGIN,
-        notes: LOGIN_NOTES,
+        notes: login::NOTES,
         run: login::run,
+        ..PLAIN
+    },
+    Command {
+        name: "logout",
+        about: "Forget the sign-in of a person or of a context, or everything",
+        set: Commands::LOGOUT,
+        notes: logout::NOTES,
+        run: logout::run,
+        ..PLAIN
+    },
+    Command {
+        name: "status",
+        about: "Show who is signed in, and which tokens are kept until when",
+        set: Commands::STATUS,
+        notes: status::NOTES,
+        run: status::run,
         ..PLAIN
     },
     Command {
@@ -104,11 +122,6 @@ pub static COMMANDS: &[Command] = &[
         ..PLAIN
     },
 ];
-
-const LOGIN_NOTES: &str = "\
-The flags and variables of the exec entry count as they do when kubectl runs it; flags typed here go before
-them. What the entry says of trust (KUBENTRA_TRUSTED_AUTHORITIES, KUBENTRA_TRUSTED_COMMANDS) does not count.
---account says who is to sign in and changes nothing else; an entry with --login-hint takes that person only.";
 
 const PLAIN: Command = Command {
     name: "",

@@ -4,6 +4,7 @@ pub mod authority;
 pub mod binding;
 pub mod browser;
 pub mod certificate;
+pub mod claims;
 pub mod device;
 pub mod error;
 pub mod password;

@@ -449,7 +449,7 @@ impl IdClaims {
     }
 }
 
-fn decode<T: DeserializeOwned>(base64url: &str) -> Option<T> {
+pub(super) fn decode<T: DeserializeOwned>(base64url: &str) -> Option<T> {
     let bytes = BASE64_URL_SAFE_NO_PAD.decode(base64url.trim_end_matches('=')).ok()?;
     serde_json::from_slice(&bytes).ok()
 }

@@ -7,6 +7,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test may give up loudly anywhere")]
 #![allow(clippy::disallowed_methods, reason = "tests start programs, write files and wait for them")]
 
+mod accounts;
 mod arc;
 mod auto;
 mod browser;

@@ -1,0 +1,328 @@
+//! `status`: what is kept, and whether something needs a person.
+//!
+//! `--output json` prints one object, whose field names stay:
+//!
+//! | Field | Holds |
+//! |---|---|
+//! | `storage.kind` | `file`, or `none` where nothing is kept |
+//! | `storage.directory` | where, or `null` |
+//! | `storage.problem` | why nothing can be kept, or `null` |
+//! | `signIns[]` | `account`, `tenant` (the account's home), `cloud`, `client`, `method`, `renewedOn`, `serves` (`every cluster` or `one cluster`) |
+//! | `tokens[]` | `account`, `application`, `tenant`, `cloud`, `client`, `method`, `server`, `expiresOn`, `expired`, `renewsItself`, `boundToKey`, `failure` (`null`, or `on` and `what`) |
+//! | `attention[]` | what needs somebody, in words; empty where all is well |
+//!
+//! What is not known is `null`; times are RFC 3339 in UTC. There is no token in it and no key.
+
+use serde::Serialize;
+
+use crate::cache::{self, About, Cache, Kept, SavedGrant, SignInFailure};
+use crate::entra::Account;
+use crate::entra::claims::Claims;
+use crate::error::{Error, one_line};
+use crate::login;
+use crate::options::types::{Report as Form, Storage};
+use crate::options::{CACHE_STORAGE, Given, OUTPUT, Values};
+use crate::secret::Secret;
+use crate::situation;
+use crate::sys::{Sys, rfc3339};
+
+use super::Outcome;
+
+/// A sign-in that failed longer ago than this, in seconds, is no news.
+const LATELY: u64 = 600;
+
+/// For the help.
+pub(super) const NOTES: &str = "\
+    Nothing is asked of Entra, and no token is shown. Times are UTC. The exit code is 1 where something needs a \
+    person: a token that has expired and that no sign-in renews, a sign-in that failed in the last ten minutes, \
+    a cache that is refused, entries that cannot be read.";
+
+/// Reports on stdout; what needs somebody is the problem that the command ends with.
+pub(super) fn run(sys: &Sys, given: &Given) -> Result<Outcome, Error> {
+    let values = Values::resolve(given, &sys.env);
+    let form = values.require(&OUTPUT, "output cannot be empty")?;
+    let report = Report::make(sys, &values)?;
+    let stdout = match form {
+        Form::Text => report.text(),
+        Form::Json => report.json()?,
+    };
+    Ok(Outcome { stdout: Secret::new(stdout), problem: report.problem() })
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    storage: Place,
+    sign_ins: Vec<SignIn>,
+    tokens: Vec<Token>,
+    attention: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Place {
+    kind: &'static str,
+    directory: Option<String>,
+    problem: Option<String>,
+}
+
+#[derive(Serialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(rename_all = "camelCase")]
+struct SignIn {
+    account: String,
+    tenant: Option<String>,
+    cloud: String,
+    client: Option<String>,
+    method: String,
+    renewed_on: String,
+    serves: &'static str,
+}
+
+#[derive(Serialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(rename_all = "camelCase")]
+struct Token {
+    account: Option<String>,
+    application: Option<String>,
+    tenant: Option<String>,
+    cloud: Option<String>,
+    method: Option<String>,
+    server: Option<String>,
+    client: Option<String>,
+    expires_on: Option<String>,
+    expired: bool,
+    renews_itself: bool,
+    bound_to_key: bool,
+    failure: Option<Failure>,
+}
+
+#[derive(Serialize, PartialEq, Eq, PartialOrd, Ord)]
+struct Failure {
+    on: String,
+    what: String,
+    #[serde(skip)]
+    remedy: String,
+}
+
+impl Report {
+    fn make(sys: &Sys, values: &Values) -> Result<Self, Error> {
+        let directory = login::cache_dir(values, &sys.env)?;
+        let cache = Cache::open(Storage::File, directory.clone());
+        let grants = cache.grants();
+        let mut sign_ins: Vec<SignIn> = grants.iter().map(SignIn::of).collect();
+        sign_ins.sort();
+        let now = sys.clock.now();
+        let kept = cache.slots().into_iter().map(|slot| slot.read());
+        let mut tokens: Vec<Token> = kept.filter_map(|kept| Token::of(&kept, &grants, now)).collect();
+        tokens.sort();
+        let none = values.get(&CACHE_STORAGE)? == Some(Storage::None);
+        let by = values.source(&CACHE_STORAGE).filter(|_| none).map(ToString::to_string);
+        let storage = Place {
+            kind: if none || cache.refused().is_some() { "none" } else { "file" },
+            directory: directory.map(|directory| cache::own_directory(&directory).display().to_string()),
+            problem: by.or_else(|| cache.refused().map(one_line)),
+        };
+        let refused = cache.refused().map(|why| format!("the cache is not used: {}; check --cache-dir", one_line(why)));
+        let anew = "what is needed of that is fetched anew, remove-cache-dir clears the rest";
+        let unreadable = match cache.unreadable() {
+            0 => None,
+            1 => Some(format!("1 entry of the cache cannot be read; {anew}")),
+            count => Some(format!("{count} entries of the cache cannot be read; {anew}")),
+        };
+        let of_tokens = tokens.iter().flat_map(|token| token.attention(sys.called_as()));
+        let attention = refused.into_iter().chain(unreadable).chain(of_tokens).collect();
+        Ok(Self { storage, sign_ins, tokens, attention })
+    }
+
+    fn problem(&self) -> Option<Error> {
+        let (first, rest) = self.attention.split_first()?;
+        let what = if rest.is_empty() { first.clone() } else { format!("{first} (and {} more)", rest.len()) };
+        Some(Error::new(&situation::NEEDS_ATTENTION, what))
+    }
+
+    fn json(&self) -> Result<String, Error> {
+        let json = serde_json::to_string_pretty(self);
+        let json = json.map_err(|error| Error::new(&situation::FILE, format!("no report can be made: {error}")))?;
+        Ok(json + "\n")
+    }
+
+    fn text(&self) -> String {
+        let sign_ins = self.sign_ins.iter().map(SignIn::row).collect();
+        let tokens = self.tokens.iter().map(Token::row).collect();
+        let mut text = self.storage.text();
+        if self.sign_ins.is_empty() && self.tokens.is_empty() {
+            text.push_str("nothing is kept\n");
+        }
+        text.push_str(&table("sign-ins", SIGN_IN_COLUMNS, sign_ins));
+        text.push_str(&table("tokens", TOKEN_COLUMNS, tokens));
+        if !self.attention.is_empty() {
+            text.push_str("\nattention:\n");
+        }
+        text.extend(self.attention.iter().map(|line| format!("  {line}\n")));
+        text
+    }
+}
+
+impl Place {
+    fn text(&self) -> String {
+        let directory = self.directory.as_deref().unwrap_or("no directory");
+        match &self.problem {
+            None => format!("storage: {directory} (sealed files)\n"),
+            Some(why) if self.directory.is_none() => format!("storage: none ({why})\n"),
+            Some(why) => format!("storage: none, {directory} is not used ({why})\n"),
+        }
+    }
+}
+
+const SIGN_IN_COLUMNS: &[&str] = &["ACCOUNT", "HOME TENANT", "CLOUD", "CLIENT", "METHOD", "RENEWED", "SERVES"];
+
+impl SignIn {
+    fn of(grant: &SavedGrant) -> Self {
+        Self {
+            account: one_line(&grant.account.username),
+            tenant: home(&grant.account).or_else(|| known(grant.about.tenant.as_deref())),
+            cloud: one_line(&grant.environment),
+            client: known(grant.about.client.as_deref()),
+            method: one_line(&grant.about.method),
+            renewed_on: rfc3339(grant.renewed_on),
+            serves: if grant.shared { "every cluster" } else { "one cluster" },
+        }
+    }
+
+    fn row(&self) -> Vec<String> {
+        vec![
+            self.account.clone(),
+            cell(self.tenant.as_deref()),
+            self.cloud.clone(),
+            cell(self.client.as_deref()),
+            self.method.clone(),
+            self.renewed_on.clone(),
+            self.serves.into(),
+        ]
+    }
+}
+
+/// The tenant where an account is at home: an account's id is `uid.utid`.
+fn home(account: &Account) -> Option<String> {
+    let (_, tenant) = account.id.split_once('.')?;
+    known(Some(tenant).filter(|tenant| uuid::Uuid::try_parse(tenant).is_ok()))
+}
+
+const TOKEN_COLUMNS: &[&str] = &["WHO", "TENANT", "CLOUD", "METHOD", "SERVER", "EXPIRES", "NOTES"];
+
+impl Token {
+    /// What is to be told of `kept`; nothing, where it is but a memory of what was looked for in vain.
+    fn of(kept: &Kept, grants: &[SavedGrant], now: u64) -> Option<Self> {
+        let lately = |on: u64| now < on.saturating_add(LATELY);
+        let failure = kept.sign_in_failure.as_ref().filter(|failure| lately(failure.on));
+        let failure = failure.map(Failure::of);
+        let token = kept.token.as_ref();
+        if token.is_none() && failure.is_none() {
+            return None;
+        }
+        let claims = token.map(|token| Claims::of(&token.access_token)).unwrap_or_default();
+        let about = kept.about.clone().unwrap_or_default();
+        let account = kept.account.as_ref().map(|account| account.username.as_str()).or(claims.person());
+        let application = claims.application().filter(|_| account.is_none());
+        Some(Self {
+            account: known(account),
+            application: known(application),
+            tenant: known(claims.tid.as_deref()).or_else(|| known(about.tenant.as_deref())),
+            cloud: known(about.cloud.as_deref()),
+            method: known(Some(about.method.as_str())),
+            server: known(about.server.as_deref()),
+            client: known(about.client.as_deref()),
+            expires_on: token.map(|token| rfc3339(token.expires_on)),
+            expired: token.is_some_and(|token| token.left(now) == 0),
+            renews_itself: token.is_some() && renews(kept.account.as_ref(), &about, grants),
+            bound_to_key: kept.key.is_some(),
+            failure,
+        })
+    }
+
+    fn who(&self) -> String {
+        let application = || self.application.as_ref().map(|id| format!("application {id}"));
+        cell(self.account.clone().or_else(application).as_deref())
+    }
+
+    fn row(&self) -> Vec<String> {
+        let expires = self.expires_on.as_deref();
+        let expires = if self.expired { expires.map(|on| format!("expired {on}")) } else { expires.map(String::from) };
+        vec![
+            self.who(),
+            cell(self.tenant.as_deref()),
+            cell(self.cloud.as_deref()),
+            cell(self.method.as_deref()),
+            cell(self.server.as_deref()),
+            cell(expires.as_deref()),
+            self.notes(),
+        ]
+    }
+
+    fn notes(&self) -> String {
+        let renewal = if self.renews_itself { "renews itself" } else { "then asks again" };
+        let notes = [
+            self.expires_on.is_some().then(|| renewal.to_owned()),
+            self.bound_to_key.then(|| "bound to a key".to_owned()),
+            self.failure.as_ref().map(|failure| format!("failed {}", failure.on)),
+        ];
+        notes.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
+
+    /// What needs somebody, and what to do.
+    fn attention(&self, program: &str) -> Vec<String> {
+        let (who, tenant, method) = (self.who(), cell(self.tenant.as_deref()), cell(self.method.as_deref()));
+        let ended = (self.expired && !self.renews_itself).then(|| {
+            let what = format!("the token of {who} (tenant {tenant}) has expired, and no sign-in renews it");
+            format!("{what}; sign in again, `{program} login` does it ahead of kubectl")
+        });
+        let failed = self.failure.as_ref().map(|failure| {
+            let what = format!("the last sign-in with {method} (tenant {tenant}) failed: {}", failure.what);
+            if failure.remedy.is_empty() { what } else { format!("{what}; {}", failure.remedy) }
+        });
+        ended.into_iter().chain(failed).collect()
+    }
+}
+
+impl Failure {
+    fn of(failure: &SignInFailure) -> Self {
+        let (what, remedy) = (one_line(&failure.what), one_line(&failure.remedy));
+        Self { on: rfc3339(failure.on), what, remedy }
+    }
+}
+
+/// Whether no person is needed for the next token: one of the sign-ins brings it, or a machine does.
+fn renews(account: Option<&Account>, about: &About, grants: &[SavedGrant]) -> bool {
+    let Some(account) = account else { return true };
+    let client = |about: &About| about.client.as_ref().map(|client| client.to_ascii_lowercase());
+    grants.iter().any(|grant| {
+        let same_place = grant.shared || grant.about == *about;
+        grant.account.id == account.id
+            && client(&grant.about) == client(about)
+            && about.cloud.as_ref() == Some(&grant.environment)
+            && same_place
+    })
+}
+
+/// A text for a line, if there is one.
+fn known(text: Option<&str>) -> Option<String> {
+    text.map(one_line).filter(|text| !text.is_empty())
+}
+
+fn cell(text: Option<&str>) -> String {
+    text.unwrap_or("-").to_owned()
+}
+
+/// `rows` below a title, in columns that are as wide as their widest cell.
+fn table(title: &str, columns: &[&str], rows: Vec<Vec<String>>) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let head = columns.iter().map(ToString::to_string).collect();
+    let rows: Vec<Vec<String>> = std::iter::once(head).chain(rows).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
+    let widths: Vec<usize> = (0..columns.len()).map(width).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        format!("  {}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
+    };
+    format!("\n{title}:\n{}", rows.iter().map(line).collect::<String>())
+}
