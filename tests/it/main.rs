@@ -12,6 +12,7 @@ mod auto;
 mod browser;
 mod cases;
 mod certificates;
+mod chromium;
 mod env;
 mod fakes;
 mod get_token;
