@@ -45,8 +45,8 @@ fn called_as_kubentra() -> bool {
 fn run_kubentra() -> ExitCode {
     let Ok(sys) = kubentra::sys::Sys::of_this_process() else { return ExitCode::FAILURE };
     match kubentra::cli::run(&sys) {
-        Ok(output) => {
-            let _ = std::io::stdout().write_all(output.expose().as_bytes());
+        Ok(outcome) => {
+            let _ = std::io::stdout().write_all(outcome.stdout.expose().as_bytes());
             ExitCode::SUCCESS
         }
         Err(error) => {

@@ -3,28 +3,28 @@
 use clap::error::{ContextKind, ContextValue};
 
 use crate::commands::definition::{Purpose, clap_command};
-use crate::commands::{Command, version};
+use crate::commands::{Command, Outcome, version};
 use crate::error::Error;
 use crate::options::{Commands, Decl, Given, VERBOSITY, args};
 use crate::secret::Secret;
 use crate::situation;
 use crate::sys::Sys;
 
-/// Runs the command that the arguments name; gives what stdout shall say.
+/// Runs the command that the arguments name.
 ///
 /// # Errors
 /// Whatever the command fails with, and a command line that can't be understood.
-pub fn run(sys: &Sys) -> Result<Secret, Error> {
+pub fn run(sys: &Sys) -> Result<Outcome, Error> {
     let (name, rest) = split_off_command(sys.args.get(1..).unwrap_or_default());
     let Some(name) = name else { return without_command(sys, &rest) };
     if name == "help" {
         let (topic, _) = split_off_command(&rest);
-        return Ok(help(sys, topic.and_then(|topic| Command::find(&topic))));
+        return Ok(help(sys, topic.and_then(|topic| Command::find(&topic))).into());
     }
     let command = Command::find(&name).ok_or_else(|| unknown_command(sys, &name))?;
     let given = args::read(&rest, command.set).map_err(|error| suggest(error, sys, command))?;
     if given.help {
-        return Ok(help(sys, Some(command)));
+        return Ok(help(sys, Some(command)).into());
     }
     set_verbosity(sys, &given);
     notice_old_names(sys, &given, command);
@@ -46,12 +46,12 @@ fn split_off_command(args: &[String]) -> (Option<String>, Vec<String>) {
     (name, rest)
 }
 
-fn without_command(sys: &Sys, rest: &[String]) -> Result<Secret, Error> {
+fn without_command(sys: &Sys, rest: &[String]) -> Result<Outcome, Error> {
     if rest.iter().any(|arg| arg == "--version") {
-        return Ok(version());
+        return Ok(version().into());
     }
     args::read(rest, Commands::COMPLETION)?;
-    Ok(help(sys, None))
+    Ok(help(sys, None).into())
 }
 
 fn set_verbosity(sys: &Sys, given: &Given) {
@@ -161,10 +161,10 @@ mod tests {
             &["k", "help", "get-token"],
         ] {
             let help = run(&sys(args)).unwrap();
-            assert!(help.expose().contains("--client-secret-file"), "{args:?}");
+            assert!(help.stdout.expose().contains("--client-secret-file"), "{args:?}");
         }
         for args in [&["k"][..], &["k", "--help"], &["k", "help"]] {
-            assert!(run(&sys(args)).unwrap().expose().contains("convert-kubeconfig"), "{args:?}");
+            assert!(run(&sys(args)).unwrap().stdout.expose().contains("convert-kubeconfig"), "{args:?}");
         }
     }
 

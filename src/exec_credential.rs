@@ -82,6 +82,11 @@ impl ExecInfo {
         Ok(Self { version, called_by_client: true, cluster })
     }
 
+    /// A call by a person about an exec entry, which lets kubectl tell its `cluster`.
+    pub fn of_entry(cluster: Option<Cluster>) -> Self {
+        Self { cluster, ..Self::default() }
+    }
+
     /// The line for kubectl: key order and escaping as Azure/kubelogin prints them. The expiry is
     /// RFC 3339 in UTC with whole seconds.
     pub fn respond(&self, token: &Token) -> Secret {

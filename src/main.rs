@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use kubentra::error::io_words;
+use kubentra::error::{Error, io_words};
 use kubentra::sys::Sys;
 
 fn main() -> ExitCode {
@@ -15,8 +15,8 @@ fn main() -> ExitCode {
         }
     };
     match kubentra::cli::run(&sys) {
-        Ok(output) => match std::io::stdout().write_all(output.expose().as_bytes()) {
-            Ok(()) => ExitCode::SUCCESS,
+        Ok(outcome) => match std::io::stdout().write_all(outcome.stdout.expose().as_bytes()) {
+            Ok(()) => outcome.problem.map_or(ExitCode::SUCCESS, |problem| failed(&sys, &problem)),
             // Whoever read stdout has gone; there is nobody left to tell.
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
             Err(error) => {
@@ -24,9 +24,11 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         },
-        Err(error) => {
-            sys.terminal.report(&error);
-            ExitCode::from(error.exit_code())
-        }
+        Err(error) => failed(&sys, &error),
     }
+}
+
+fn failed(sys: &Sys, error: &Error) -> ExitCode {
+    sys.terminal.report(error);
+    ExitCode::from(error.exit_code())
 }

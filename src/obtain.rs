@@ -10,7 +10,7 @@
 //!       └─ sign in → write ────────────────────────────────────→ done
 //! ```
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -91,23 +91,34 @@ pub fn sign_in(sys: &Sys, spec: &Spec, who: Option<&str>) -> Result<ByHand, Erro
         let account = slot.read().account;
         let meant = who.is_none_or(|who| account.as_ref().is_some_and(|account| account.is_called(who)));
         if meant {
-            return Ok(ByHand::Before { account, expires_on: usable.token.expires_on });
+            return Ok(ByHand { how: How::Before, account, expires_on: usable.token.expires_on });
         }
     }
-    obtain(sys, spec, &mut cache, &identity, Errand::SignIn(who)).map(|_| ByHand::Now)
+    let usable = obtain(sys, spec, &mut cache, &identity, Errand::SignIn(who))?;
+    let how = if usable.told { How::Told } else { How::Quietly };
+    let account = cache.slot(&identity).and_then(|slot| slot.read().account);
+    Ok(ByHand { how, account, expires_on: usable.token.expires_on })
 }
 
 /// How a sign-in by hand ended well.
-pub enum ByHand {
-    /// It has just been done, and told.
-    Now,
-    /// There was nothing to do: whose token is there, and until when (seconds since the epoch).
-    Before {
-        /// The person, where it is one.
-        account: Option<Account>,
-        /// The end of the token.
-        expires_on: u64,
-    },
+pub struct ByHand {
+    /// What it took.
+    pub how: How,
+    /// The person, where it is one.
+    pub account: Option<Account>,
+    /// The end of the token, in seconds since the epoch.
+    pub expires_on: u64,
+}
+
+/// What a sign-in by hand took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// Nothing: a fresh token was there.
+    Before,
+    /// A token was had without a person, and nothing was said.
+    Quietly,
+    /// Somebody has signed in, or was found to be signed in, and that was told.
+    Told,
 }
 
 /// For what a token is had.
@@ -123,6 +134,8 @@ enum Errand<'a> {
 struct Usable {
     token: Token,
     key: Option<Rc<PopKey>>,
+    /// Whether it was told who has signed in.
+    told: bool,
 }
 
 impl Usable {
@@ -150,10 +163,19 @@ fn obtain(sys: &Sys, spec: &Spec, cache: &mut Cache, identity: &Identity, errand
         let machine = (!spec.login.may_need_person()).then(|| spec.login.patience());
         let overall = spec.timeout.as_ref().map(|(time, _)| *time).or(machine).map(after);
         let slot = cache.slot(identity);
-        let attempt =
-            Attempt { sys, spec, errand, cache, slot, overall, settled: OnceCell::new(), key: RefCell::default() };
+        let attempt = Attempt {
+            sys,
+            spec,
+            errand,
+            cache,
+            slot,
+            overall,
+            settled: OnceCell::new(),
+            key: RefCell::default(),
+            told: Cell::default(),
+        };
         let token = attempt.run().await?;
-        Ok(Usable { token, key: attempt.key_of_token() })
+        Ok(Usable { token, key: attempt.key_of_token(), told: attempt.told.get() })
     }));
     // A name lookup may still hang in the resolver; nobody waits for it.
     runtime.shutdown_background();
@@ -170,7 +192,7 @@ fn fresh(slot: &Slot, spec: &Spec, now: u64) -> Option<Usable> {
     if state(&kept, now) != State::Fresh {
         return None;
     }
-    kept.token.map(|token| Usable { token, key })
+    kept.token.map(|token| Usable { token, key, told: false })
 }
 
 /// What is kept, and the key for it. A token that is bound to another key than the one that is there
@@ -228,6 +250,8 @@ struct Attempt<'a> {
     settled: OnceCell<Settled>,
     /// The key that a new token is bound to.
     key: RefCell<Option<Rc<PopKey>>>,
+    /// Whether it was told who has signed in.
+    told: Cell<bool>,
 }
 
 impl Attempt<'_> {
@@ -391,30 +415,43 @@ impl Attempt<'_> {
     /// Takes the lock, or the token that its holder has fetched meanwhile, however short it lives.
     async fn wait_for_lock(&self, before: &Kept, deadline: Deadline) -> Result<Turn, Error> {
         let Some(slot) = &self.slot else { return Ok(Turn::Ours { held: None, waited: false }) };
-        let mut waited = false;
-        let wait = Wait::of("waiting for another process that is signing in to the same cluster");
+        let text = "waiting for another process that is signing in to the same cluster";
+        self.wait_for(slot, deadline, text, |waited| self.served(slot, before, waited)).await
+    }
+
+    /// Takes the lock of `place`, unless `served` finds what is wanted before.
+    async fn wait_for(
+        &self,
+        place: &Slot<'_>,
+        deadline: Deadline,
+        text: &str,
+        served: impl Fn(bool) -> Option<Token>,
+    ) -> Result<Turn, Error> {
+        let clock = &*self.sys.clock;
         let turn = async {
+            let mut waited = false;
             loop {
-                let lock = slot.try_lock();
-                if let Some(token) = self.served(slot, before, waited) {
+                let lock = place.try_lock();
+                if let Some(token) = served(waited) {
                     return Ok(Turn::Served(token));
                 }
                 match lock {
                     Lock::Held(held) => return Ok(Turn::Ours { held: Some(held), waited }),
                     Lock::Unavailable => return Ok(Turn::Ours { held: None, waited }),
-                    Lock::Busy if deadline.left(&*self.sys.clock).is_zero() => {
-                        return Err(another_took_too_long(deadline));
-                    }
+                    Lock::Busy if deadline.left(clock).is_zero() => return Err(another_took_too_long(deadline)),
                     Lock::Busy => waited = true,
                 }
-                self.sys.clock.sleep(LOOK_AGAIN).await;
+                clock.sleep(LOOK_AGAIN).await;
             }
         };
-        self.sys.terminal.while_waiting(&*self.sys.clock, wait.noted_after(SILENT_WAIT), turn).await
+        self.sys.terminal.while_waiting(clock, Wait::of(text).noted_after(SILENT_WAIT), turn).await
     }
 
     fn served(&self, slot: &Slot, before: &Kept, waited: bool) -> Option<Token> {
         let kept = read(slot, self.spec.login.binding()).0;
+        if self.wants_another_than(&kept) {
+            return None;
+        }
         let text = |kept: &Kept| kept.token.as_ref().map(|token| token.access_token.clone());
         let meanwhile = waited && text(&kept) != text(before);
         match state(&kept, self.now()) {
@@ -470,7 +507,8 @@ impl Attempt<'_> {
                     .as_deref()
                     .is_some_and(|client| client.eq_ignore_ascii_case(person.client.as_str()));
             let meant = self.only().is_none_or(|only| grant.account.is_called(&only));
-            if same && meant && !accounts.iter().any(|known| known.id == grant.account.id) {
+            let silently = person.request.audience.is_of_clusters() || self.was_signed_in(&grant.account);
+            if same && meant && silently && !accounts.iter().any(|known| known.id == grant.account.id) {
                 accounts.push(grant.account);
             }
         }
@@ -480,6 +518,15 @@ impl Attempt<'_> {
             return None;
         }
         accounts.pop()
+    }
+
+    /// Whether `account` has signed in for the same server application before, in any tenant. For another
+    /// one than those of clusters it is asked first: whoever writes a kubeconfig chooses both the server
+    /// application and where kubectl sends the token, and a refresh token would serve Azure itself.
+    fn was_signed_in(&self, account: &Account) -> bool {
+        let same = |about: About| about.server.is_some() && about.server == self.spec.about.server;
+        let mut kept = self.cache.slots().into_iter().map(|slot| slot.read());
+        kept.any(|kept| kept.account.is_some_and(|known| known.id == account.id) && kept.about.is_some_and(same))
     }
 
     /// The only person who is meant, if somebody was named.
@@ -552,6 +599,12 @@ impl Attempt<'_> {
         if let (Some(failure), Errand::Token) = (lately, self.errand) {
             return Err(self.just_failed(failure, now));
         }
+        let turn = self.turn_to_ask().await?;
+        if matches!(turn, Turn::Ours { waited: true, .. })
+            && let Some(token) = self.served_by_the_other(kept, now).await?
+        {
+            return Ok(token);
+        }
         if let Some(ended) = ended {
             self.sys.terminal.note(format!("note: {ended}"));
         }
@@ -563,10 +616,45 @@ impl Attempt<'_> {
         outcome
     }
 
+    /// One prompt at a time for all clusters that the same sign-in may open: whoever has thirty contexts
+    /// wants one tab, not thirty.
+    async fn turn_to_ask(&self) -> Result<Turn, Error> {
+        let nobody = Turn::Ours { held: None, waited: false };
+        let Some(person) = self.login().person() else { return Ok(nobody) };
+        let mut identity = Identity::new("prompt");
+        identity.field("environment", &person.request.authority.environment());
+        identity.field("client", person.client.as_str());
+        identity.field("account", self.only().as_deref().unwrap_or_default());
+        let Some(place) = self.cache.slot(&identity) else { return Ok(nobody) };
+        let text = "waiting for another process that asks somebody to sign in";
+        self.wait_for(&place, self.human_deadline(), text, |_| None).await
+    }
+
+    /// What the sign-in for another cluster brings us, which we have waited for since `began`: its
+    /// refresh token, or its failure, which nobody wants to see twice.
+    async fn served_by_the_other(&self, kept: &Kept, began: u64) -> Result<Option<Token>, Error> {
+        match self.renew(kept, self.machine_deadline()).await {
+            Renewal::Done(token) => return Ok(Some(token)),
+            Renewal::Failed(error) => return Err(error),
+            Renewal::NeedsSignIn(_) => {}
+        }
+        let own = self.about();
+        let same = |about: &About| about.client == own.client && about.cloud == own.cloud;
+        let others = self.cache.slots().into_iter().map(|slot| slot.read());
+        let mut failures =
+            others.filter(|kept| kept.about.as_ref().is_some_and(same)).filter_map(|kept| kept.sign_in_failure);
+        match (failures.find(|failure| failure.on >= began), self.errand) {
+            (Some(failure), Errand::Token) => Err(self.just_failed(&failure, self.now())),
+            _ => Ok(None),
+        }
+    }
+
     fn note_sign_in_failure(&self, error: &Error) {
         let (what, remedy) = (error.what().to_owned(), error.advice().to_owned());
         let failure = SignInFailure { on: self.now(), what, remedy };
-        self.write(&Kept { sign_in_failure: Some(failure), ..self.read() });
+        let kept = self.read();
+        let about = kept.about.or_else(|| Some(self.about()));
+        self.write(&Kept { sign_in_failure: Some(failure), about, ..kept });
     }
 
     async fn acquire(&self, session: &Session<'_>) -> Result<Token, Error> {
@@ -582,7 +670,9 @@ impl Attempt<'_> {
     }
 
     fn tell_signed_in(&self, account: &Account, token: &Token, renews: bool) {
-        let tenant = self.login().request().map(|request| request.authority.tenant()).unwrap_or_default();
+        self.told.set(true);
+        let request = self.login().request();
+        let tenant = request.map(|request| request.authority.tenant_of(Some(account))).unwrap_or_default();
         let told = SignedIn { username: &account.username, tenant, expires_on: token.expires_on, renews };
         self.sys.terminal.signed_in(&told, self.now());
     }

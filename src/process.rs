@@ -100,12 +100,14 @@ pub fn parent_command() -> Vec<String> {
 /// The programs of this machine.
 pub(crate) struct SystemTools {
     directory: PathBuf,
+    /// What they get over the environment of this process.
+    variables: Vec<(String, String)>,
 }
 
 impl SystemTools {
     pub(crate) fn new(env: &Env) -> Self {
         let system = env.get("SYSTEMROOT").filter(|_| cfg!(windows)).unwrap_or("/");
-        Self { directory: system.into() }
+        Self { directory: system.into(), variables: env.of_entry().to_vec() }
     }
 }
 
@@ -169,7 +171,8 @@ impl SystemTools {
     #[expect(clippy::disallowed_methods, reason = "the one place that starts programs")]
     fn command(&self, call: &Call) -> tokio::process::Command {
         let mut command = std::process::Command::new(&call.program);
-        command.args(&call.arguments).envs(call.variables.iter().map(|(name, value)| (name, value)));
+        command.args(&call.arguments).envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command.envs(call.variables.iter().map(|(name, value)| (name, value)));
         command.current_dir(&self.directory);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         #[cfg(unix)]

@@ -47,10 +47,14 @@ impl Sys {
     #[expect(clippy::disallowed_methods, reason = "the one place that takes the snapshot")]
     pub fn of_this_process() -> Result<Self, Error> {
         let args = std::env::args_os().enumerate().map(readable_argument).collect::<Result<_, _>>()?;
-        let env = Env(std::env::vars_os()
+        let variables = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect());
-        Ok(Self {
+            .collect();
+        Ok(Self::around(args, Env { variables, of_entry: Vec::new() }))
+    }
+
+    fn around(args: Vec<String>, env: Env) -> Self {
+        Self {
             args,
             http: Box::new(ReqwestHttp::new(&env)),
             tools: Box::new(SystemTools::new(&env)),
@@ -59,7 +63,15 @@ impl Sys {
             parent: crate::process::parent_command,
             env,
             clock: Box::new(SystemClock::start()),
-        })
+        }
+    }
+
+    /// The world as kubectl would show it to the program of an exec entry with these `variables`.
+    #[must_use]
+    pub fn as_for_entry(&self, variables: &[(String, String)]) -> Self {
+        let world = Self::around(self.args.clone(), self.env.with_entry(variables));
+        world.terminal.set_verbosity(self.terminal.verbosity());
+        world
     }
 }
 
@@ -100,13 +112,36 @@ fn readable_argument((index, argument): (usize, std::ffi::OsString)) -> Result<S
 ///
 /// A plain list: some twenty look-ups in some fifty variables cost less than building a map does.
 #[derive(Default, Clone)]
-pub struct Env(Vec<(String, String)>);
+pub struct Env {
+    variables: Vec<(String, String)>,
+    /// What an exec entry sets over them.
+    of_entry: Vec<(String, String)>,
+}
 
 impl Env {
     /// The value of `name`, if it is set and not empty.
     pub fn get(&self, name: &str) -> Option<&str> {
-        let (_, value) = self.0.iter().find(|(known, _)| known == name)?;
+        let is_it = |(known, _): &&(String, String)| known == name;
+        // Of two in an entry the later one wins, as by kubectl.
+        let (_, value) = self.of_entry.iter().rfind(is_it).or_else(|| self.variables.iter().find(is_it))?;
         Some(value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    /// The same, unless an exec entry says it: whoever writes a kubeconfig does not decide whom the user
+    /// trusts.
+    pub fn own(&self, name: &str) -> Option<&str> {
+        if self.of_entry.iter().any(|(known, _)| known == name) { None } else { self.get(name) }
+    }
+
+    /// The same with what an exec entry sets.
+    #[must_use]
+    pub fn with_entry(&self, variables: &[(String, String)]) -> Self {
+        Self { of_entry: [&self.of_entry, variables].concat(), ..self.clone() }
+    }
+
+    /// What an exec entry sets, in its order.
+    pub fn of_entry(&self) -> &[(String, String)] {
+        &self.of_entry
     }
 
     /// The first of `names` that is set, with its value.
@@ -117,12 +152,20 @@ impl Env {
     /// The same without `names`.
     #[must_use]
     pub fn without(&self, names: &[&str]) -> Self {
-        Self(self.0.iter().filter(|(name, _)| !names.contains(&name.as_str())).cloned().collect())
+        let rest = |variables: &[(String, String)]| {
+            variables.iter().filter(|(name, _)| !names.contains(&name.as_str())).cloned().collect()
+        };
+        Self { variables: rest(&self.variables), of_entry: rest(&self.of_entry) }
     }
 
     /// Every variable that is set and not empty.
     pub fn all(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str())).filter(|(_, value)| !value.is_empty())
+        let said = |name: &str| self.of_entry.iter().any(|(known, _)| known == name);
+        let own = self.variables.iter().filter(move |(name, _)| !said(name));
+        let last = |index: usize, name: &str| !self.of_entry[index + 1..].iter().any(|(later, _)| later == name);
+        let of_entry = self.of_entry.iter().enumerate().filter(move |(index, (name, _))| last(*index, name));
+        let all = own.chain(of_entry.map(|(_, variable)| variable));
+        all.map(|(name, value)| (name.as_str(), value.as_str())).filter(|(_, value)| !value.is_empty())
     }
 
     /// The user's home directory, found the way client-go finds it: `HOME`, and on Windows
@@ -141,7 +184,8 @@ impl Env {
 
 impl<const N: usize> From<[(&str, &str); N]> for Env {
     fn from(pairs: [(&str, &str); N]) -> Self {
-        Self(pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect())
+        let variables = pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        Self { variables, of_entry: Vec::new() }
     }
 }
 
@@ -271,6 +315,17 @@ mod tests {
         let env = Env::from([("A", ""), ("B", "b")]);
         assert_eq!(env.get("A"), None);
         assert_eq!(env.first(&["A", "B"]), Some(("B", "b")));
+    }
+
+    #[test]
+    fn the_variables_of_an_entry_lie_over_the_own_ones() {
+        let own = Env::from([("A", "own"), ("B", "own"), ("C", "own")]);
+        let entry = [("A", "first"), ("A", "last"), ("C", ""), ("D", "new")];
+        let env = own.with_entry(&entry.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        assert_eq!(["A", "B", "C", "D"].map(|name| env.get(name)), [Some("last"), Some("own"), None, Some("new")]);
+        assert_eq!(["A", "B", "C", "D"].map(|name| env.own(name)), [None, Some("own"), None, None]);
+        assert_eq!(env.all().collect::<Vec<_>>(), [("B", "own"), ("A", "last"), ("D", "new")]);
+        assert_eq!(env.without(&["A"]).get("A"), None);
     }
 
     #[test]

@@ -8,13 +8,14 @@ use crate::secret::Secret;
 use crate::situation;
 use crate::sys::Sys;
 
+use super::Outcome;
 use super::definition::{Purpose, clap_command};
 
 /// The shells that Azure/kubelogin knows.
 pub(super) const SHELLS: &[&str] = &["bash", "zsh", "fish", "powershell"];
 
 /// The script for the shell that the first argument names.
-pub(super) fn run(sys: &Sys, given: &Given) -> Result<Secret, Error> {
+pub(super) fn run(sys: &Sys, given: &Given) -> Result<Outcome, Error> {
     let name = given.positionals.first().map_or("", String::as_str);
     let shell = SHELLS.contains(&name).then(|| name.parse::<Shell>().ok()).flatten();
     let shell = shell.ok_or_else(|| {
@@ -27,5 +28,5 @@ pub(super) fn run(sys: &Sys, given: &Given) -> Result<Secret, Error> {
     })?;
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut clap_command(sys, Purpose::Completing), sys.called_as(), &mut script);
-    Ok(Secret::new(String::from_utf8_lossy(&script)))
+    Ok(Secret::new(String::from_utf8_lossy(&script)).into())
 }

@@ -16,8 +16,10 @@ use crate::situation;
 use crate::sys::{Env, Sys};
 use crate::terminal::stderr_is_terminal;
 
+use super::Outcome;
+
 /// Converts, or shows what it would do; says for each user what it did.
-pub(super) fn run(sys: &Sys, given: &Given) -> Result<Secret, Error> {
+pub(super) fn run(sys: &Sys, given: &Given) -> Result<Outcome, Error> {
     let values = Values::resolve(given, &sys.env);
     let context = values.get(&CONTEXT)?;
     let wish = Wish {
@@ -30,7 +32,7 @@ pub(super) fn run(sys: &Sys, given: &Given) -> Result<Secret, Error> {
     let path = values.get(&KUBECONFIG)?.map(|path| path.0);
     let quiet = called_by_az(sys) && !stderr_is_terminal();
     let conversion = Conversion { sys, wish: &wish, dry_run: values.is_on(&DRY_RUN), quiet, values: &values };
-    conversion.run(path.as_deref())
+    conversion.run(path.as_deref()).map(Outcome::from)
 }
 
 /// Whether this is the call that `az aks get-credentials` makes by itself.

@@ -33,6 +33,7 @@ fn clap_subcommand(command: &Command, purpose: Purpose) -> clap::Command {
     let rest = Arg::new("rest").value_name(positional).num_args(0..).hide(command.positional.is_none());
     let base = clap::Command::new(command.name)
         .about(command.about)
+        .after_help(command.notes)
         .hide(command.hidden)
         .args_override_self(true)
         .arg(rest.value_parser(positional_values(command, purpose)));

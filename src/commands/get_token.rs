@@ -5,20 +5,22 @@ use crate::exec_credential::ExecInfo;
 use crate::login::Spec;
 use crate::obtain;
 use crate::options::{Choices, Given, Values};
-use crate::secret::Secret;
 use crate::sys::Sys;
 
+use super::Outcome;
+
 /// One `ExecCredential` for stdout.
-pub(super) fn run(sys: &Sys, given: &Given) -> Result<Secret, Error> {
+pub(super) fn run(sys: &Sys, given: &Given) -> Result<Outcome, Error> {
     let exec = ExecInfo::from_env(&sys.env)?;
     let values = Values::resolve(given, &sys.env);
     explain(sys, &values);
     let spec = Spec::parse(&Choices { given, values: &values, env: &sys.env, exec: &exec })?;
     let token = obtain::token(sys, &spec)?;
-    Ok(exec.respond(&token))
+    Ok(exec.respond(&token).into())
 }
 
-fn explain(sys: &Sys, values: &Values) {
+/// Says at `-v 1` what was given, and by whom.
+pub(super) fn explain(sys: &Sys, values: &Values) {
     sys.terminal.detail(1, || {
         let lines = values.explain().chain(std::iter::once(values.precedence()));
         lines.collect::<Vec<_>>().join("\n")

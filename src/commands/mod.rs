@@ -3,7 +3,9 @@
 mod completion;
 mod convert_kubeconfig;
 pub mod definition;
+mod entry;
 mod get_token;
+mod login;
 mod remove_cache_dir;
 
 use crate::error::Error;
@@ -25,8 +27,32 @@ pub struct Command {
     pub positional: Option<&'static str>,
     /// The values of that argument.
     pub values: &'static [&'static str],
-    /// Runs it; gives what stdout shall say.
-    pub run: fn(&Sys, &Given) -> Result<Secret, Error>,
+    /// What its help says below the options.
+    pub notes: &'static str,
+    /// Runs it.
+    pub run: fn(&Sys, &Given) -> Result<Outcome, Error>,
+}
+
+/// How a command ended that could do its work.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What stdout shall say.
+    pub stdout: Secret,
+    /// What the work has found to be wrong: it is told, and the exit code says so.
+    pub problem: Option<Error>,
+}
+
+impl Outcome {
+    /// Nothing for stdout: what there was to say went to stderr.
+    pub fn silent() -> Self {
+        Secret::new("").into()
+    }
+}
+
+impl From<Secret> for Outcome {
+    fn from(stdout: Secret) -> Self {
+        Self { stdout, problem: None }
+    }
 }
 
 /// Every command, in the order of the help.
@@ -43,6 +69,14 @@ pub static COMMANDS: &[Command] = &[
         about: "Rewrite the AKS users of a kubeconfig to sign in with this program",
         set: Commands::CONVERT,
         run: convert_kubeconfig::run,
+        ..PLAIN
+    },
+    Command {
+        name: "login",
+        about: "Sign in ahead of kubectl: for the current context, for --context, or for what the flags of get-token say",
+        set: Commands::LOGIN,
+        notes: LOGIN_NOTES,
+        run: login::run,
         ..PLAIN
     },
     Command {
@@ -71,6 +105,11 @@ pub static COMMANDS: &[Command] = &[
     },
 ];
 
+const LOGIN_NOTES: &str = "\
+The flags and variables of the exec entry count as they do when kubectl runs it; flags typed here go before
+them. What the entry says of trust (KUBENTRA_TRUSTED_AUTHORITIES, KUBENTRA_TRUSTED_COMMANDS) does not count.
+--account says who is to sign in and changes nothing else; an entry with --login-hint takes that person only.";
+
 const PLAIN: Command = Command {
     name: "",
     about: "",
@@ -78,6 +117,7 @@ const PLAIN: Command = Command {
     hidden: false,
     positional: None,
     values: &[],
+    notes: "",
     run: get_token::run,
 };
 

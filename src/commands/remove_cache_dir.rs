@@ -4,30 +4,31 @@ use crate::cache::{self, Removed};
 use crate::error::Error;
 use crate::login;
 use crate::options::{CACHE_DIR, Given, Values};
-use crate::secret::Secret;
 use crate::sys::Sys;
 
+use super::Outcome;
+
 /// Removes our files and says what went.
-pub(super) fn run(sys: &Sys, given: &Given) -> Result<Secret, Error> {
+pub(super) fn run(sys: &Sys, given: &Given) -> Result<Outcome, Error> {
     // Azure/kubelogin does nothing for an empty directory name.
     if given.last(&CACHE_DIR.decl).is_some_and(|typed| typed.text.is_empty()) {
-        return Ok(Secret::new(""));
+        return Ok(Outcome::silent());
     }
     let values = Values::resolve(given, &sys.env);
     let Some(directory) = login::cache_dir(&values, &sys.env)? else {
         sys.terminal.say("nothing to remove: there is no home directory");
-        return Ok(Secret::new(""));
+        return Ok(Outcome::silent());
     };
     let removed = cache::remove(&directory)?;
     sys.terminal.say(summary(&removed, &cache::own_directory(&directory).display().to_string()));
     for path in &removed.leftovers {
         sys.terminal.say(format!("left alone: {}, which is Azure/kubelogin's", path.display()));
     }
-    Ok(Secret::new(""))
+    Ok(Outcome::silent())
 }
 
 /// The same under the name that Azure/kubelogin has deprecated, with its words.
-pub(super) fn run_deprecated(sys: &Sys, given: &Given) -> Result<Secret, Error> {
+pub(super) fn run_deprecated(sys: &Sys, given: &Given) -> Result<Outcome, Error> {
     sys.terminal
         .note("Command \"remove-tokens\" is deprecated, remove-tokens is deprecated, use remove-cache-dir instead");
     run(sys, given)

@@ -13,7 +13,7 @@ use crate::options::{AUTHORITY_HOST, Choices, ENVIRONMENT, Source, TENANT_ID};
 use crate::situation;
 use crate::sys::Env;
 
-use super::Audience;
+use super::{Account, Audience};
 
 /// Every host of Entra, grouped by cloud: the names in one group share their accounts and tokens,
 /// the first one stands for all of them in the cache.
@@ -65,7 +65,11 @@ impl Authority {
             Cloud::Public => known("https://login.microsoftonline.com/")?,
             Cloud::UsGovernment => known("https://login.microsoftonline.us/")?,
             Cloud::China => known("https://login.chinacloudapi.cn/")?,
-            Cloud::AzureStack => (azure_stack(choices.env)?, Trust::Named),
+            Cloud::AzureStack => {
+                let url = azure_stack(choices.env)?;
+                let trust = trust_of_stack(&url, choices.env);
+                (url, trust)
+            }
         };
         Ok(Self { base, tenant, trust })
     }
@@ -100,9 +104,13 @@ impl Authority {
         url
     }
 
-    /// The tenant, as it was given.
-    pub fn tenant(&self) -> &str {
-        self.tenant.as_str()
+    /// The tenant that `account` is signed in to: the one that was given, and where that leaves it open,
+    /// the home of the account.
+    pub fn tenant_of<'a>(&'a self, account: Option<&'a Account>) -> &'a str {
+        let given = self.tenant.as_str();
+        let open = ["common", "organizations", "consumers"].iter().any(|word| given.eq_ignore_ascii_case(word));
+        let home = account.and_then(|account| account.id.split_once('.')).map(|(_, home)| home);
+        home.filter(|_| open).unwrap_or(given)
     }
 
     /// The host that stands for this cloud in the cache, whichever alias was used.
@@ -156,12 +164,10 @@ fn trust(authority: &AuthorityHost, choices: &Choices) -> Trust {
     if known {
         return Trust::Known;
     }
-    let source = choices.values.source(&AUTHORITY_HOST).cloned().unwrap_or(Source::Default);
-    let typed_by_hand = !choices.exec.called_by_client;
-    if typed_by_hand || matches!(source, Source::Variable(_)) || named_in(choices.env, authority.url()) {
+    if choices.says_user(&AUTHORITY_HOST) || named_in(choices.env, authority.url()) {
         return Trust::Named;
     }
-    Trust::EntryOnly(source)
+    Trust::EntryOnly(choices.values.source(&AUTHORITY_HOST).cloned().unwrap_or(Source::Default))
 }
 
 /// Whether the user's environment names the host of `authority`.
@@ -171,10 +177,10 @@ fn named_in(env: &Env, authority: &Url) -> bool {
     let is_it = |entry: &str| {
         entry.eq_ignore_ascii_case(&with_port) || authority.host_str().is_some_and(|h| entry.eq_ignore_ascii_case(h))
     };
-    let listed = env.get(TRUSTED_AUTHORITIES).is_some_and(|list| list.split(',').any(|entry| is_it(entry.trim())));
+    let listed = env.own(TRUSTED_AUTHORITIES).is_some_and(|list| list.split(',').any(|entry| is_it(entry.trim())));
     let same =
         |text: &str| Url::parse(text).is_ok_and(|url| url.host() == authority.host() && url.port() == authority.port());
-    listed || env.get("AZURE_AUTHORITY_HOST").is_some_and(same)
+    listed || env.own("AZURE_AUTHORITY_HOST").is_some_and(same)
 }
 
 /// The one field that matters here of go-autorest's environment file.
@@ -184,20 +190,27 @@ struct StackFile {
     active_directory_endpoint: String,
 }
 
+/// The variable that names it.
+const STACK_FILE: &str = "AZURE_ENVIRONMENT_FILEPATH";
+
+fn trust_of_stack(authority: &Url, env: &Env) -> Trust {
+    let named = env.own(STACK_FILE).is_some() || named_in(env, authority);
+    if named { Trust::Named } else { Trust::EntryOnly(Source::Variable(STACK_FILE)) }
+}
+
 fn azure_stack(env: &Env) -> Result<Url, Error> {
-    const VARIABLE: &str = "AZURE_ENVIRONMENT_FILEPATH";
-    let Some(path) = env.get(VARIABLE) else {
+    let Some(path) = env.get(STACK_FILE) else {
         return Err(Error::new(&situation::OPTION_MISSING, "AzureStackCloud needs the file that describes the cloud")
-            .remedy(format!("set {VARIABLE} to it, or give --authority-host")));
+            .remedy(format!("set {STACK_FILE} to it, or give --authority-host")));
     };
     let wrong = |why: String, remedy: &str| {
         Error::new(&situation::FILE, format!("the Azure Stack file cannot be used: {why}"))
-            .from_source(format!("{path}, named by {VARIABLE}"))
+            .from_source(format!("{path}, named by {STACK_FILE}"))
             .remedy(remedy)
     };
     let mend = "write its activeDirectoryEndpoint as an https URL";
     let text = crate::files::read_text(Path::new(path), 1024 * 1024)
-        .map_err(|error| wrong(crate::error::io_words(&error), &format!("correct {VARIABLE}")))?;
+        .map_err(|error| wrong(crate::error::io_words(&error), &format!("correct {STACK_FILE}")))?;
     let file: StackFile =
         serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| wrong(error.to_string(), mend))?;
     let mut endpoint = file.active_directory_endpoint;

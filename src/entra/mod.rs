@@ -77,7 +77,17 @@ impl TokenRequest {
     }
 }
 
+/// The server applications of AKS and of Arc-enabled Kubernetes, the same in every cloud.
+const CLUSTERS: [&str; 2] = ["6dae42f8-4368-4678-94ff-3960e28e3630", "6256c85f-0aad-4d50-b960-e6e9b21efe35"];
+
 impl Audience {
+    /// Whether tokens for it are good for clusters and for nothing else.
+    pub fn is_of_clusters(&self) -> bool {
+        let (Self::Scope(text) | Self::Resource(text)) = self;
+        let server = text.strip_suffix("/.default").unwrap_or(text);
+        CLUSTERS.iter().any(|cluster| server.eq_ignore_ascii_case(cluster))
+    }
+
     /// As Azure/kubelogin: trailing slashes are trimmed and `/.default` is added unless it is there.
     pub fn scope(server: &str) -> Self {
         if server.ends_with("/.default") {
@@ -212,6 +222,17 @@ impl Account {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn clusters_are_known_by_their_server_application() {
+        for server in CLUSTERS {
+            assert!(Audience::scope(&server.to_uppercase()).is_of_clusters());
+            assert!(Audience::Resource(server.into()).is_of_clusters());
+        }
+        for other in ["https://management.azure.com/", "00000003-0000-0000-c000-000000000000", "api://x"] {
+            assert!(!Audience::scope(other).is_of_clusters(), "{other}");
+        }
+    }
 
     #[test]
     fn a_server_id_becomes_a_scope() {

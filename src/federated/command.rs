@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::cache::Identity;
 use crate::error::Error;
 use crate::options::types::TokenSource;
-use crate::options::{self, Choices, FEDERATED_TOKEN_SOURCE};
+use crate::options::{Choices, FEDERATED_TOKEN_SOURCE};
 use crate::process::{self, Call, Ended};
 use crate::secret::Secret;
 use crate::situation;
@@ -28,8 +28,7 @@ struct Command {
 /// # Errors
 /// Only a kubeconfig names it; the error has the line that would allow it.
 pub(super) fn allowed(text: String, words: Vec<String>, choices: &Choices) -> Result<Box<dyn Source>, Error> {
-    let in_variable = matches!(choices.values.source(&FEDERATED_TOKEN_SOURCE), Some(options::Source::Variable(_)));
-    if !choices.exec.called_by_client || in_variable || is_listed(&words, choices.env) {
+    if choices.says_user(&FEDERATED_TOKEN_SOURCE) || is_listed(&words, choices.env) {
         return Ok(Box::new(Command { text, words }));
     }
     let line = format!("{TRUSTED_COMMANDS}={}", in_shell(&text));
@@ -44,7 +43,7 @@ pub(super) fn allowed(text: String, words: Vec<String>, choices: &Choices) -> Re
 /// Commands are compared word by word, so it does not matter how many blanks lie between them. One in
 /// JSON may hold a `;` itself and then stands alone.
 fn is_listed(words: &[String], env: &Env) -> bool {
-    let Some(list) = env.get(TRUSTED_COMMANDS) else { return false };
+    let Some(list) = env.own(TRUSTED_COMMANDS) else { return false };
     let is_it = |text: &str| {
         let listed = TokenSource::parse(&format!("command:{}", text.trim()));
         matches!(listed, Ok(TokenSource::Command { words: listed, .. }) if listed == words)

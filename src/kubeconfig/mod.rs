@@ -1,5 +1,6 @@
 //! Kubeconfigs: which files, what stands in them, and how they are changed.
 
+pub mod context;
 pub mod document;
 pub mod lock;
 pub mod plan;

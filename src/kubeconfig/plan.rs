@@ -13,9 +13,10 @@ use crate::options::{
 };
 use crate::secret::Secret;
 use crate::situation;
-use crate::sys::{Env, own_name};
+use crate::sys::Env;
 
 use super::Loaded;
+use super::context::{self, Found, not_convertible};
 use super::document::{Auth, Change, Edit, Exec, NewExec, User, Variable};
 
 /// What the user asked for.
@@ -94,30 +95,7 @@ fn all(files: &[Loaded], wish: &Wish) -> Vec<Line> {
 }
 
 fn of_context(files: &[Loaded], wish: &Wish, name: &str) -> Result<Line, Error> {
-    let contexts = || files.iter().flat_map(|loaded| loaded.document.contexts());
-    let context = contexts().find(|context| context.name == name).ok_or_else(|| {
-        let known = contexts().map(|context| context.name.as_str()).collect::<Vec<_>>().join(", ");
-        Error::new(&situation::KUBECONFIG, format!("no context exists with the name: \"{name}\""))
-            .from_source("--context")
-            .remedy(if known.is_empty() { "there are no contexts".into() } else { format!("the contexts are {known}") })
-    })?;
-    if context.user.is_empty() {
-        return Err(Error::new(&situation::KUBECONFIG, format!("the context \"{name}\" names no user"))
-            .from_source("--context")
-            .remedy("name another context"));
-    }
-    let found = files.iter().enumerate().find_map(|(file, loaded)| {
-        let index = loaded.document.users().iter().position(|user| user.name == context.user)?;
-        Some((file, index, &loaded.document.users()[index]))
-    });
-    let (file, index, user) = found.ok_or_else(|| {
-        Error::new(
-            &situation::KUBECONFIG,
-            format!("the context \"{name}\" names the user \"{}\", which no file defines", context.user),
-        )
-        .from_source("--context")
-        .remedy("fetch the cluster's kubeconfig again")
-    })?;
+    let Found { file, index, user, .. } = context::find(files, name, "--context")?;
     match decide(user, wish) {
         Verdict::Skipped(why) => {
             Err(Error::new(&situation::KUBECONFIG, format!("the user \"{}\" cannot be converted: {why}", user.name))
@@ -155,41 +133,19 @@ fn refuse_flags(wish: &Wish) -> Result<(), Error> {
 }
 
 fn decide(user: &User, wish: &Wish) -> Verdict {
+    if let Some(why) = not_convertible(user) {
+        return Verdict::Skipped(why);
+    }
     let outcome = match &user.auth {
-        Auth::Exec(exec) => match foreign(exec) {
-            Some(why) => return Verdict::Skipped(why.into()),
-            None => convert_exec(exec, wish),
-        },
-        Auth::Provider { name, config } if name == "azure" => convert_provider(config, wish),
-        Auth::Provider { name, .. } => return Verdict::Skipped(format!("its auth-provider is {name}")),
-        Auth::Both => return Verdict::Skipped("it has both exec and auth-provider, which kubectl refuses".into()),
-        Auth::Neither => return Verdict::Skipped(without_entra(user).into()),
+        Auth::Exec(exec) => convert_exec(exec, wish),
+        Auth::Provider { config, .. } => convert_provider(config, wish),
+        Auth::Both | Auth::Neither => Ok(None),
     };
     match outcome {
         Ok(Some(edit)) => Verdict::Convert(edit),
         Ok(None) => Verdict::AlreadyRight,
         Err(error) => Verdict::Impossible(error),
     }
-}
-
-fn without_entra(user: &User) -> &'static str {
-    if user.has_client_certificate {
-        "it signs in with a client certificate and not with Entra"
-    } else if user.has_token {
-        "it signs in with a fixed token and not with Entra"
-    } else {
-        "it has nothing to convert"
-    }
-}
-
-/// Why an exec entry is none of ours, if it isn't.
-fn foreign(exec: &Exec) -> Option<&'static str> {
-    if own_name(&exec.command).is_none() {
-        return Some("it runs another program");
-    }
-    // int128/kubelogin shares the name; its flags begin with --oidc.
-    let others = exec.args.iter().any(|arg| arg.starts_with("--oidc-") || arg == "oidc-login");
-    others.then_some("it belongs to int128/kubelogin, another program of the same name")
 }
 
 fn convert_exec(exec: &Exec, wish: &Wish) -> Result<Option<Edit>, Error> {

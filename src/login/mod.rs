@@ -290,7 +290,7 @@ impl Spec {
 static LEFT_OUT: [&Decl; 4] = [&VERBOSITY.decl, &LOGTOSTDERR.decl, &TIMEOUT.decl, &LOGIN_TIMEOUT.decl];
 
 /// `text` as one word of a POSIX shell.
-fn shell_word(text: &str) -> String {
+pub(crate) fn shell_word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         return text.to_owned();

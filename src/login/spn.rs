@@ -61,6 +61,8 @@ struct Application {
     request: TokenRequest,
     client: ClientId,
     proof: Held,
+    /// Whether the secret stands in the exec entry: it may go where that entry says.
+    brings_own_secret: bool,
 }
 
 /// What an application holds to prove itself.
@@ -93,7 +95,9 @@ fn parse(choices: &Choices) -> Result<Box<dyn Login>, Error> {
         Some(certificate) => Held::Certificate(certificate),
         None => Held::Secret(secret(choices.values)?),
     };
-    Ok(Box::new(Application { request, client, proof }))
+    let brings_own_secret =
+        matches!(&proof, Held::Secret(given) if given.typed) && choices.in_entry(&CLIENT_SECRET.decl);
+    Ok(Box::new(Application { request, client, proof, brings_own_secret }))
 }
 
 fn secret(values: &Values) -> Result<GivenSecret, Error> {
@@ -195,7 +199,7 @@ impl Login for Application {
     }
 
     fn brings_own_secret(&self) -> bool {
-        matches!(&self.proof, Held::Secret(given) if given.typed)
+        self.brings_own_secret
     }
 }
 

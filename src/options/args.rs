@@ -18,6 +18,8 @@ pub struct Typed {
     pub text: Secret,
     /// The flag as it was typed: `--tenant-id` or `-t`.
     pub flag: String,
+    /// Whether it stands in an exec entry that a command has read, and nobody has typed it.
+    pub in_entry: bool,
 }
 
 /// What a command line says.
@@ -41,9 +43,23 @@ impl Given {
     /// The same without the flags that set `decl`.
     #[must_use]
     pub fn without(&self, decl: &Decl) -> Self {
+        self.only(|typed| !std::ptr::eq(typed.decl, decl))
+    }
+
+    /// The same with those flags only that `wanted` picks.
+    #[must_use]
+    pub fn only(&self, wanted: impl Fn(&Typed) -> bool) -> Self {
         let mut rest = self.clone();
-        rest.flags.retain(|typed| !std::ptr::eq(typed.decl, decl));
+        rest.flags.retain(wanted);
         rest
+    }
+
+    /// These flags over those that the exec entry has: the typed one wins.
+    #[must_use]
+    pub fn over(mut self, entry: Self) -> Self {
+        let of_entry = entry.flags.into_iter().map(|typed| Typed { in_entry: true, ..typed });
+        self.flags = of_entry.chain(self.flags).collect();
+        self
     }
 
     /// All flags, in order.
@@ -167,7 +183,7 @@ impl Reader {
             let both = decl.short.map_or_else(|| decl.flag(), |short| format!("-{short}, {}", decl.flag()));
             return self.refuse(format!("invalid argument \"{value}\" for \"{both}\" flag: {why}"), &flag);
         }
-        self.given.flags.push(Typed { decl, text: Secret::new(value), flag });
+        self.given.flags.push(Typed { decl, text: Secret::new(value), flag, in_entry: false });
         Ok(())
     }
 

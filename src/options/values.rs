@@ -54,6 +54,23 @@ pub struct Choices<'a> {
     pub exec: &'a ExecInfo,
 }
 
+impl Choices<'_> {
+    /// Whether the user says `option`, by hand or in the environment, and not just an exec entry: whoever
+    /// writes a kubeconfig decides neither what is run nor who sees a secret.
+    pub fn says_user<T>(&self, option: &Opt<T>) -> bool {
+        match self.values.source(option) {
+            Some(Source::Variable(name)) => self.env.own(name).is_some(),
+            Some(Source::Flag(_)) => !self.in_entry(&option.decl),
+            Some(Source::Default) | None => false,
+        }
+    }
+
+    /// Whether the flag for `decl` stands in an exec entry: kubectl has passed it, or a command has read it.
+    pub fn in_entry(&self, decl: &Decl) -> bool {
+        self.exec.called_by_client || self.given.last(decl).is_some_and(|typed| typed.in_entry)
+    }
+}
+
 #[derive(Debug)]
 struct Value {
     decl: &'static Decl,

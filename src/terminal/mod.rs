@@ -14,7 +14,7 @@ use std::io::Write;
 
 pub use prompt::Prompt;
 pub use seen::{nobody_sees, stderr_is_terminal};
-pub use signed_in::SignedIn;
+pub use signed_in::{SignedIn, moment};
 pub use wait::Wait;
 
 use crate::error::{Error, one_line};
@@ -61,6 +61,11 @@ impl Terminal {
     /// Sets what `-v` asks for.
     pub fn set_verbosity(&self, level: u8) {
         self.verbosity.set(level);
+    }
+
+    /// What `-v` asks for.
+    pub fn verbosity(&self) -> u8 {
+        self.verbosity.get()
     }
 
     /// Prints one line, or several, that somebody needs or has asked for.

@@ -46,6 +46,11 @@ fn other() {
     run_group("other");
 }
 
+#[test]
+fn accounts() {
+    run_group("accounts");
+}
+
 /// A directory with a case.
 struct Case {
     name: String,

@@ -43,8 +43,9 @@ pub async fn sign_in(
 fn last_page(session: &Session<'_>, person: Person<'_>, outcome: &Result<Grant, Error>) -> Page {
     match outcome {
         Ok(grant) => {
-            let name = grant.account.as_ref().map(|account| account.username.as_str());
-            Page::signed_in(name, person.request.authority.tenant(), &Asker::of(session.sys))
+            let account = grant.account.as_ref();
+            let name = account.map(|account| account.username.as_str());
+            Page::signed_in(name, person.request.authority.tenant_of(account), &Asker::of(session.sys))
         }
         Err(error) => Page::failed(error),
     }

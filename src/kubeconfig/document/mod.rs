@@ -224,6 +224,14 @@ impl Document {
         self.current_context.as_deref()
     }
 
+    /// The address of the API server that the cluster `name` has here, if it is a text.
+    pub fn server_of(&self, name: &str) -> Option<&str> {
+        let text = |mapping, key| self.tree.get(mapping, key).and_then(|value| self.tree.scalar(value));
+        let clusters = self.tree.list_at(TOP, "clusters").ok()?;
+        let cluster = clusters.iter().find(|&&entry| text(entry, "name") == Some(name))?;
+        text(self.tree.get(*cluster, "cluster")?, "server")
+    }
+
     /// The text after `edits`, each naming a user by its index in
     /// [`Document::users`].
     ///

@@ -1,0 +1,104 @@
+//! The exec entry that a context leads to, read as the command line that kubectl would run.
+
+use crate::error::Error;
+use crate::exec_credential::{Cluster, ExecInfo};
+use crate::kubeconfig::context::{self, Found};
+use crate::kubeconfig::document::{Auth, Exec, Variable};
+use crate::kubeconfig::{self, Loaded};
+use crate::options::{CONTEXT, Commands, Given, KUBECONFIG, Values, args};
+use crate::situation;
+use crate::sys::{Env, Sys};
+
+/// An exec entry of ours.
+pub(super) struct Entry {
+    /// The context that led to it.
+    pub(super) context: String,
+    /// Its command line.
+    pub(super) given: Given,
+    /// What it sets in the environment.
+    pub(super) variables: Vec<Variable>,
+    /// What kubectl would tell its program.
+    pub(super) exec: ExecInfo,
+}
+
+impl Entry {
+    /// The entry of the context that `values` name, else of the current one.
+    ///
+    /// # Errors
+    /// No such context, and a user who does not sign in by an entry of ours.
+    pub(super) fn find(sys: &Sys, values: &Values) -> Result<Self, Error> {
+        let path = values.get(&KUBECONFIG)?.map(|path| path.0);
+        let files = kubeconfig::load(path.as_deref(), &sys.env)?;
+        let (name, source) = match values.get(&CONTEXT)? {
+            Some(name) => (name, CONTEXT.decl.flag()),
+            None => (current(&files, &sys.env)?, "current-context".into()),
+        };
+        let found = context::find(&files, &name, &source)?;
+        let exec = exec_of(sys, values, &found)?;
+        let given = command_line(exec).map_err(|error| error.also(&format!("the context is \"{name}\"")))?;
+        let exec_info = ExecInfo::of_entry(exec.provide_cluster_info.then(|| cluster(&files, &found)).flatten());
+        Ok(Self { context: name, given, variables: exec.env.clone(), exec: exec_info })
+    }
+}
+
+fn current(files: &[Loaded], env: &Env) -> Result<String, Error> {
+    if files.is_empty() {
+        let places = kubeconfig::default_files(env);
+        let places = places.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
+        let looked =
+            if places.is_empty() { "there is no home directory".into() } else { format!("looked for {places}") };
+        return Err(Error::new(&situation::KUBECONFIG, "there is no kubeconfig")
+            .from_source(looked)
+            .remedy("name one with --kubeconfig, or say what to sign in for as get-token is told"));
+    }
+    context::current(files).map(String::from).ok_or_else(|| {
+        let known = context::names(files);
+        let known = if known.is_empty() { "there are none".into() } else { format!("the contexts are {known}") };
+        Error::new(&situation::KUBECONFIG, "the kubeconfig has no current-context")
+            .remedy(format!("name a context with --context; {known}"))
+    })
+}
+
+fn exec_of<'f>(sys: &Sys, values: &Values, found: &Found<'f>) -> Result<&'f Exec, Error> {
+    let (user, context) = (found.user, &found.context.name);
+    let wrong = |why: &str| {
+        Error::new(
+            &situation::KUBECONFIG,
+            format!("the user \"{}\" does not sign in with this program: {why}", user.name),
+        )
+        .from_source(format!("context \"{context}\""))
+    };
+    if let Some(why) = context::not_convertible(user) {
+        return Err(wrong(&why).remedy(
+            "name another context, or fetch the cluster's Entra kubeconfig (az aks get-credentials without --admin)",
+        ));
+    }
+    match &user.auth {
+        Auth::Exec(exec) => Ok(exec),
+        _ => Err(wrong("it has a legacy auth-provider, which kubectl no longer knows")
+            .remedy(format!("convert it first: `{}`", conversion(sys, values, context)))),
+    }
+}
+
+/// The command that converts the user of `context`.
+fn conversion(sys: &Sys, values: &Values, context: &str) -> String {
+    let file = values.get(&KUBECONFIG).ok().flatten().map(|path| path.0.display().to_string());
+    let file = file.map(|path| format!(" {} {}", KUBECONFIG.decl.flag(), crate::login::shell_word(&path)));
+    let context = crate::login::shell_word(context);
+    format!("{} convert-kubeconfig {} {context}{}", sys.called_as(), CONTEXT.decl.flag(), file.unwrap_or_default())
+}
+
+/// What `get-token` would be given.
+fn command_line(exec: &Exec) -> Result<Given, Error> {
+    let given = args::read(&exec.args, Commands::GET_TOKEN)?;
+    match given.positionals.first().map(String::as_str) {
+        Some("get-token") => Ok(given),
+        _ => Err(Error::new(&situation::KUBECONFIG, "the exec entry does not run get-token")
+            .remedy("convert it with convert-kubeconfig")),
+    }
+}
+
+fn cluster(files: &[Loaded], found: &Found) -> Option<Cluster> {
+    let server = files.iter().find_map(|file| file.document.server_of(&found.context.cluster))?;
+    Some(Cluster { server: server.to_owned(), config: serde_json::Value::Null })
+}

@@ -1,0 +1,136 @@
+//! `login`: a sign-in ahead of kubectl, for the exec entry of a context or for what the flags say. It is
+//! kept where that entry will look for it.
+
+use crate::error::{Error, one_line};
+use crate::exec_credential::ExecInfo;
+use crate::login::Spec;
+use crate::obtain::{self, ByHand, How};
+use crate::options::types::Storage;
+use crate::options::{
+    CACHE_DIR, CACHE_STORAGE, CONTEXT, Choices, Decl, Given, KUBECONFIG, LOGIN_HINT, LOGIN_TIMEOUT, LOGTOSTDERR,
+    REDIRECT_URL, TIMEOUT, Typed, VERBOSITY, Values,
+};
+use crate::situation;
+use crate::sys::Sys;
+use crate::terminal::moment;
+
+use super::entry::Entry;
+use super::{Outcome, get_token};
+
+/// What is not about whose token for which server is wanted.
+static OF_THE_RUN: [&Decl; 8] = [
+    &LOGIN_HINT.decl,
+    &REDIRECT_URL.decl,
+    &CACHE_DIR.decl,
+    &CACHE_STORAGE.decl,
+    &TIMEOUT.decl,
+    &LOGIN_TIMEOUT.decl,
+    &VERBOSITY.decl,
+    &LOGTOSTDERR.decl,
+];
+
+/// Signs in, and says so.
+pub(super) fn run(sys: &Sys, given: &Given) -> Result<Outcome, Error> {
+    if describes_request(given) {
+        // `--login-hint` is a part of the request, as `get-token` understands it; `--account` says who
+        // is about to sign in for it.
+        let is_who = |typed: &Typed| is(typed, &LOGIN_HINT.decl) && typed.flag != LOGIN_HINT.decl.flag();
+        let who = who(given, is_who);
+        let request = given.only(|typed| !is_who(typed));
+        return sign_in(sys, &request, &ExecInfo::from_env(&sys.env)?, who.as_deref());
+    }
+    let entry = Entry::find(sys, &Values::resolve(given, &sys.env))?;
+    sys.terminal.detail(1, || format!("signing in for the context \"{}\"", one_line(&entry.context)));
+    let is_who = |typed: &Typed| is(typed, &LOGIN_HINT.decl);
+    let of_login = |typed: &Typed| is_who(typed) || is(typed, &CONTEXT.decl) || is(typed, &KUBECONFIG.decl);
+    let request = given.only(|typed| !of_login(typed)).over(entry.given);
+    sign_in(&sys.as_for_entry(&entry.variables), &request, &entry.exec, who(given, is_who).as_deref())
+}
+
+/// Whether the flags say what a token is wanted for; otherwise a kubeconfig does.
+fn describes_request(given: &Given) -> bool {
+    let names_entry = given.last(&CONTEXT.decl).is_some() || given.last(&KUBECONFIG.decl).is_some();
+    let of_request = |typed: &Typed| !OF_THE_RUN.iter().any(|decl| is(typed, decl));
+    !names_entry && given.flags().iter().any(of_request)
+}
+
+fn is(typed: &Typed, decl: &Decl) -> bool {
+    std::ptr::eq(typed.decl, decl)
+}
+
+/// Who is to sign in, if that was typed.
+fn who(given: &Given, is_who: impl Fn(&Typed) -> bool) -> Option<String> {
+    let last = given.flags().iter().rev().find(|typed| is_who(typed))?;
+    Some(last.text.expose().to_owned()).filter(|name| !name.is_empty())
+}
+
+fn sign_in(sys: &Sys, given: &Given, exec: &ExecInfo, who: Option<&str>) -> Result<Outcome, Error> {
+    let values = Values::resolve(given, &sys.env);
+    get_token::explain(sys, &values);
+    let spec = Spec::parse(&Choices { given, values: &values, env: &sys.env, exec })?;
+    let pin = Pin::of(&values)?;
+    if let Some(who) = who {
+        check_who(&spec, pin.as_ref(), who)?;
+    }
+    if spec.storage == Storage::None && spec.login.may_need_person() {
+        return Err(nowhere(&values));
+    }
+    let signed = obtain::sign_in(sys, &spec, who)?;
+    if signed.how != How::Told {
+        sys.terminal.say(summary(&spec, &signed, pin.as_ref(), sys.clock.now()));
+    }
+    Ok(Outcome::silent())
+}
+
+/// The only person who may sign in, and what says so.
+struct Pin {
+    name: String,
+    source: String,
+}
+
+impl Pin {
+    fn of(values: &Values) -> Result<Option<Self>, Error> {
+        let name = values.get(&LOGIN_HINT)?.map(|name| one_line(&name));
+        Ok(name.zip(values.source(&LOGIN_HINT)).map(|(name, source)| Self { name, source: source.to_string() }))
+    }
+}
+
+/// Whether `who` may sign in there at all.
+fn check_who(spec: &Spec, pin: Option<&Pin>, who: &str) -> Result<(), Error> {
+    let who = one_line(who);
+    if !spec.login.may_need_person() && spec.login.person().is_none() {
+        let what =
+            format!("--account {who} does not go with --login {}, with which nobody signs in", spec.about.method);
+        return Err(Error::new(&situation::USAGE, what).remedy("leave out --account"));
+    }
+    let Some(Pin { name, source }) = pin.filter(|pin| pin.name.to_lowercase() != who.to_lowercase()) else {
+        return Ok(());
+    };
+    Err(Error::new(&situation::OTHER_ACCOUNT, format!("{who} is to sign in, where only {name} may"))
+        .from_source(source)
+        .remedy(format!("sign in as {name}, or name {who} with {source}")))
+}
+
+fn nowhere(values: &Values) -> Error {
+    let source = values.source(&CACHE_STORAGE).map(ToString::to_string).unwrap_or_default();
+    Error::new(&situation::USAGE, "a sign-in ahead of kubectl would be kept nowhere: the cache storage is none")
+        .from_source(source)
+        .remedy("leave that out, here and in the exec entry")
+}
+
+fn summary(spec: &Spec, signed: &ByHand, pin: Option<&Pin>, now: u64) -> String {
+    let already = if signed.how == How::Before { "already " } else { "" };
+    let by = match &signed.account {
+        Some(account) => format!("as {}", one_line(&account.username)),
+        None => format!("with {}", spec.about.method),
+    };
+    let tenant = spec.about.tenant.as_deref().map(|tenant| format!(" (tenant {tenant})")).unwrap_or_default();
+    let until = moment(signed.expires_on, now);
+    let more = match (&signed.account, pin) {
+        (Some(_), None) => "; --account NAME signs in as somebody else".to_owned(),
+        (Some(_), Some(pin)) => format!("; nobody else may ({})", pin.source),
+        (None, _) if spec.storage == Storage::None => "; the token is not kept".to_owned(),
+        (None, _) => String::new(),
+    };
+    format!("{already}signed in {by}{tenant}, valid until {until}{more}")
+}
