@@ -16,6 +16,7 @@ mod chromium;
 mod env;
 mod fakes;
 mod get_token;
+mod hostile;
 mod kills;
 mod kubectl;
 mod kubectl_hosts;
