@@ -393,7 +393,7 @@ impl Desk {
     }
 
     /// What the person's browser shows in the end.
-    fn browse(&self) -> Page {
+    pub fn browse(&self) -> Page {
         self.env.world.browser().get(&self.opener.wait_opened(LONG))
     }
 

@@ -17,6 +17,7 @@ mod env;
 mod fakes;
 mod get_token;
 mod hostile;
+mod interactive_parallel;
 mod kills;
 mod kubectl;
 mod kubectl_hosts;
