@@ -12,7 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::{LocalFlags, tcgetattr};
 
 use crate::env::{Run, TestEnv, get_token};
-use crate::kubectl::missing;
+use crate::kubectl::{NAMESPACES, kubeconfig, kubectls, missing, signed_out, users};
 use crate::parallel::{Running, grants, timed, until};
 use crate::support::browser::{FakeOpener, Opening, Page};
 use crate::support::entra::directory::{AKS_CLIENT, ALICE, BOB, TENANT};
@@ -207,6 +207,83 @@ fn whoever_is_named_must_sign_in() {
     assert_eq!(page.title().as_deref(), Some(NOT_SIGNED_IN));
     let asked = &requests_to(&desk.env, "authorize")[0];
     assert_eq!((asked.query_param("login_hint").as_deref(), asked.query_param("prompt")), (Some(ALICE), None));
+}
+
+/// The earlier sign-in no longer serves, and Entra says what it wants: the same person is asked for that.
+#[test]
+fn what_entra_wants_is_asked_of_the_same_person() {
+    let desk = Desk::new(Opening::Works);
+    desk.env.world.entra.approve_in_browser(ALICE).token_lifetime(200);
+    let first = desk.start(&[]);
+    desk.browse();
+    first.finish().token();
+    desk.env.world.entra.clear_log();
+    desk.env.world.entra.revoke_with(50_076, Some("basic_action"), Some(WANTED));
+    let second = desk.start(&[]);
+    until("another tab", || desk.opener.opened().len() == 2);
+    let page = desk.env.world.browser().get(&desk.opener.opened()[1]);
+    let run = second.finish();
+    run.token();
+    assert_eq!(page.title().as_deref(), Some(SIGNED_IN));
+    let why = run.stderr.lines().next().unwrap();
+    assert!(why.starts_with("note: ") && why.ends_with(", AADSTS50076"), "{run:#?}");
+    let asked = &requests_to(&desk.env, "authorize")[0];
+    let told = ["claims", "login_hint", "prompt"].map(|name| asked.query_param(name));
+    assert_eq!(told, [Some(WANTED.to_owned()), Some(ALICE.to_owned()), None]);
+    assert_eq!(grants(&desk.env), ["refresh_token", "authorize", "authorization_code"]);
+}
+
+/// A claims challenge as Conditional Access sends it.
+pub const WANTED: &str = r#"{"access_token":{"capolids":{"essential":true,"values":["c1&c2=%é"]}}}"#;
+
+/// The login page knows nothing of keys, the token endpoint does, and the cluster checks the proof.
+#[test]
+fn a_token_that_is_bound_to_a_key_serves_an_arc_cluster() {
+    const CLUSTER: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Kubernetes/connectedClusters/c";
+    let Some(kubectl) = kubectls().last() else { return };
+    let mut env = signed_out();
+    let opener = env.opener(Opening::Works);
+    env.set("DISPLAY", ":0");
+    env.world.api.pop(CLUSTER);
+    env.world.entra.approve_in_browser(ALICE);
+    let config = std::fs::read_to_string(kubeconfig(&env)).unwrap();
+    let with_key = format!("- interactive\n      - --pop-enabled\n      - --pop-claims\n      - u={CLUSTER}\n");
+    env.write(".kube/config", &config.replace("- devicecode\n", &with_key));
+    let running = Running::start(&env, env.other(&kubectl.path, &["get", "namespaces"]));
+    let page = env.world.browser().get(&opener.wait_opened(LONG));
+    let run = running.finish();
+    assert_eq!((run.code, run.stdout.as_str()), (0, NAMESPACES), "{run:#?}");
+    assert_eq!(page.title().as_deref(), Some(SIGNED_IN));
+    let (asked, redeemed) = (&requests_to(&env, "authorize")[0], &requests_to(&env, "token")[0]);
+    assert_eq!(["token_type", "req_cnf"].map(|name| asked.query_param(name)), [None, None]);
+    assert_eq!(redeemed.param("token_type"), Some("pop"));
+    assert!(redeemed.param("req_cnf").is_some_and(|key| key.len() > 40), "{redeemed:#?}");
+    assert_eq!(users(&env.world.api), [ALICE]);
+
+    assert_eq!((kubectl.get_namespaces(&env).stderr.as_str(), opener.opened().len()), ("", 1));
+}
+
+#[test]
+fn auto_uses_the_browser_where_one_can_be_opened_and_a_code_elsewhere() {
+    let mut desk = Desk::new(Opening::Works);
+    // This machine may have an identity.
+    desk.env.set("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://127.0.0.1:1");
+    desk.env.world.entra.approve_in_browser(ALICE).approve(ALICE);
+    let args = get_token("auto", AKS_CLIENT, &["--cache-storage", "none"]);
+    let running = Running::kubentra(&desk.env, &args);
+    assert_eq!(desk.browse().title().as_deref(), Some(SIGNED_IN));
+    let run = running.finish();
+    run.token();
+    assert!(run.stderr.starts_with("auto: signing in with the browser ("), "{run:#?}");
+    assert_eq!(grants(&desk.env), ["authorize", "authorization_code"]);
+
+    desk.env.world.entra.clear_log();
+    desk.env.unset("DISPLAY");
+    let run = desk.env.run_all(&args);
+    run.token();
+    assert!(run.stderr.starts_with("auto: signing in with a device code ("), "{run:#?}");
+    assert_eq!(grants(&desk.env), ["devicecode", "device_code"]);
+    assert_eq!(desk.opener.opened().len(), 1);
 }
 
 #[test]
