@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::browser::{Desk, NOT_SIGNED_IN, SIGNED_IN, interactive, is_signed_in, port_of, requests_to};
+use crate::browser::{Desk, NOT_SIGNED_IN, SIGNED_IN, WANTED, interactive, is_signed_in, port_of, requests_to};
 use crate::env::TestEnv;
 use crate::kubectl::{NAMESPACES, kubectls, signed_out};
 use crate::parallel::{Running, grants, until};
@@ -81,6 +81,7 @@ fn keeps_to_itself(env: &TestEnv, chromium: &Chromium) {
     assert_eq!(loaded, json!([]));
     let (state, code) = (secrets(env, "authorize", "state"), secrets(env, "token", "code"));
     let source = chromium.source();
+    assert!(!state.is_empty());
     for secret in state.iter().chain(&code) {
         assert!(secret.len() > 20 && !source.contains(secret), "{secret} in {source}");
     }
@@ -156,6 +157,8 @@ fn another_account_than_the_named_one_is_told_apart() {
     assert!(run.code == 1 && run.failure().contains(&format!("Error: {named}; ")), "{run:#?}");
     assert!(text.contains(&format!("{named}.")), "{text}");
     seat.keeps_to_itself();
+    let kept = std::fs::read_dir(seat.desk.env.cache()).expect("a cache").map(|entry| entry.unwrap().path());
+    assert_eq!(kept.filter(|path| path.extension().is_some_and(|kind| kind == "grant")).count(), 0);
 
     let again = seat.desk.env.run_all(&args);
     assert!(again.failure().contains(&format!("ago: {named}; ")), "{again:#?}");
@@ -165,6 +168,26 @@ fn another_account_than_the_named_one_is_told_apart() {
     assert_eq!(running.finish().code, 0);
     assert_eq!(seat.desk.env.world.entra.claims(&seat.desk.env.run_all(&args).token()).unwrap()["upn"], ALICE);
     assert_eq!(grants(&seat.desk.env), ["authorize", "choice", "authorization_code"].repeat(2));
+}
+
+/// Entra wants more of an earlier sign-in: Chromium brings the challenge through letter by letter, and the
+/// same person is chosen already.
+#[test]
+fn claims_are_asked_of_whoever_signed_in_before() {
+    let Some(seat) = Seat::take() else { return };
+    seat.desk.env.world.entra.token_lifetime(200);
+    for again in [false, true] {
+        seat.desk.env.world.entra.clear_log();
+        let running = seat.open_what_it_wants(|| seat.desk.start(&[]));
+        let chosen = seat.chromium.script("return document.activeElement.id");
+        assert_eq!(chosen == format!("account-{BOB}"), again, "{chosen}");
+        seat.click(&format!("account-{BOB}")).lands_on(SIGNED_IN);
+        running.finish().token();
+        let asked = requests_to(&seat.desk.env, "authorize")[0].query_param("claims");
+        assert_eq!(asked.as_deref(), again.then_some(WANTED));
+        seat.keeps_to_itself();
+        seat.desk.env.world.entra.revoke_with(50_076, Some("basic_action"), Some(WANTED));
+    }
 }
 
 #[test]

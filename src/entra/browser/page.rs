@@ -148,7 +148,8 @@ fn sentence(text: &str) -> String {
 fn capital(text: &str) -> String {
     let first_word = text.split(' ').next().unwrap_or_default();
     let mut letters = text.chars();
-    match letters.next().filter(|_| first_word.chars().all(|c| c.is_ascii_lowercase() || c == ',')) {
+    match letters.next().filter(|_| first_word.chars().all(|c| c.is_ascii_lowercase() || matches!(c, '-' | '\'' | ',')))
+    {
         Some(first) => format!("{}{}", first.to_ascii_uppercase(), letters.as_str()),
         None => text.to_owned(),
     }
@@ -236,6 +237,7 @@ mod tests {
     fn names_keep_their_letters() {
         assert_eq!(sentence("the code expired"), "The code expired.");
         assert_eq!(sentence("bob@contoso.com has signed in"), "bob@contoso.com has signed in.");
+        assert_eq!(sentence("sign-in is over"), "Sign-in is over.");
         assert_eq!(sentence("AADSTS1 is new!"), "AADSTS1 is new!");
         assert_eq!(sentence(""), ".");
     }
