@@ -111,6 +111,24 @@ fn a_form_brings_the_answer() {
     assert_eq!(requests_to(&seat.desk.env, "authorize")[0].query_param("response_mode").as_deref(), Some("form_post"));
 }
 
+/// Whatever page of ours it shows, it asks for that page only. An icon would come with the address of the
+/// page, code and all, in the `Referer`.
+#[test]
+fn no_icon_is_asked_for() {
+    let Some(seat) = Seat::take() else { return };
+    let running = seat.start(&["-v", "1"]);
+    let address = seat.desk.opener.opened().pop().expect("an address");
+    for number in 0..3 {
+        seat.chromium.goto(&format!("http://localhost:{}/?code=junk{number}", port_of(&address)));
+        seat.lands_on("Nothing to see here - kubentra");
+    }
+    seat.chromium.goto(&address);
+    seat.click(&format!("account-{ALICE}")).lands_on(SIGNED_IN);
+    let run = running.finish();
+    let ignored: Vec<&str> = run.stderr.lines().filter(|line| line.starts_with("ignored ")).collect();
+    assert_eq!(ignored, ["ignored a request to the sign-in's port: it is no answer to a sign-in"; 3]);
+}
+
 /// Nothing can be opened here, so the whole address is shown; that browser happens to be on this machine.
 #[test]
 fn a_query_brings_the_answer() {
