@@ -278,11 +278,15 @@ fn auto_uses_the_browser_where_one_can_be_opened_and_a_code_elsewhere() {
     assert_eq!(grants(&desk.env), ["authorize", "authorization_code"]);
 
     desk.env.world.entra.clear_log();
-    desk.env.unset("DISPLAY");
-    let run = desk.env.run_all(&args);
-    run.token();
-    assert!(run.stderr.starts_with("auto: signing in with a device code ("), "{run:#?}");
-    assert_eq!(grants(&desk.env), ["devicecode", "device_code"]);
+    // `ssh -X` to a server without a browser, and a server without a desktop.
+    desk.opener.uninstall();
+    for display in [":10", ""] {
+        desk.env.set("DISPLAY", display);
+        let run = desk.env.run_all(&args);
+        run.token();
+        assert!(run.stderr.starts_with("auto: signing in with a device code ("), "{run:#?}");
+    }
+    assert_eq!(grants(&desk.env), ["devicecode", "device_code"].repeat(2));
     assert_eq!(desk.opener.opened().len(), 1);
 }
 
