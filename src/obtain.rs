@@ -396,7 +396,8 @@ impl Attempt<'_> {
 
     async fn machine_signs_in(&self) -> Result<Token, Error> {
         let outcome = self.acquire(&self.session(self.machine_deadline(), None)).await;
-        if let Err(error) = &outcome {
+        // That nothing was tried is no new failure.
+        if let Some(error) = outcome.as_ref().err().filter(|error| !error.is(&situation::SIGN_IN_JUST_FAILED)) {
             self.note_sign_in_failure(error);
         }
         outcome
@@ -617,17 +618,19 @@ impl Attempt<'_> {
     }
 
     /// One prompt at a time for all clusters that the same sign-in may open: whoever has thirty contexts
-    /// wants one tab, not thirty.
+    /// wants one tab, not thirty. Whoever signs in by hand does not wait for a prompt that somebody has
+    /// perhaps never seen.
     async fn turn_to_ask(&self) -> Result<Turn, Error> {
         let nobody = Turn::Ours { held: None, waited: false };
-        let Some(person) = self.login().person() else { return Ok(nobody) };
+        let (Some(person), Errand::Token) = (self.login().person(), self.errand) else { return Ok(nobody) };
         let mut identity = Identity::new("prompt");
         identity.field("environment", &person.request.authority.environment());
         identity.field("client", person.client.as_str());
         identity.field("account", self.only().as_deref().unwrap_or_default());
         let Some(place) = self.cache.slot(&identity) else { return Ok(nobody) };
-        let text = "waiting for another process that asks somebody to sign in";
-        self.wait_for(&place, self.human_deadline(), text, |_| None).await
+        let program = self.sys.called_as();
+        let text = format!("waiting for another process that asks somebody to sign in ({program} login does not wait)");
+        self.wait_for(&place, self.human_deadline(), &text, |_| None).await
     }
 
     /// What the sign-in for another cluster brings us, which we have waited for since `began`: its
@@ -643,10 +646,9 @@ impl Attempt<'_> {
         let others = self.cache.slots().into_iter().map(|slot| slot.read());
         let mut failures =
             others.filter(|kept| kept.about.as_ref().is_some_and(same)).filter_map(|kept| kept.sign_in_failure);
-        match (failures.find(|failure| failure.on >= began), self.errand) {
-            (Some(failure), Errand::Token) => Err(self.just_failed(&failure, self.now())),
-            _ => Ok(None),
-        }
+        failures
+            .find(|failure| failure.on >= began)
+            .map_or(Ok(None), |failure| Err(self.just_failed(&failure, self.now())))
     }
 
     fn note_sign_in_failure(&self, error: &Error) {

@@ -239,6 +239,9 @@ situations! {
         "check the tenant ID, or have the user invited as a guest";
     /// Wrong password or user name.
     PASSWORD_WRONG = [50126], You, "user name or password is wrong", "try again";
+    /// Somebody else than Entra checks the passwords of this user.
+    PASSWORD_ELSEWHERE = [], You, "passwords of this user are not checked by Entra",
+        "use --login interactive or devicecode, which lead to the organisation's own page";
     /// Locked out.
     LOCKED_OUT = [50053], Time, "the account is locked for now", "try again, or ask an administrator";
     /// Password expired.
@@ -259,7 +262,7 @@ situations! {
     /// Conditional Access.
     POLICY_REFUSED = [53003, 530_034, 530_035, 530_036], Administrator,
         "Conditional Access blocks this way of signing in",
-        "say which policy applies; many tenants block the device code and allow other ways";
+        "say which policy applies";
     /// The person has to confirm something in the browser.
     CONFIRM_IN_BROWSER = [50199], You, "Entra wants a confirmation in the browser", "finish it there";
     /// The device code is no longer good.

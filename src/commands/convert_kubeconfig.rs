@@ -10,7 +10,7 @@ use crate::kubeconfig::lock::{self, FileLock};
 use crate::kubeconfig::plan::{self, Line, Verdict, Wish};
 use crate::kubeconfig::{self, Loaded};
 use crate::login::{Method, SECRETS, Ways};
-use crate::options::{CLIENT_CERTIFICATE, CONTEXT, DRY_RUN, Decl, Given, KUBECONFIG, Values};
+use crate::options::{CLIENT_CERTIFICATE, CONTEXT, DRY_RUN, Decl, Given, KUBECONFIG, POP_CLAIMS, Values};
 use crate::secret::Secret;
 use crate::situation;
 use crate::sys::{Env, Sys};
@@ -129,6 +129,10 @@ impl Conversion<'_> {
         if !passed_over.is_empty() {
             let (flags, method) = (passed_over.join(", "), self.wish.method.name);
             self.tell(&format!("note: typed, and not written for --login {method}: {flags}"));
+        }
+        let claims = self.values.get(&POP_CLAIMS).ok().flatten().filter(|_| self.writes(&POP_CLAIMS.decl));
+        if let Some(claims) = claims.filter(|claims| !claims.ignored.is_empty()) {
+            self.tell(&format!("note: no cluster reads these claims, they are not sent: {}", listed(claims.ignored)));
         }
     }
 

@@ -1,10 +1,10 @@
 //! `get-token`: kubectl's exec plugin.
 
-use crate::error::Error;
+use crate::error::{Error, listed};
 use crate::exec_credential::ExecInfo;
 use crate::login::Spec;
 use crate::obtain;
-use crate::options::{Choices, Given, Values};
+use crate::options::{Choices, Given, POP_CLAIMS, Values};
 use crate::sys::Sys;
 
 use super::Outcome;
@@ -22,7 +22,10 @@ pub(super) fn run(sys: &Sys, given: &Given) -> Result<Outcome, Error> {
 /// Says at `-v 1` what was given, and by whom.
 pub(super) fn explain(sys: &Sys, values: &Values) {
     sys.terminal.detail(1, || {
-        let lines = values.explain().chain(std::iter::once(values.precedence()));
+        let ignored = values.get(&POP_CLAIMS).ok().flatten().map(|claims| claims.ignored).unwrap_or_default();
+        let ignored = (!ignored.is_empty())
+            .then(|| format!("{}: {} not sent, no cluster reads it", POP_CLAIMS.decl.flag(), listed(ignored)));
+        let lines = values.explain().chain(ignored).chain(std::iter::once(values.precedence()));
         lines.collect::<Vec<_>>().join("\n")
     });
 }

@@ -104,6 +104,17 @@ impl Authority {
         url
     }
 
+    /// Where Entra tells who checks the password of `username`; an AD FS knows its own users only.
+    pub fn user_realm(&self, username: &str) -> Option<Url> {
+        if self.is_adfs() {
+            return None;
+        }
+        let mut url = self.base.clone();
+        url.path_segments_mut().ok()?.pop_if_empty().extend(["common", "UserRealm", username]);
+        url.set_query(Some("api-version=1.0"));
+        Some(url)
+    }
+
     /// The tenant that `account` is signed in to: the one that was given, and where that leaves it open,
     /// the home of the account.
     pub fn tenant_of<'a>(&'a self, account: Option<&'a Account>) -> &'a str {
@@ -264,6 +275,18 @@ mod tests {
                 format!("https://{host}/T/oauth2/token?api-version=1.0")
             );
         }
+    }
+
+    #[test]
+    fn a_user_name_is_one_segment_of_the_path() {
+        let realm = |line: &str, name: &str| authority(line, []).unwrap().user_realm(name).map(String::from);
+        let at = "https://login.microsoftonline.com/common/UserRealm/";
+        for (name, segment) in
+            [("a@b.c", "a@b.c"), ("a/b?c#d%@e f", "a%2Fb%3Fc%23d%25@e%20f"), ("jörg+x@b", "j%C3%B6rg+x@b")]
+        {
+            assert_eq!(realm("-t T", name), Some(format!("{at}{segment}?api-version=1.0")));
+        }
+        assert_eq!(realm("-t adfs --authority-host https://fs.contoso.com/adfs/", "a@b"), None);
     }
 
     #[test]

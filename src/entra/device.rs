@@ -59,7 +59,8 @@ async fn request_code(session: &Session<'_>, person: Person<'_>) -> Result<Code,
     if let Some(claims) = &session.claims {
         fields.push(("claims", claims));
     }
-    Ok(Endpoint::named(session, person.request, "devicecode").post(&fields).await?)
+    let asked = Endpoint::named(session, person.request, "devicecode").post(&fields).await;
+    asked.map_err(|failure: Failure| name_the_browser(failure.into()))
 }
 
 /// The answer to the first request.
@@ -126,7 +127,7 @@ impl Poll<'_> {
                     Verdict::SlowDown => interval += SLOW_DOWN,
                     Verdict::Declined => return Err(declined(&refusal)),
                     Verdict::Expired => return Err(code_expired()),
-                    Verdict::Refused => return Err(refusal.explain(clock_ahead)),
+                    Verdict::Refused => return Err(name_the_browser(refusal.explain(clock_ahead))),
                 },
                 Err(Failure::Unreachable(error)) => self.note_lost_poll(&error),
             }
@@ -197,6 +198,18 @@ impl Lost {
     fn pause(&self, interval: Duration) -> Duration {
         let backed_off = interval.saturating_mul(2_u32.saturating_pow(self.count));
         backed_off.min(LONGEST_PAUSE.max(interval)).max(self.asked.min(LONGEST_ASKED_PAUSE))
+    }
+}
+
+/// Policies about devices can't be met by a code that is typed in elsewhere, and many tenants block codes
+/// altogether.
+fn name_the_browser(error: Error) -> Error {
+    let by_policy = [&situation::POLICY_REFUSED, &situation::DEVICE_REFUSED, &situation::CONFIRM_IN_BROWSER];
+    let helps = by_policy.into_iter().any(|situation| error.is(situation));
+    if helps {
+        error.also("or use the browser (--login interactive), which more tenants allow than codes")
+    } else {
+        error
     }
 }
 
@@ -370,6 +383,22 @@ mod tests {
             let (grant, ..) = outcome("", vec![json(200, CODE), refusal(error)]);
             let shown = grant.unwrap_err().to_string();
             assert!(shown.starts_with(text), "{shown}");
+        }
+    }
+
+    #[test]
+    fn where_a_policy_blocks_codes_the_browser_is_named() {
+        let blocked = || {
+            json(
+                400,
+                r#"{"error":"access_denied_by_policy","error_description":"AADSTS53003: Blocked.","error_codes":[53003]}"#,
+            )
+        };
+        for answers in [vec![blocked()], vec![json(200, CODE), blocked()]] {
+            let (grant, ..) = outcome("", answers);
+            let shown = grant.unwrap_err().to_string();
+            let advice = "say which policy applies; or use the browser (--login interactive), which more tenants allow than codes";
+            assert!(shown.ends_with(advice), "{shown}");
         }
     }
 

@@ -6,6 +6,7 @@ pub mod browser;
 pub mod certificate;
 pub mod device;
 pub mod error;
+pub mod password;
 pub mod pop;
 pub mod token;
 

@@ -17,7 +17,7 @@ use serde_json::Value;
 use crate::error::Error;
 use crate::exec_credential::Cluster;
 use crate::options::types::PopClaims;
-use crate::options::{Choices, LEGACY, POP_CLAIMS, POP_ENABLED};
+use crate::options::{Choices, LEGACY, POP_CLAIMS, POP_ENABLED, Values};
 use crate::secret::Secret;
 use crate::situation;
 
@@ -43,18 +43,36 @@ impl Binding {
     /// Azure/kubelogin's texts for one of the two options without the other, and claims that cannot be
     /// understood.
     pub fn parse(choices: &Choices) -> Result<Self, Error> {
-        let values = choices.values;
-        let claims = values.get(&POP_CLAIMS)?;
-        if !values.is_on(&POP_ENABLED) {
-            return if claims.is_none() { Ok(Self::Bearer) } else { Err(claims_alone()) };
+        let cluster = choices.exec.cluster.as_ref().and_then(of_cluster);
+        Self::check(choices.values, cluster.is_some())?;
+        if !choices.values.is_on(&POP_ENABLED) {
+            return Ok(Self::Bearer);
         }
-        if values.is_on(&LEGACY) {
-            return Err(Error::new(&situation::USAGE, "a token of the v1 endpoint cannot be bound to a key")
-                .remedy(format!("give {} or {}, not both", LEGACY.decl.flag(), POP_ENABLED.decl.flag())));
-        }
-        let of_cluster = || choices.exec.cluster.as_ref().and_then(of_cluster);
-        claims.map(|claims| Host(claims.host)).or_else(of_cluster).map(Self::Key).ok_or_else(no_claims)
+        let claims = choices.values.get(&POP_CLAIMS)?;
+        claims.map(|claims| Host(claims.host)).or(cluster).map(Self::Key).ok_or_else(no_claims)
     }
+
+    /// Whether the options for bound tokens fit together, where kubectl says of the cluster what is
+    /// needed of it, or does not.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn check(values: &Values, cluster_is_told: bool) -> Result<(), Error> {
+        match (values.is_on(&POP_ENABLED), values.get(&POP_CLAIMS)?) {
+            (false, Some(_)) => Err(claims_alone()),
+            (true, None) if !cluster_is_told => Err(no_claims()),
+            (true, _) if values.is_on(&LEGACY) => Err(legacy_is_unbound()),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn legacy_is_unbound() -> Error {
+    Error::new(&situation::USAGE, "a token of the v1 endpoint cannot be bound to a key").remedy(format!(
+        "give {} or {}, not both",
+        LEGACY.decl.flag(),
+        POP_ENABLED.decl.flag()
+    ))
 }
 
 fn claims_alone() -> Error {
@@ -228,8 +246,8 @@ fn encoded(part: &impl Serialize) -> Option<Secret> {
 mod tests {
     use super::*;
     use crate::exec_credential::ExecInfo;
+    use crate::options::Commands;
     use crate::options::args::read;
-    use crate::options::{Commands, Values};
     use crate::sys::Env;
 
     #[test]

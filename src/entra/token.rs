@@ -184,7 +184,11 @@ pub(super) struct Endpoint<'a> {
 
 impl<'a> Endpoint<'a> {
     pub(super) fn named(session: &'a Session<'a>, wanted: &TokenRequest, name: &str) -> Self {
-        let url = wanted.authority.endpoint(name, &wanted.audience);
+        Self::at(session, wanted.authority.endpoint(name, &wanted.audience))
+    }
+
+    /// One that no protocol version names.
+    pub(super) fn at(session: &'a Session<'a>, url: Url) -> Self {
         Self { session, url, proxy: None, status: Cell::new(0), asked_on: Cell::new(0), clock_ahead: Cell::new(None) }
     }
 
@@ -203,7 +207,16 @@ impl<'a> Endpoint<'a> {
 
     /// Sends the form `fields` and reads a `T` or a refusal.
     pub(super) async fn post<T: DeserializeOwned>(&self, fields: &[(&str, &str)]) -> Result<T, Failure> {
-        let body = self.send(Request::form(self.url.clone(), fields)).await.map_err(Failure::Unreachable)?;
+        self.ask(Request::form(self.url.clone(), fields)).await
+    }
+
+    /// Reads a `T` or a refusal.
+    pub(super) async fn get<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        self.ask(Request::get(self.url.clone()).header("Accept", "application/json")).await
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, request: Request) -> Result<T, Failure> {
+        let body = self.send(request).await.map_err(Failure::Unreachable)?;
         if self.status.get() == 200 {
             return serde_json::from_slice(&body).map_err(|error| self.unusable(None, &error));
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::entra::pop::Binding;
 use crate::error::{Error, listed};
 use crate::exec_credential;
 use crate::login::{self, Argument, Method, Rule};
@@ -150,7 +151,9 @@ fn decide(user: &User, wish: &Wish) -> Verdict {
 
 fn convert_exec(exec: &Exec, wish: &Wish) -> Result<Option<Edit>, Error> {
     let entry = read_entry(&exec.args);
-    let change = Change { args: arguments(wish, &Source::Entry(&entry))?, variables: variables(wish) };
+    let args = arguments(wish, &Source::Entry(&entry))?;
+    check(&args, exec.provide_cluster_info)?;
+    let change = Change { args, variables: variables(wish) };
     let version = exec.api_version.as_deref().unwrap_or("missing");
     if !exec_credential::VERSIONS.contains(&version) {
         return Err(Error::new(
@@ -163,9 +166,11 @@ fn convert_exec(exec: &Exec, wish: &Wish) -> Result<Option<Edit>, Error> {
 }
 
 fn convert_provider(config: &BTreeMap<String, String>, wish: &Wish) -> Result<Option<Edit>, Error> {
+    let args = arguments(wish, &Source::Provider(config))?;
+    check(&args, false)?;
     Ok(Some(Edit::ProviderToExec(NewExec {
         api_version: exec_credential::VERSIONS[1].into(),
-        args: arguments(wish, &Source::Provider(config))?,
+        args,
         command: wish.command.into(),
         env: variables(wish),
         install_hint: install_hint(wish.command),
@@ -231,7 +236,6 @@ fn arguments(wish: &Wish, source: &Source) -> Result<Vec<String>, Error> {
     if !missing.is_empty() {
         return Err(required(&missing));
     }
-    check(&list)?;
     Ok(list)
 }
 
@@ -305,10 +309,11 @@ fn written(argument: &Argument, text: &Secret) -> Vec<String> {
 }
 
 /// What is written must be what `get-token` would accept.
-fn check(list: &[String]) -> Result<(), Error> {
+fn check(list: &[String], cluster_is_told: bool) -> Result<(), Error> {
     let given = args::read(list, Commands::GET_TOKEN)?;
     let values = Values::resolve(&given, &Env::default());
     login::check(&values)?;
+    Binding::check(&values, cluster_is_told)?;
     given.flags().iter().try_for_each(|typed| values.check(typed.decl))
 }
 

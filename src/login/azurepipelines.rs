@@ -3,7 +3,9 @@
 use crate::entra::TokenRequest;
 use crate::error::Error;
 use crate::federated;
-use crate::options::{AZURE_PIPELINES_SERVICE_CONNECTION_ID, CLIENT_ID, Choices, ENVIRONMENT, TENANT_ID};
+use crate::options::{
+    AZURE_PIPELINES_SERVICE_CONNECTION_ID, CLIENT_ID, Choices, ENVIRONMENT, POP_CLAIMS, POP_ENABLED, TENANT_ID,
+};
 
 use super::workloadidentity::Workload;
 use super::{Login, Method, Rule};
@@ -18,6 +20,8 @@ pub(super) static METHOD: Method = Method {
         // That of the source entry is the client that people sign in with, and would win over the job's.
         Rule::Typed.of(&CLIENT_ID),
         Rule::Deviating.of(&ENVIRONMENT),
+        Rule::Carried.of(&POP_ENABLED),
+        Rule::Carried.of(&POP_CLAIMS),
     ],
     variables: &[],
     parse,

@@ -8,6 +8,7 @@ mod devicecode;
 mod given_secret;
 mod interactive;
 mod msi;
+mod ropc;
 mod spn;
 mod tool;
 mod workloadidentity;
@@ -38,6 +39,7 @@ pub static METHODS: &[&Method] = &[
     &devicecode::METHOD,
     &interactive::METHOD,
     &spn::METHOD,
+    &ropc::METHOD,
     &msi::METHOD,
     &azurecli::METHOD,
     &azd::METHOD,
@@ -47,7 +49,7 @@ pub static METHODS: &[&Method] = &[
 ];
 
 /// Every secret that can be typed, and so stand in a kubeconfig.
-pub static SECRETS: &[Ways] = &[spn::SECRET, spn::PASSWORD];
+pub static SECRETS: &[Ways] = &[spn::SECRET, spn::PASSWORD, ropc::SECRET];
 
 /// A login method as data.
 pub struct Method {
@@ -234,6 +236,7 @@ impl Spec {
         let values = choices.values;
         let method = Method::find(values)?;
         check(values)?;
+        Binding::check(values, choices.exec.cluster.is_some())?;
         values.require(&SERVER_ID, "server-id is required")?;
         let login = (method.parse)(choices)?;
         check_binding(values, method, &*login)?;
@@ -307,7 +310,7 @@ fn check_binding(values: &Values, method: &Method, login: &dyn Login) -> Result<
     let source = values.source(&POP_ENABLED).map(ToString::to_string).unwrap_or_default();
     Err(Error::new(&situation::USAGE, what)
         .from_source(source)
-        .remedy("use interactive, devicecode, spn or workloadidentity, or leave out --pop-enabled"))
+        .remedy("use interactive, devicecode, spn, ropc or workloadidentity, or leave out --pop-enabled"))
 }
 
 impl Method {

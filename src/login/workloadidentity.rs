@@ -9,7 +9,7 @@ use crate::federated::{self, Exchange, Source};
 use crate::options::types::ClientId;
 use crate::options::{
     AUTHORITY_HOST, CLIENT_ID, Choices, DISABLE_TOKEN_PROXY, ENVIRONMENT, FEDERATED_AUDIENCE, FEDERATED_TOKEN_FILE,
-    FEDERATED_TOKEN_SOURCE, TENANT_ID,
+    FEDERATED_TOKEN_SOURCE, POP_CLAIMS, POP_ENABLED, TENANT_ID,
 };
 use crate::sys::Pending;
 
@@ -28,6 +28,8 @@ pub(super) static METHOD: Method = Method {
         Rule::Carried.of(&FEDERATED_AUDIENCE),
         Rule::Carried.of(&DISABLE_TOKEN_PROXY),
         Rule::Deviating.of(&ENVIRONMENT),
+        Rule::Carried.of(&POP_ENABLED),
+        Rule::Carried.of(&POP_CLAIMS),
     ],
     variables: &[],
     parse,

@@ -32,8 +32,18 @@ kube-system   Active   1d
 ";
 
 /// Every login method.
-const METHODS: [&str; 8] =
-    ["devicecode", "spn", "msi", "azurecli", "azd", "workloadidentity", "azurepipelines", "auto"];
+const METHODS: [&str; 10] = [
+    "devicecode",
+    "interactive",
+    "spn",
+    "ropc",
+    "msi",
+    "azurecli",
+    "azd",
+    "workloadidentity",
+    "azurepipelines",
+    "auto",
+];
 
 #[test]
 fn a_sign_in_lives_from_the_prompt_over_renewals_to_its_end() {

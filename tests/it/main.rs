@@ -24,6 +24,7 @@ mod kubectl_hosts;
 mod msi;
 mod network;
 mod parallel;
+mod people;
 mod prompts;
 mod pty;
 mod real_az;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::env::{Run, TestEnv, get_token};
-use crate::support::entra::directory::{AKS_SERVER, ALICE, APP, OTHER_TENANT, TENANT};
+use crate::support::entra::directory::{AKS_SERVER, ALICE, APP, BOB, OTHER_TENANT, TENANT};
 use crate::support::entra::{Fault, Person, Rotation};
 use crate::support::hosts::{self, APP_SERVICE, Host, IDENTITY_HEADER};
 
@@ -163,14 +163,34 @@ fn a_declined_sign_in_is_asked_for_once() {
 }
 
 #[test]
-fn two_tenants_do_not_wait_for_each_other() {
+fn two_people_do_not_wait_for_each_other() {
     let env = TestEnv::new();
-    let elsewhere = env.device_code(&[]).iter().map(|arg| arg.replace(TENANT, OTHER_TENANT)).collect::<Vec<_>>();
-    let running = [env.device_code(&[]), elsewhere].map(|args| Running::kubentra(&env, &args));
+    let running = [ALICE, BOB].map(|name| Running::kubentra(&env, &env.device_code(&["--account", name])));
     until("two prompts", || running.iter().all(|run| run.says("enter the code")));
+    for (run, name) in running.iter().zip([ALICE, BOB]) {
+        env.world.entra.approve_code(&code_in(&run.said()), name);
+    }
+    for (run, name) in running.into_iter().zip([ALICE, BOB]) {
+        let token = run.finish().token();
+        assert_eq!(env.world.entra.claims(&token).expect("a token of ours")["upn"], name);
+    }
+}
+
+#[test]
+fn whoever_signs_in_by_hand_does_not_wait_for_another_cluster() {
+    let env = TestEnv::new();
+    let unseen = Running::kubentra(&env, &env.device_code(&[]));
+    unseen.wait_until_it_says("enter the code");
+    let by_hand: Vec<_> = as_guest(&env).into_iter().map(|word| word.replace("get-token", "login")).collect();
+    let by_hand = Running::kubentra(&env, &by_hand);
+    by_hand.wait_until_it_says("enter the code");
     env.world.entra.approve(ALICE);
-    let tenants = running.map(|run| tenant_of(&env, &run.finish()));
-    assert_eq!(tenants, [TENANT, OTHER_TENANT]);
+    assert_eq!((by_hand.finish().code, unseen.finish().code), (0, 0));
+}
+
+fn code_in(prompt: &str) -> String {
+    let (_, rest) = prompt.split_once("enter the code ").expect("a prompt");
+    rest.split_whitespace().next().expect("a code").to_owned()
 }
 
 #[test]
@@ -297,9 +317,40 @@ fn all_at_once(env: &TestEnv, count: usize, args: &[String]) -> Vec<Run> {
     running.into_iter().map(Running::finish).collect()
 }
 
-fn tenant_of(env: &TestEnv, run: &Run) -> String {
-    let claims = env.world.entra.claims(&run.token()).expect("a token of the fake");
-    claims["tid"].as_str().expect("a tenant").to_owned()
+/// The same request in the tenant where Alice is a guest.
+fn as_guest(env: &TestEnv) -> Vec<String> {
+    env.device_code(&[]).into_iter().map(|word| word.replace(TENANT, OTHER_TENANT)).collect()
+}
+
+#[test]
+fn two_clusters_at_once_are_one_prompt() {
+    let env = TestEnv::new();
+    let home = Running::kubentra(&env, &env.device_code(&[]));
+    home.wait_until_it_says("enter the code");
+    let away: Vec<Running> = (0..5).map(|_| Running::kubentra(&env, &as_guest(&env))).collect();
+    until("those that wait", || away.iter().all(|run| run.says("waiting for another process")));
+    env.world.entra.approve(ALICE);
+    home.finish().token();
+    let away: Vec<Run> = away.into_iter().map(Running::finish).collect();
+    assert!(away.iter().all(|run| run.stdout == away[0].stdout && prompts(&run.stderr) == 0), "{away:#?}");
+    assert_eq!(env.world.entra.claims(&away[0].token()).expect("a token of ours")["tid"], OTHER_TENANT);
+    let asked = grants(&env);
+    assert_eq!(asked.iter().filter(|grant| *grant == "devicecode").count(), 1, "{asked:?}");
+    assert_eq!(asked.iter().filter(|grant| *grant == "refresh_token").count(), 1, "{asked:?}");
+}
+
+#[test]
+fn a_sign_in_that_is_declined_for_one_cluster_is_not_asked_for_again_by_those_that_wait() {
+    let env = TestEnv::new();
+    let home = Running::kubentra(&env, &env.device_code(&[]));
+    home.wait_until_it_says("enter the code");
+    let away = Running::kubentra(&env, &as_guest(&env));
+    until("one that waits", || away.says("waiting for another process"));
+    env.world.entra.person(Person::Decline);
+    assert_eq!(home.finish().code, 1);
+    let away = away.finish();
+    assert!(away.failure().contains("Error: a sign-in failed 0 s ago: the sign-in was declined;"), "{away:#?}");
+    assert_eq!(prompts(&away.stderr), 0);
 }
 
 #[test]

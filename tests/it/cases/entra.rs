@@ -5,20 +5,22 @@
 //! interval SECONDS           code-expires SECONDS               lifetime SECONDS
 //! refresh-in SECONDS | none  refresh-tokens on | off            rotate on | off | single-use
 //! clock-skew SECONDS         revoke CODE [SUBERROR]             restore
+//! password USER TEXT         password-needs-mfa CLAIMS
+//! realm NAME managed | unknown | federated HOST
 //! resource ID                federate ISS SUB AUD               federated-after COUNT
 //! inject token | devicecode | any FAULT
 //! ```
 //!
 //! A FAULT is one of `reset`, `status N`, `json N BODY`, `throttle SECONDS`, `slow SECONDS`, `html503`,
 //! `truncated`, `huge BYTES`, `not-json`, `missing FIELD`, `clock-skew SECONDS`,
-//! `redirect STATUS URL` and `aad CODE ERROR [SUBERROR]`. More about certificates and assertions:
+//! `redirect STATUS URL` and `aad CODE ERROR [SUBERROR [CLAIMS]]`. More about certificates and assertions:
 //! [`super::proof`].
 
 use std::str::FromStr;
 use std::time::Duration;
 
 use crate::support::entra::directory::{ALICE, BOB};
-use crate::support::entra::{FakeEntra, Fault, Person, Rotation};
+use crate::support::entra::{FakeEntra, Fault, Person, Realm, Rotation};
 
 pub fn direct(entra: &FakeEntra, words: &[&str]) -> Result<(), String> {
     match words {
@@ -40,6 +42,11 @@ pub fn direct(entra: &FakeEntra, words: &[&str]) -> Result<(), String> {
         ["revoke", code] => entra.revoke_with(number(code)?, None, None),
         ["revoke", code, suberror] => entra.revoke_with(number(code)?, Some(suberror), None),
         ["restore"] => entra.restore_grants(),
+        ["password", name, password] => entra.password(user(name)?, password),
+        ["password-needs-mfa", claims] => entra.password_needs_mfa(Some(claims)),
+        ["realm", name, "managed"] => entra.realm(name, Realm::Managed),
+        ["realm", name, "unknown"] => entra.realm(name, Realm::Unknown),
+        ["realm", name, "federated", host] => entra.realm(name, federated(host)),
         ["resource", id] => entra.resource(id),
         ["federate", issuer, subject, audience] => entra.federate(issuer, subject, audience),
         ["federated-after", count] => entra.federated_after(number(count)?),
@@ -48,6 +55,14 @@ pub fn direct(entra: &FakeEntra, words: &[&str]) -> Result<(), String> {
         _ => return Err(format!("not a directive for Entra: {}", words.join(" "))),
     };
     Ok(())
+}
+
+fn federated(host: &str) -> Realm {
+    Realm::Federated {
+        protocol: "WSTrust".into(),
+        metadata_url: format!("https://{host}/adfs/services/trust/mex"),
+        active_auth_url: format!("https://{host}/adfs/services/trust/2005/usernamemixed"),
+    }
 }
 
 fn fault(words: &[&str]) -> Result<Fault, String> {
@@ -68,18 +83,19 @@ fn fault(words: &[&str]) -> Result<Fault, String> {
         ["missing", field] => Fault::Missing((*field).to_owned()),
         ["clock-skew", seconds] => Fault::ClockSkew(number(seconds)?),
         ["redirect", status, url] => Fault::Redirect { location: (*url).to_owned(), status: number(status)? },
-        ["aad", code, error] => aad(code, error, None)?,
-        ["aad", code, error, suberror] => aad(code, error, Some(suberror))?,
+        ["aad", code, error] => aad(code, error, None, None)?,
+        ["aad", code, error, suberror] => aad(code, error, Some(suberror), None)?,
+        ["aad", code, error, suberror, claims] => aad(code, error, Some(suberror), Some(claims))?,
         _ => return Err(format!("not a fault: {}", words.join(" "))),
     })
 }
 
-fn aad(code: &str, error: &str, suberror: Option<&str>) -> Result<Fault, String> {
+fn aad(code: &str, error: &str, suberror: Option<&str>, claims: Option<&str>) -> Result<Fault, String> {
     Ok(Fault::AadError {
         code: number(code)?,
         error: error.to_owned(),
         suberror: suberror.map(String::from),
-        claims: None,
+        claims: claims.map(String::from),
         description: "This was planted by the test.".to_owned(),
     })
 }

@@ -17,6 +17,8 @@ pub struct Played {
     pub runs: Vec<Ran>,
     /// Texts that no output may hold, tokens apart.
     pub secrets: Vec<String>,
+    /// The keys that tokens were to be bound to, as they were named, in the order of their first use.
+    keys: Vec<String>,
 }
 
 /// One command of it.
@@ -28,12 +30,13 @@ pub struct Ran {
 }
 
 /// Values of the forms that are nobody's business; the first is shown by its placeholder.
-const SECRET_FIELDS: [&str; 5] = ["client_secret", "client_assertion", "device_code", "code", "refresh_token"];
+const SECRET_FIELDS: [&str; 6] =
+    ["client_secret", "client_assertion", "device_code", "code", "refresh_token", "password"];
 
 /// Plays `script` in a fresh world.
 pub fn play(script: &Script, case: &Path) -> Result<Played, String> {
     let mut stage = Stage::set(script, case)?;
-    let mut played = Played { text: String::new(), runs: Vec::new(), secrets: Vec::new() };
+    let mut played = Played { text: String::new(), runs: Vec::new(), secrets: Vec::new(), keys: Vec::new() };
     for line in &script.lines {
         match line.kind {
             Kind::Directive => {
@@ -92,11 +95,21 @@ impl Played {
             }
             let shown = match request.assertion().filter(|_| name == "client_assertion") {
                 Some((header, claims)) => mask(&assertion(&header, &claims), stage),
+                None if name == "req_cnf" => self.key(value),
                 None => mask(value, stage),
             };
             let shown = if secret && !shown.starts_with('{') { "***" } else { &shown };
             self.write(format_args!("  {name}={shown}\n"));
         }
+    }
+
+    /// `{key 1}` for the first key that was named, and so on.
+    fn key(&mut self, req_cnf: &str) -> String {
+        let known = self.keys.iter().position(|known| known == req_cnf).unwrap_or_else(|| {
+            self.keys.push(req_cnf.to_owned());
+            self.keys.len() - 1
+        });
+        format!("{{key {}}}", known + 1)
     }
 
     /// What the hosts and the token proxy were asked; the same request again is counted.

@@ -1,0 +1,171 @@
+//! A user signs in with name and password (`grant_type=password`), without being asked anything.
+//!
+//! Kept because Azure/kubelogin has it and pipelines use it. A tenant that wants a second factor, which
+//! Microsoft asks of all, refuses it.
+
+use crate::cache::Identity;
+use crate::entra::{Grant, Person, Session, TokenRequest, password};
+use crate::error::Error;
+use crate::options::types::ClientId;
+use crate::options::{
+    CLIENT_ID, Choices, ENVIRONMENT, LEGACY, PASSWORD, PASSWORD_FILE, POP_CLAIMS, POP_ENABLED, TENANT_ID, USERNAME,
+    Values,
+};
+use crate::situation::{self, Situation};
+use crate::sys::Pending;
+
+use super::given_secret::{GivenSecret, Ways};
+use super::{Login, Method, Rule};
+
+/// `--login ropc`.
+pub(super) static METHOD: Method = Method {
+    name: "ropc",
+    about: "a user signs in with name and password",
+    arguments: &[
+        Rule::Required.of(&CLIENT_ID),
+        Rule::Required.of(&TENANT_ID),
+        Rule::Carried.of(&ENVIRONMENT),
+        Rule::Kept.of(&USERNAME),
+        Rule::Typed.of(&PASSWORD),
+        Rule::Carried.of(&LEGACY),
+        Rule::Carried.of(&POP_ENABLED),
+        Rule::Carried.of(&POP_CLAIMS),
+        Rule::Carried.of(&PASSWORD_FILE).unless(&PASSWORD),
+    ],
+    variables: &[],
+    parse,
+};
+
+pub(super) const SECRET: Ways = Ways { text: &PASSWORD, file: &PASSWORD_FILE, name: "password" };
+
+/// Tenants that are none: Entra finds the user's own by a sign-in page, which nobody sees here.
+const OPEN_TENANTS: [&str; 3] = ["common", "consumers", "organizations"];
+
+const OTHER_WAYS: &str = "use --login interactive, or --login spn or workloadidentity where no person is there";
+
+/// Refusals that another password may not meet; an AD FS has no codes, so that what it says is unknown.
+static OF_THE_PASSWORD: [&Situation; 4] =
+    [&situation::PASSWORD_WRONG, &situation::PASSWORD_EXPIRED, &situation::LOCKED_OUT, &situation::REFUSED];
+
+/// Refusals that no password mends.
+static WANT_MORE: [&Situation; 4] =
+    [&situation::MFA_NEEDED, &situation::POLICY_REFUSED, &situation::DEVICE_REFUSED, &situation::CONFIRM_IN_BROWSER];
+
+/// Refusals of the user, whatever the password.
+static OF_THE_NAME: [&Situation; 3] =
+    [&situation::USER_UNKNOWN, &situation::PASSWORD_ELSEWHERE, &situation::ACCOUNT_DISABLED];
+
+struct ByPassword {
+    request: TokenRequest,
+    client: ClientId,
+    username: String,
+    /// What named the user.
+    named_by: String,
+    password: GivenSecret,
+}
+
+fn parse(choices: &Choices) -> Result<Box<dyn Login>, Error> {
+    let values = choices.values;
+    let client = values.require(&CLIENT_ID, "client ID cannot be empty")?;
+    let request = TokenRequest::parse(choices)?;
+    let username = values.require(&USERNAME, "username cannot be empty")?;
+    let named_by = values.source(&USERNAME).map(ToString::to_string).unwrap_or_default();
+    let password = SECRET.find(values)?.ok_or_else(|| {
+        Error::new(&situation::OPTION_MISSING, "password cannot be empty").remedy(SECRET.advice(values))
+    })?;
+    refuse_open_tenant(values)?;
+    Ok(Box::new(ByPassword { request, client, username, named_by, password }))
+}
+
+/// AADSTS9001023 says it for two of them, after the password was sent.
+fn refuse_open_tenant(values: &Values) -> Result<(), Error> {
+    let tenant = values.get(&TENANT_ID)?;
+    let open = tenant.filter(|tenant| OPEN_TENANTS.iter().any(|open| tenant.as_str().eq_ignore_ascii_case(open)));
+    let Some(tenant) = open else { return Ok(()) };
+    let what = format!("signing in with a password needs the user's own tenant, and \"{tenant}\" is none");
+    let source = values.source(&TENANT_ID).map(ToString::to_string).unwrap_or_default();
+    Err(Error::new(&situation::OPTION_INVALID, what).from_source(source).remedy("give its ID or one of its domains"))
+}
+
+impl Login for ByPassword {
+    fn identify(&self, identity: &mut Identity) {
+        self.request.identify(identity);
+        identity.field("client", self.client.as_str());
+        identity.field("username", &self.username);
+        identity.field("password", self.password.secret.expose());
+    }
+
+    fn acquire<'a>(&'a self, session: &'a Session<'a>) -> Pending<'a, Grant> {
+        Box::pin(async {
+            self.refuse_what_was_refused(session)?;
+            let grant = password::sign_in(session, self.who(), &self.username, &self.password.secret).await;
+            grant.map_err(|error| self.blame(error))
+        })
+    }
+
+    fn request(&self) -> Option<&TokenRequest> {
+        Some(&self.request)
+    }
+
+    fn person(&self) -> Option<Person<'_>> {
+        Some(self.who())
+    }
+
+    fn asks(&self) -> bool {
+        false
+    }
+
+    fn brings_own_secret(&self) -> bool {
+        self.password.typed
+    }
+}
+
+impl ByPassword {
+    /// The account is not named: whoever is in the answer has shown the password, and may well be called
+    /// otherwise than they sign in (an alternate login ID).
+    fn who(&self) -> Person<'_> {
+        Person { client: &self.client, request: &self.request, account: None, shared: false }
+    }
+
+    /// kubectl starts a plugin that has failed five times more, and a password that is sent again and
+    /// again may lock the account. Another password is another sign-in and does not wait.
+    fn refuse_what_was_refused(&self, session: &Session<'_>) -> Result<(), Error> {
+        let Some(what) = &session.failed_lately else { return Ok(()) };
+        let was_one_of = |refusals: &[&Situation]| refusals.iter().any(|refusal| what.starts_with(refusal.meaning));
+        let remedy = if was_one_of(&WANT_MORE) {
+            OTHER_WAYS
+        } else if was_one_of(&OF_THE_PASSWORD) {
+            "correct them; the same ones are sent again a minute later"
+        } else {
+            return Ok(());
+        };
+        let what = format!("the same password was refused less than a minute ago: {what}");
+        Err(Error::new(&situation::SIGN_IN_JUST_FAILED, what).from_source(self.given_by()).remedy(remedy))
+    }
+
+    /// What gave name and password.
+    fn given_by(&self) -> String {
+        format!("user name from {}, password from {}", self.named_by, self.password.source)
+    }
+
+    /// A refusal is about name or password, so both are named by where they came from; where Entra wants
+    /// more than a password, nothing that could be typed here helps.
+    fn blame(&self, error: Error) -> Error {
+        let is_one_of = |refusals: &[&'static Situation]| refusals.iter().any(|refusal| error.is(refusal));
+        let name = format!("user name from {}", self.named_by);
+        if error.is(&situation::PASSWORD_WRONG) {
+            error.from_source(self.given_by()).remedy("correct them; too many wrong tries lock the account")
+        } else if error.is(&situation::POLICY_REFUSED) {
+            // Read on from "ask an administrator of the tenant to".
+            error.from_source(name).remedy(format!("say which policy applies; or {OTHER_WAYS}"))
+        } else if is_one_of(&WANT_MORE) {
+            error.from_source(name).remedy(format!("a password alone does not do here any more: {OTHER_WAYS}"))
+        } else if is_one_of(&OF_THE_PASSWORD) {
+            error.from_source(self.given_by())
+        } else if is_one_of(&OF_THE_NAME) {
+            error.from_source(name)
+        } else {
+            error
+        }
+    }
+}
