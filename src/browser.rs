@@ -46,15 +46,19 @@ impl Browser for SystemBrowser {
                     Err(why) => failed = failed.or(Some(why)),
                 }
             }
-            Err(failed.unwrap_or_else(|| "no program that opens one is on PATH".into()))
+            Err(failed.unwrap_or_else(|| NO_PROGRAM.into()))
         })
     }
 }
 
-/// Why no browser can be opened in `env`, where that is known beforehand.
+/// Why no browser can be opened in `env`, where that is known beforehand. `ssh -X` sets `DISPLAY` on
+/// servers that have no browser.
 pub fn hindrance(env: &Env) -> Option<String> {
-    if env.get("BROWSER").is_some() { None } else { no_desktop(env) }
+    let desktop = if env.get("BROWSER").is_some() { None } else { no_desktop(env) };
+    desktop.or_else(|| commands(env, "").is_empty().then(|| NO_PROGRAM.into()))
 }
+
+const NO_PROGRAM: &str = "no program that opens one is on PATH";
 
 /// Why there is no desktop to show a browser. Over SSH it would be the desktop of another machine than
 /// the one that the person sits at; VS Code sets `BROWSER` there, which opens the right one.
@@ -180,20 +184,27 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn where_no_browser_can_be_opened() {
-        let why = |env: Env| hindrance(&env);
+        let directory = program_directory(&["xdg-open", "w3m"]);
+        let path = directory.path().display().to_string();
+        let why =
+            |first: (&str, &str), second: (&str, &str)| hindrance(&Env::from([("PATH", path.as_str()), first, second]));
+        let nothing = ("TERM", "dumb");
         let no_display = Some("neither DISPLAY nor WAYLAND_DISPLAY is set".to_owned());
-        assert_eq!(why(Env::default()), no_display);
-        assert_eq!(why(Env::from([("DISPLAY", "")])), no_display);
+        assert_eq!(why(nothing, nothing), no_display);
+        assert_eq!(why(("DISPLAY", ""), nothing), no_display);
         let ssh = Some("SSH_CONNECTION is set and DISPLAY is not".to_owned());
-        assert_eq!(why(Env::from([("SSH_CONNECTION", "x"), ("WSL_DISTRO_NAME", "Ubuntu")])), ssh);
-        for (name, value) in
+        assert_eq!(why(("SSH_CONNECTION", "x"), ("WSL_DISTRO_NAME", "Ubuntu")), ssh);
+        for there in
             [("DISPLAY", ":0"), ("WAYLAND_DISPLAY", "wayland-0"), ("WSL_DISTRO_NAME", "Ubuntu"), ("BROWSER", "w3m")]
         {
-            assert_eq!(why(Env::from([(name, value)])), None, "{name}");
+            assert_eq!(why(there, nothing), None, "{there:?}");
         }
-        for name in ["DISPLAY", "BROWSER"] {
-            assert_eq!(why(Env::from([("SSH_TTY", "x"), (name, "y")])), None, "{name}");
+        for there in [("DISPLAY", ":0"), ("BROWSER", "w3m")] {
+            assert_eq!(why(("SSH_TTY", "x"), there), None, "{there:?}");
+            assert_eq!(hindrance(&Env::from([("PATH", "/nowhere"), there])).as_deref(), Some(NO_PROGRAM), "{there:?}");
         }
+        assert_eq!(why(("BROWSER", "missing"), nothing).as_deref(), Some(NO_PROGRAM));
+        assert_eq!(why(("BROWSER", "missing"), ("DISPLAY", ":0")), None);
     }
 
     fn shown(env: &Env) -> Vec<String> {

@@ -1,9 +1,8 @@
 //! Signing in with the browser: `--login interactive`.
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::AsFd;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -13,15 +12,15 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::{LocalFlags, tcgetattr};
 
 use crate::env::{Run, TestEnv, get_token};
-use crate::kubectl::missing;
+use crate::kubectl::{NAMESPACES, kubeconfig, kubectls, missing, signed_out, users};
 use crate::parallel::{Running, grants, timed, until};
 use crate::support::browser::{FakeOpener, Opening, Page};
 use crate::support::entra::directory::{AKS_CLIENT, ALICE, BOB, TENANT};
 use crate::support::entra::{BrowserPerson, Fault, Recorded};
 
-const LONG: Duration = Duration::from_secs(20);
-const SIGNED_IN: &str = "You are signed in - kubentra";
-const NOT_SIGNED_IN: &str = "You are not signed in - kubentra";
+pub const LONG: Duration = Duration::from_secs(20);
+pub const SIGNED_IN: &str = "You are signed in - kubentra";
+pub const NOT_SIGNED_IN: &str = "You are not signed in - kubentra";
 
 #[test]
 fn the_browser_is_opened_and_comes_back_with_a_form() {
@@ -37,7 +36,7 @@ fn the_browser_is_opened_and_comes_back_with_a_form() {
     assert!(is_signed_in(signed_in), "{run:#?}");
     assert_eq!((page.status, page.title().as_deref()), (200, Some(SIGNED_IN)));
     for known in [ALICE, TENANT] {
-        assert!(page.body.contains(&format!("<dd><bdi>{known}</bdi></dd>")), "{}", page.body);
+        assert!(unbroken(&page).contains(&format!("<dd><bdi dir=\"ltr\">{known}</bdi></dd>")), "{}", page.body);
     }
     let port = port_of(&address);
     assert_eq!(page.trail.last(), Some(&format!("POST http://localhost:{port} -> 200")));
@@ -137,9 +136,9 @@ fn the_page_says_which_command_has_asked() {
     let running = Running::start(&desk.env, command);
     let page = desk.browse();
     running.finish().token();
-    let words = format!("<dt>Command</dt><dd><bdi>sh {kubectl} get pods</bdi></dd>");
-    assert!(page.body.contains(&words), "{words} in {}", page.body);
-    assert!(page.body.contains("<dt>Cluster</dt><dd><bdi>aks.example</bdi></dd>"), "{}", page.body);
+    let words = format!("<dt>Command</dt><dd><code><bdi dir=\"ltr\">sh {kubectl} get pods</bdi></code></dd>");
+    assert!(unbroken(&page).contains(&words), "{words} in {}", page.body);
+    assert!(unbroken(&page).contains("<dt>Cluster</dt><dd><bdi dir=\"ltr\">aks.example</bdi></dd>"), "{}", page.body);
     assert!(!page.body.contains("hunter2"));
 }
 
@@ -152,8 +151,12 @@ fn a_person_who_declines_is_believed() {
     let error = desk.ended(running);
     assert_eq!(error, "Error: the sign-in was declined; run the command again in half a minute, and approve it");
     assert_eq!((page.status, page.title().as_deref()), (200, Some(NOT_SIGNED_IN)));
-    assert!(page.body.contains("<p>The sign-in was declined.</p>"), "{}", page.body);
-    assert!(page.body.contains("<p>Run the command again in half a minute, and approve it.</p>"), "{}", page.body);
+    assert!(unbroken(&page).contains("<p>The sign-in was declined.</p>"), "{}", page.body);
+    assert!(
+        unbroken(&page).contains("<p>Run the command again in half a minute, and approve it.</p>"),
+        "{}",
+        page.body
+    );
     assert_eq!(grants(&desk.env), ["authorize"]);
 }
 
@@ -170,7 +173,7 @@ fn a_refusal_on_the_login_page_is_explained_in_both_places() {
     let error = desk.ended(running);
     let text = "nobody has consented to this app for that resource, AADSTS650057";
     assert_eq!(error, format!("Error: {text}; ask an administrator of the tenant to grant admin consent to the app"));
-    assert!(page.body.contains("<p>Nobody has consented to this app for that resource, AADSTS650057.</p>"));
+    assert!(unbroken(&page).contains("<p>Nobody has consented to this app for that resource, AADSTS650057.</p>"));
     assert!(
         page.body.contains("AADSTS650057: &lt;b&gt;Invalid&lt;/b&gt; resource &amp; &#39;more&#39;."),
         "{}",
@@ -190,7 +193,7 @@ fn a_code_that_cannot_be_redeemed_is_told_on_the_page() {
     let error = desk.ended(running);
     assert!(error.starts_with("Error: the answer of login.microsoftonline.com is not JSON"), "{error}");
     assert_eq!(page.title().as_deref(), Some(NOT_SIGNED_IN));
-    assert!(page.body.contains("<p>The answer of login.microsoftonline.com is not JSON"), "{}", page.body);
+    assert!(unbroken(&page).contains("<p>The answer of login.microsoftonline.com is not JSON"), "{}", page.body);
 }
 
 #[test]
@@ -204,6 +207,87 @@ fn whoever_is_named_must_sign_in() {
     assert_eq!(page.title().as_deref(), Some(NOT_SIGNED_IN));
     let asked = &requests_to(&desk.env, "authorize")[0];
     assert_eq!((asked.query_param("login_hint").as_deref(), asked.query_param("prompt")), (Some(ALICE), None));
+}
+
+/// The earlier sign-in no longer serves, and Entra says what it wants: the same person is asked for that.
+#[test]
+fn what_entra_wants_is_asked_of_the_same_person() {
+    let desk = Desk::new(Opening::Works);
+    desk.env.world.entra.approve_in_browser(ALICE).token_lifetime(200);
+    let first = desk.start(&[]);
+    desk.browse();
+    first.finish().token();
+    desk.env.world.entra.clear_log();
+    desk.env.world.entra.revoke_with(50_076, Some("basic_action"), Some(WANTED));
+    let second = desk.start(&[]);
+    until("another tab", || desk.opener.opened().len() == 2);
+    let page = desk.env.world.browser().get(&desk.opener.opened()[1]);
+    let run = second.finish();
+    run.token();
+    assert_eq!(page.title().as_deref(), Some(SIGNED_IN));
+    let why = run.stderr.lines().next().unwrap();
+    assert!(why.starts_with("note: ") && why.ends_with(", AADSTS50076"), "{run:#?}");
+    let asked = &requests_to(&desk.env, "authorize")[0];
+    let told = ["claims", "login_hint", "prompt"].map(|name| asked.query_param(name));
+    assert_eq!(told, [Some(WANTED.to_owned()), Some(ALICE.to_owned()), None]);
+    assert_eq!(grants(&desk.env), ["refresh_token", "authorize", "authorization_code"]);
+}
+
+/// A claims challenge as Conditional Access sends it.
+pub const WANTED: &str = r#"{"access_token":{"capolids":{"essential":true,"values":["c1&c2=%é"]}}}"#;
+
+/// The login page knows nothing of keys, the token endpoint does, and the cluster checks the proof.
+#[test]
+fn a_token_that_is_bound_to_a_key_serves_an_arc_cluster() {
+    const CLUSTER: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Kubernetes/connectedClusters/c";
+    let Some(kubectl) = kubectls().last() else { return };
+    let mut env = signed_out();
+    let opener = env.opener(Opening::Works);
+    env.set("DISPLAY", ":0");
+    env.world.api.pop(CLUSTER);
+    env.world.entra.approve_in_browser(ALICE);
+    let config = std::fs::read_to_string(kubeconfig(&env)).unwrap();
+    let with_key = format!("- interactive\n      - --pop-enabled\n      - --pop-claims\n      - u={CLUSTER}\n");
+    env.write(".kube/config", &config.replace("- devicecode\n", &with_key));
+    let running = Running::start(&env, env.other(&kubectl.path, &["get", "namespaces"]));
+    let page = env.world.browser().get(&opener.wait_opened(LONG));
+    let run = running.finish();
+    assert_eq!((run.code, run.stdout.as_str()), (0, NAMESPACES), "{run:#?}");
+    assert_eq!(page.title().as_deref(), Some(SIGNED_IN));
+    let (asked, redeemed) = (&requests_to(&env, "authorize")[0], &requests_to(&env, "token")[0]);
+    assert_eq!(["token_type", "req_cnf"].map(|name| asked.query_param(name)), [None, None]);
+    assert_eq!(redeemed.param("token_type"), Some("pop"));
+    assert!(redeemed.param("req_cnf").is_some_and(|key| key.len() > 40), "{redeemed:#?}");
+    assert_eq!(users(&env.world.api), [ALICE]);
+
+    assert_eq!((kubectl.get_namespaces(&env).stderr.as_str(), opener.opened().len()), ("", 1));
+}
+
+#[test]
+fn auto_uses_the_browser_where_one_can_be_opened_and_a_code_elsewhere() {
+    let mut desk = Desk::new(Opening::Works);
+    // This machine may have an identity.
+    desk.env.set("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://127.0.0.1:1");
+    desk.env.world.entra.approve_in_browser(ALICE).approve(ALICE);
+    let args = get_token("auto", AKS_CLIENT, &["--cache-storage", "none"]);
+    let running = Running::kubentra(&desk.env, &args);
+    assert_eq!(desk.browse().title().as_deref(), Some(SIGNED_IN));
+    let run = running.finish();
+    run.token();
+    assert!(run.stderr.starts_with("auto: signing in with the browser ("), "{run:#?}");
+    assert_eq!(grants(&desk.env), ["authorize", "authorization_code"]);
+
+    desk.env.world.entra.clear_log();
+    // `ssh -X` to a server without a browser, and a server without a desktop.
+    desk.opener.uninstall();
+    for display in [":10", ""] {
+        desk.env.set("DISPLAY", display);
+        let run = desk.env.run_all(&args);
+        run.token();
+        assert!(run.stderr.starts_with("auto: signing in with a device code ("), "{run:#?}");
+    }
+    assert_eq!(grants(&desk.env), ["devicecode", "device_code"].repeat(2));
+    assert_eq!(desk.opener.opened().len(), 1);
 }
 
 #[test]
@@ -287,110 +371,6 @@ fn a_taken_port_is_named() {
     assert!(desk.opener.opened().is_empty());
 }
 
-/// More than a hundred requests that are no answer: the sign-in notes each, goes on, and grows by less
-/// than a MiB (Q14: Azure/kubelogin ends at the first one, and shows the state).
-#[test]
-fn hostile_requests_change_nothing() {
-    let desk = Desk::new(Opening::Works);
-    desk.env.world.entra.approve_in_browser(ALICE);
-    let running = desk.start(&["-v", "1"]);
-    let address = desk.opener.wait_opened(LONG);
-    let port = port_of(&address);
-    let requests = hostile_requests();
-    // Once each, so that the code that they need is in memory.
-    requests.iter().for_each(|request| drop(answered(port, request)));
-    let before = Memory::of(&running);
-    let mut silent = Vec::new();
-    let mut count = 0;
-    for _ in 0..8 {
-        for request in &requests {
-            let answer = answered(port, request);
-            let status = answer.split(' ').nth(1).unwrap_or_default();
-            assert!(status.is_empty() || status.starts_with('4'), "{request:.80}: {answer:.200}");
-            count += 1;
-        }
-        for part in
-            ["", "G", "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n\r\ncode=", "\u{16}\u{3}\u{1}"]
-        {
-            let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
-            let _ = stream.write_all(part.as_bytes());
-            silent.push(stream);
-            count += 1;
-        }
-    }
-    let after = Memory::of(&running);
-    assert!(count >= 100, "{count}");
-    assert!(after.resident < before.resident + 1024 && after.peak < before.peak + 1024, "{before:?} {after:?}");
-    let page = desk.env.world.browser().get(&address);
-    assert_eq!(page.title().as_deref(), Some(SIGNED_IN));
-    let run = running.finish();
-    run.token();
-    let noted: BTreeSet<_> =
-        run.stderr.lines().filter_map(|line| line.strip_prefix("ignored a request to the sign-in's port: ")).collect();
-    assert!(noted.len() >= 8, "{noted:#?}");
-    assert!(!run.stderr.contains("hunter2") && !run.stderr.contains("forged"), "{}", run.stderr);
-    assert_eq!(grants(&desk.env), ["authorize", "authorization_code"]);
-}
-
-fn hostile_requests() -> Vec<String> {
-    let get = |target: &str, host: &str| format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n");
-    let post = |form: &str| {
-        let kind = "application/x-www-form-urlencoded";
-        let length = form.len();
-        format!("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n{form}")
-    };
-    let long = "a".repeat(40 * 1024);
-    vec![
-        get("/", "localhost"),
-        get("/favicon.ico", "localhost"),
-        get("/?code=hunter2", "localhost"),
-        get("/?code=hunter2&state=forged", "localhost"),
-        get("/?code=hunter2&state=forged&state=again", "localhost"),
-        get("/?error=access_denied&error_description=forged", "localhost"),
-        get("/?error=access_denied&error_description=forged&state=hunter2", "localhost"),
-        get("/../../etc/passwd", "localhost"),
-        get("/?code=hunter2&state=forged", "rebound.example"),
-        get("http://rebound.example/?code=hunter2", "rebound.example"),
-        post("code=hunter2&state=forged"),
-        post("error=access_denied&state=forged"),
-        post(&format!("code={long}&state=forged")),
-        get(&format!("/?code={long}"), "localhost"),
-        "DELETE / HTTP/1.1\r\nHost: localhost\r\n\r\n".into(),
-        "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}".into(),
-        "\u{16}\u{3}\u{1}\u{2}\0\u{1}\0\u{1} hello\r\n\r\n".into(),
-        "junk\r\n\r\n".into(),
-        format!("{}{}", get("/x", "localhost"), get("/?code=hunter2&state=forged", "localhost")),
-    ]
-}
-
-/// Sends a request and reads until the other side has had enough.
-fn answered(port: u16, request: &str) -> String {
-    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
-    stream.set_read_timeout(Some(LONG)).unwrap();
-    let _ = stream.write_all(request.as_bytes());
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer);
-    String::from_utf8_lossy(&answer).into_owned()
-}
-
-/// What a process holds, in KiB.
-#[derive(Debug)]
-struct Memory {
-    resident: u64,
-    peak: u64,
-}
-
-impl Memory {
-    fn of(running: &Running) -> Self {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", running.pid())).expect("it runs");
-        let field = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("the kernel tells it");
-            line.split_whitespace().next().and_then(|number| number.parse().ok()).expect("a number")
-        };
-        Self { resident: field("VmRSS:"), peak: field("VmHWM:") }
-    }
-}
-
 /// The person's browser is on another machine: what its address bar shows is pasted here, however long
 /// it is, after some that cannot be used.
 #[test]
@@ -472,51 +452,14 @@ fn a_terminal_that_belongs_to_another_program_is_left_alone() {
     assert!(run.code == 1 && seen.contains("Error: a browser is needed to sign in"), "{run:#?} {seen}");
 }
 
-/// The real thing: it follows the redirects, submits the form across origins, and shows our page.
-#[test]
-fn chromium_signs_in() {
-    let known = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
-    let Some(chromium) = known.into_iter().find(|path| std::path::Path::new(path).exists()) else {
-        return missing("chromium");
-    };
-    let desk = Desk::new(Opening::Works);
-    desk.env.world.entra.approve_in_browser(ALICE);
-    let running = desk.start(&["-v", "1"]);
-    let address = desk.opener.wait_opened(LONG);
-    let profile = format!("--user-data-dir={}", desk.env.dir().join("profile").display());
-    let resolve = format!("--host-resolver-rules=MAP login.microsoftonline.com:443 {}", desk.env.world.entra.addr());
-    let args = [
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--ignore-certificate-errors",
-        "--virtual-time-budget=20000",
-        "--dump-dom",
-        &profile,
-        &resolve,
-        &address,
-    ];
-    let mut command = desk.env.other(std::path::Path::new(chromium), &args);
-    // It would take the machine's way out for a proxy.
-    command.env_remove("HTTPS_PROXY").env("PATH", "/usr/bin:/bin");
-    let shown = Run::of(&mut command);
-    let run = running.finish();
-    run.token();
-    assert!(shown.stdout.contains(&format!("<title>{SIGNED_IN}</title>")), "{shown:#?}");
-    assert!(!shown.stderr.contains("Content Security Policy"), "{}", shown.stderr);
-    assert!(!run.stderr.contains("ignored a request"), "not even an icon is asked for: {}", run.stderr);
-}
-
 /// A world with a desktop, whose only program is our opener.
-struct Desk {
-    env: TestEnv,
-    opener: FakeOpener,
+pub struct Desk {
+    pub env: TestEnv,
+    pub opener: FakeOpener,
 }
 
 impl Desk {
-    fn new(opening: Opening) -> Self {
+    pub fn new(opening: Opening) -> Self {
         let mut env = TestEnv::new();
         let bin = env.dir().join("bin");
         let opener = FakeOpener::install(&bin, opening);
@@ -526,12 +469,12 @@ impl Desk {
         Self { env, opener }
     }
 
-    fn start(&self, more: &[&str]) -> Running {
+    pub fn start(&self, more: &[&str]) -> Running {
         Running::kubentra(&self.env, &interactive(more))
     }
 
     /// What the person's browser shows in the end.
-    fn browse(&self) -> Page {
+    pub fn browse(&self) -> Page {
         self.env.world.browser().get(&self.opener.wait_opened(LONG))
     }
 
@@ -542,16 +485,21 @@ impl Desk {
     }
 }
 
-fn interactive(more: &[&str]) -> Vec<String> {
+pub fn interactive(more: &[&str]) -> Vec<String> {
     get_token("interactive", AKS_CLIENT, more)
 }
 
-fn requests_to(env: &TestEnv, endpoint: &str) -> Vec<Recorded> {
+/// The page without what says where words may be broken.
+fn unbroken(page: &Page) -> String {
+    page.body.replace("<wbr>", "").replace("<span class=\"whole\">", "").replace("</span>", "")
+}
+
+pub fn requests_to(env: &TestEnv, endpoint: &str) -> Vec<Recorded> {
     let all = env.world.entra.requests();
     all.into_iter().filter(|request| request.path.ends_with(&format!("/{endpoint}"))).collect()
 }
 
-fn port_of(address: &str) -> u16 {
+pub fn port_of(address: &str) -> u16 {
     let rest = address.strip_prefix("http://localhost:").expect("an address on this machine");
     rest.split('/').next().and_then(|port| port.parse().ok()).expect("a port")
 }
@@ -652,7 +600,7 @@ impl Terminal {
 }
 
 /// Whether `line` says that Alice has signed in, and until when.
-fn is_signed_in(line: &str) -> bool {
+pub fn is_signed_in(line: &str) -> bool {
     let line = line.trim_end();
     line.starts_with(&format!("signed in as {ALICE} (tenant {TENANT}), valid until "))
         && line.ends_with(" UTC, renews itself")

@@ -2,7 +2,7 @@
 //!
 //! Anybody on this machine and any page in any browser can send something here. So whatever is not the
 //! answer with the right state is answered, noted at `-v 1` and forgotten; nobody can make the sign-in
-//! fail, keep the real answer out, or make us hold more than a few hundred KiB.
+//! fail, keep the real answer out, or make us hold more than half a MiB.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -15,7 +15,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::{ALLOW, CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
 use hyper::server::conn::http1;
@@ -24,6 +24,7 @@ use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
+use zeroize::Zeroizing;
 
 use super::answer::{Answer, Ignored, State};
 use super::page::Page;
@@ -31,13 +32,13 @@ use crate::sys::Sys;
 
 /// At most so many connections are open; a new one ends the oldest, so that those who send nothing
 /// keep nobody out.
-const CONNECTIONS: usize = 24;
+const CONNECTIONS: usize = 16;
 /// A connection has this long to send its request and take the answer.
 const CONNECTION_LIMIT: Duration = Duration::from_secs(10);
 /// Of a request's line and headers. Codes of Entra are some 1.5 KiB long.
 const HEAD_LIMIT: usize = 16 * 1024;
 /// Of a posted form.
-const FORM_LIMIT: usize = 32 * 1024;
+const FORM_LIMIT: usize = 16 * 1024;
 /// How long the browser has to take the last page.
 const FLUSH_LIMIT: Duration = Duration::from_secs(1);
 /// After this pause connections are accepted again, where the system had no room for one.
@@ -257,16 +258,24 @@ fn is_form(headers: &HeaderMap) -> bool {
     kind.eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }
 
-async fn form(request: Request<Incoming>) -> Result<Bytes, Ignored> {
+/// The form that was posted. It is copied together piece by piece: kept as they come, pieces of one byte
+/// each would take fifty times their size.
+async fn form(request: Request<Incoming>) -> Result<Zeroizing<Vec<u8>>, Ignored> {
     const TOO_LARGE: Ignored = Ignored::new(StatusCode::PAYLOAD_TOO_LARGE, "it is too large");
+    const BROKEN: Ignored = Ignored::new(StatusCode::BAD_REQUEST, "it broke off");
     if request.body().size_hint().lower() > FORM_LIMIT as u64 {
         return Err(TOO_LARGE);
     }
-    match Limited::new(request.into_body(), FORM_LIMIT).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(TOO_LARGE),
-        Err(_) => Err(Ignored::new(StatusCode::BAD_REQUEST, "it broke off")),
+    let mut body = request.into_body();
+    let mut form = Zeroizing::new(Vec::new());
+    while let Some(piece) = body.frame().await {
+        let piece = piece.map_err(|_| BROKEN)?.into_data().unwrap_or_default();
+        if form.len() + piece.len() > FORM_LIMIT {
+            return Err(TOO_LARGE);
+        }
+        form.extend_from_slice(&piece);
     }
+    Ok(form)
 }
 
 /// Serves connections, as long as something else is under way.

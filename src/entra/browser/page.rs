@@ -27,13 +27,13 @@ impl Page {
     /// The token is there.
     pub(super) fn signed_in(account: Option<&str>, tenant: &str, asker: &Asker) -> Self {
         let known = [
-            ("Account", account),
-            ("Tenant", Some(tenant)),
-            ("Command", asker.command.as_deref()),
-            ("Cluster", asker.cluster.as_deref()),
+            account.map(|account| fact("Account", &value(account))),
+            Some(fact("Tenant", &value(tenant))),
+            asker.command.as_deref().map(|command| fact("Command", &format!("<code>{}</code>", value(command)))),
+            asker.cluster.as_deref().map(|cluster| fact("Cluster", &value(cluster))),
         ];
         let body = [
-            facts(&known),
+            format!("<dl>{}</dl>", known.into_iter().flatten().collect::<String>()),
             paragraph("", "You can close this tab and go back to where the command runs."),
             paragraph(
                 "note",
@@ -51,7 +51,10 @@ impl Page {
         if !next_step.is_empty() {
             body.extend([heading("What to do"), paragraph("", &sentence(&next_step))]);
         }
-        body.extend(error.details().iter().map(|line| paragraph("note", line)));
+        let details: String = error.details().iter().map(|line| paragraph("note", &capital(line))).collect();
+        if !details.is_empty() {
+            body.push(format!("<div class=\"details\">{details}</div>"));
+        }
         body.push(paragraph("note", "You can close this tab."));
         Self::new(StatusCode::OK, "bad", "You are not signed in", &body)
     }
@@ -116,12 +119,14 @@ fn policy() -> String {
     )
 }
 
-/// What is known, with its names.
-fn facts(known: &[(&str, Option<&str>)]) -> String {
-    let row = |(name, value): &(&str, Option<&str>)| {
-        Some(format!("<dt>{name}</dt><dd><bdi>{}</bdi></dd>", escaped(&one_line((*value)?))))
-    };
-    format!("<dl>{}</dl>", known.iter().filter_map(row).collect::<String>())
+fn fact(name: &str, html: &str) -> String {
+    format!("<dt>{name}</dt><dd>{html}</dd>")
+}
+
+/// A name, an address or a command. They are read from left to right: with the direction of its first
+/// letters, `name@tenant` would end in the name.
+fn value(text: &str) -> String {
+    format!("<bdi dir=\"ltr\">{}</bdi>", html(text))
 }
 
 fn heading(text: &str) -> String {
@@ -130,15 +135,41 @@ fn heading(text: &str) -> String {
 
 fn paragraph(class: &str, text: &str) -> String {
     let class = if class.is_empty() { String::new() } else { format!(" class=\"{class}\"") };
-    format!("<p{class}>{}</p>", escaped(&one_line(text)))
+    format!("<p{class}>{}</p>", html(text))
 }
 
 /// Messages begin in lower case and have no full stop.
 fn sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    let first = letters.next().map(|first| first.to_uppercase().collect::<String>()).unwrap_or_default();
     let end = if text.ends_with(['.', '?', '!']) { "" } else { "." };
-    format!("{first}{}{end}", letters.as_str())
+    format!("{}{end}", capital(text))
+}
+
+/// With a capital, unless a name or an address is what it begins with.
+fn capital(text: &str) -> String {
+    let first_word = text.split(' ').next().unwrap_or_default();
+    let mut letters = text.chars();
+    match letters.next().filter(|_| first_word.chars().all(|c| c.is_ascii_lowercase() || matches!(c, '-' | '\'' | ',')))
+    {
+        Some(first) => format!("{}{}", first.to_ascii_uppercase(), letters.as_str()),
+        None => text.to_owned(),
+    }
+}
+
+/// A word longer than this may be broken where its parts end: few windows are so narrow that another
+/// word doesn't fit.
+const LONG_WORD: usize = 20;
+
+/// Text as one line of HTML that breaks where people would break it.
+fn html(text: &str) -> String {
+    one_line(text).split(' ').map(word).collect::<Vec<_>>().join(" ")
+}
+
+fn word(word: &str) -> String {
+    if word.len() > LONG_WORD {
+        return word.split_inclusive(['@', '.', ',', '/']).map(escaped).collect::<Vec<_>>().join("<wbr>");
+    }
+    // A flag, a date: browsers break at any hyphen.
+    if word.contains('-') { format!("<span class=\"whole\">{}</span>", escaped(word)) } else { escaped(word) }
 }
 
 fn escaped(text: &str) -> String {
@@ -166,8 +197,9 @@ mod tests {
     const HOSTILE: &str = "<script>alert('1')</script>\"&{{style}}";
 
     fn no_markup_of(page: &Page) {
-        assert!(!page.html.contains("<script") && !page.html.contains("alert('1')"), "{}", page.html);
-        assert!(page.html.contains("&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&quot;&amp;&#123;&#123;style}}"));
+        let html = page.html.replace("<wbr>", "");
+        assert!(!html.contains("<script") && !html.contains("alert('1')"), "{html}");
+        assert!(html.contains("&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&quot;&amp;&#123;&#123;style}}"));
         assert_eq!(page.html.matches("<style>").count(), 1);
         assert_eq!(page.html.matches(STYLE).count(), 1);
     }
@@ -183,7 +215,7 @@ mod tests {
     #[test]
     fn what_is_unknown_is_left_out() {
         let page = Page::signed_in(None, "T", &Asker::default());
-        assert!(page.html.contains("<dl><dt>Tenant</dt><dd><bdi>T</bdi></dd></dl>"), "{}", page.html);
+        assert!(page.html.contains("<dl><dt>Tenant</dt><dd><bdi dir=\"ltr\">T</bdi></dd></dl>"), "{}", page.html);
     }
 
     #[test]
@@ -199,6 +231,22 @@ mod tests {
         ] {
             assert!(page.html.contains(part), "{part} in {}", page.html);
         }
+    }
+
+    #[test]
+    fn names_keep_their_letters() {
+        assert_eq!(sentence("the code expired"), "The code expired.");
+        assert_eq!(sentence("bob@contoso.com has signed in"), "bob@contoso.com has signed in.");
+        assert_eq!(sentence("sign-in is over"), "Sign-in is over.");
+        assert_eq!(sentence("AADSTS1 is new!"), "AADSTS1 is new!");
+        assert_eq!(sentence(""), ".");
+    }
+
+    #[test]
+    fn long_words_break_where_their_parts_end() {
+        assert_eq!(html("bob@contoso.com <b>"), "bob@contoso.com &lt;b&gt;");
+        assert_eq!(html("bobby-1@contoso.onmicrosoft.com."), "bobby-1@<wbr>contoso.<wbr>onmicrosoft.<wbr>com.");
+        assert_eq!(html("k (--context x)"), "k <span class=\"whole\">(--context</span> x)");
     }
 
     #[test]

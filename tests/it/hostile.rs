@@ -1,0 +1,174 @@
+//! What others on this machine may do to the port that a sign-in listens at: send what is no answer, send
+//! without end, or send nothing.
+
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
+use std::time::Duration;
+
+use crate::browser::{Desk, LONG, SIGNED_IN, port_of};
+use crate::parallel::{Running, grants, timed};
+use crate::support::browser::Opening;
+use crate::support::entra::directory::ALICE;
+
+/// More than a hundred requests that are no answer: the sign-in notes each, goes on, and grows by less
+/// than a MiB (Q14: Azure/kubelogin ends at the first one, and shows the state).
+#[test]
+fn hostile_requests_change_nothing() {
+    let desk = Desk::new(Opening::Works);
+    desk.env.world.entra.approve_in_browser(ALICE);
+    let running = desk.start(&["-v", "1"]);
+    let address = desk.opener.wait_opened(LONG);
+    let port = port_of(&address);
+    let requests = hostile_requests();
+    // Once each, so that the code that they need is in memory.
+    requests.iter().for_each(|request| drop(answered(port, request)));
+    let before = Memory::of(&running);
+    let mut silent = Vec::new();
+    let mut count = 0;
+    for _ in 0..8 {
+        for request in &requests {
+            let answer = answered(port, request);
+            let status = answer.split(' ').nth(1).unwrap_or_default();
+            assert!(status.is_empty() || status.starts_with('4'), "{request:.80}: {answer:.200}");
+            count += 1;
+        }
+        for part in
+            ["", "G", "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n\r\ncode=", "\u{16}\u{3}\u{1}"]
+        {
+            let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+            let _ = stream.write_all(part.as_bytes());
+            silent.push(stream);
+            count += 1;
+        }
+    }
+    let after = Memory::of(&running);
+    assert!(count >= 100, "{count}");
+    after.is_less_than_a_mib_above(&before);
+    let page = desk.env.world.browser().get(&address);
+    assert_eq!(page.title().as_deref(), Some(SIGNED_IN));
+    let run = running.finish();
+    run.token();
+    let noted: BTreeSet<_> =
+        run.stderr.lines().filter_map(|line| line.strip_prefix("ignored a request to the sign-in's port: ")).collect();
+    assert!(noted.len() >= 8, "{noted:#?}");
+    assert!(!run.stderr.contains("hunter2") && !run.stderr.contains("forged"), "{}", run.stderr);
+    assert_eq!(grants(&desk.env), ["authorize", "authorization_code"]);
+}
+
+/// Many connections at once, each of which holds as much as it is let, or does not read what it is told,
+/// and a thousand that come and go: all of them together cost less than a MiB, and the sign-in succeeds.
+#[test]
+fn a_crowd_that_holds_on_costs_little() {
+    let desk = Desk::new(Opening::Works);
+    desk.env.world.entra.approve_in_browser(ALICE);
+    let running = desk.start(&[]);
+    let address = desk.opener.wait_opened(LONG);
+    let port = port_of(&address);
+    // Once each, so that the code that they need is in memory.
+    for piece in greedy_requests() {
+        let end = if piece.ends_with('\n') { "0\r\n\r\n" } else { "a\r\n\r\n" };
+        drop(answered(port, &format!("{piece}{end}")));
+    }
+    let before = Memory::of(&running);
+    for request in greedy_requests() {
+        let crowd: Vec<TcpStream> = (0..24).map(|_| sent(port, &request)).collect();
+        // It has read what they have sent once it answers somebody who has come later.
+        assert!(answered(port, "GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n").starts_with("HTTP/1.1 404 "));
+        Memory::of(&running).is_less_than_a_mib_above(&before);
+        drop(crowd);
+    }
+    for _ in 0..1000 {
+        drop(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap());
+    }
+    let deaf: Vec<TcpStream> = (0..24).map(|_| sent(port, "GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")).collect();
+    Memory::of(&running).is_less_than_a_mib_above(&before);
+    let page = desk.env.world.browser().get(&address);
+    assert_eq!(page.title().as_deref(), Some(SIGNED_IN));
+    let (run, time) = timed(|| running.finish());
+    run.token();
+    assert!(time < Duration::from_secs(1), "those who do not read are not waited for: {time:?}");
+    drop(deaf);
+}
+
+/// What is not yet complete: a head and forms that just fit. Chunks of one byte each are the dearest way to
+/// send a form.
+fn greedy_requests() -> [String; 3] {
+    let post = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n";
+    let almost = 16 * 1024 - 200;
+    [
+        format!("GET /?code={}", "a".repeat(almost)),
+        format!("{post}Content-Length: {}\r\n\r\n{}", almost + 1, "a".repeat(almost)),
+        format!("{post}Transfer-Encoding: chunked\r\n\r\n{}", "1\r\na\r\n".repeat(almost)),
+    ]
+}
+
+fn sent(port: u16, request: &str) -> TcpStream {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+    let _ = stream.write_all(request.as_bytes());
+    stream
+}
+
+fn hostile_requests() -> Vec<String> {
+    let get = |target: &str, host: &str| format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+    let post = |form: &str| {
+        let kind = "application/x-www-form-urlencoded";
+        let length = form.len();
+        format!("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n{form}")
+    };
+    let long = "a".repeat(40 * 1024);
+    vec![
+        get("/", "localhost"),
+        get("/favicon.ico", "localhost"),
+        get("/?code=hunter2", "localhost"),
+        get("/?code=hunter2&state=forged", "localhost"),
+        get("/?code=hunter2&state=forged&state=again", "localhost"),
+        get("/?error=access_denied&error_description=forged", "localhost"),
+        get("/?error=access_denied&error_description=forged&state=hunter2", "localhost"),
+        get("/../../etc/passwd", "localhost"),
+        get("/?code=hunter2&state=forged", "rebound.example"),
+        get("http://rebound.example/?code=hunter2", "rebound.example"),
+        post("code=hunter2&state=forged"),
+        post("error=access_denied&state=forged"),
+        post(&format!("code={long}&state=forged")),
+        get(&format!("/?code={long}"), "localhost"),
+        "DELETE / HTTP/1.1\r\nHost: localhost\r\n\r\n".into(),
+        "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}".into(),
+        "\u{16}\u{3}\u{1}\u{2}\0\u{1}\0\u{1} hello\r\n\r\n".into(),
+        "junk\r\n\r\n".into(),
+        format!("{}{}", get("/x", "localhost"), get("/?code=hunter2&state=forged", "localhost")),
+    ]
+}
+
+/// Sends a request and reads until the other side has had enough.
+fn answered(port: u16, request: &str) -> String {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+    stream.set_read_timeout(Some(LONG)).unwrap();
+    let _ = stream.write_all(request.as_bytes());
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// What a process holds, in KiB.
+#[derive(Debug)]
+struct Memory {
+    resident: u64,
+    peak: u64,
+}
+
+impl Memory {
+    fn of(running: &Running) -> Self {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", running.pid())).expect("it runs");
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("the kernel tells it");
+            line.split_whitespace().next().and_then(|number| number.parse().ok()).expect("a number")
+        };
+        Self { resident: field("VmRSS:"), peak: field("VmHWM:") }
+    }
+
+    fn is_less_than_a_mib_above(&self, before: &Self) {
+        let little = self.resident < before.resident + 1024 && self.peak < before.peak + 1024;
+        assert!(little, "{before:?} {self:?}");
+    }
+}
