@@ -62,6 +62,8 @@ struct ByPassword {
     /// What named the user.
     named_by: String,
     password: GivenSecret,
+    /// Whether the password stands in the exec entry: it may go where that entry says.
+    brings_own_secret: bool,
 }
 
 fn parse(choices: &Choices) -> Result<Box<dyn Login>, Error> {
@@ -74,7 +76,8 @@ fn parse(choices: &Choices) -> Result<Box<dyn Login>, Error> {
         Error::new(&situation::OPTION_MISSING, "password cannot be empty").remedy(SECRET.advice(values))
     })?;
     refuse_open_tenant(values)?;
-    Ok(Box::new(ByPassword { request, client, username, named_by, password }))
+    let brings_own_secret = password.typed && choices.in_entry(&PASSWORD.decl);
+    Ok(Box::new(ByPassword { request, client, username, named_by, password, brings_own_secret }))
 }
 
 /// AADSTS9001023 says it for two of them, after the password was sent.
@@ -116,7 +119,7 @@ impl Login for ByPassword {
     }
 
     fn brings_own_secret(&self) -> bool {
-        self.password.typed
+        self.brings_own_secret
     }
 }
 
