@@ -295,7 +295,7 @@ fn an_imds_that_is_something_else_leads_to_az() {
 const NOBODY: &str = "Error: there is no way to sign in here: no secret or certificate is given, \
     no application for a federated token (AZURE_CLIENT_ID is not set), no service connection of an Azure Pipelines job, \
     no managed identity (no IMDS answers), az is not on PATH, azd is not on PATH, \
-    nobody would see a prompt (CI is set and there is no terminal); ";
+    no browser can be opened (neither DISPLAY nor WAYLAND_DISPLAY is set), nobody would see a prompt (CI is set and there is no terminal); ";
 const WAYS_OUT: &str = "set AZURE_CLIENT_ID and AZURE_TENANT_ID with a secret or a federated token, sign in to az, \
     or name a way with --login\n";
 
