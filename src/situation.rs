@@ -75,7 +75,7 @@ situations! {
     /// A file could not be read or written.
     FILE = [], You, "a file could not be used", "";
     /// Something that is kept is of no use until somebody does something.
-    NEEDS_ATTENTION = [], You, "something needs attention", "";
+    NEEDS_ATTENTION = [], You, "something needs attention", "the end of the report says what to do";
     /// A kubeconfig could not be understood or converted.
     KUBECONFIG = [], You, "the kubeconfig cannot be converted", "";
     /// The cache directory belongs to someone else or is not a directory of ours.

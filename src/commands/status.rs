@@ -16,8 +16,8 @@
 use serde::Serialize;
 
 use crate::cache::{self, About, Cache, Kept, SavedGrant, SignInFailure};
-use crate::entra::Account;
 use crate::entra::claims::Claims;
+use crate::entra::{Account, CLUSTERS};
 use crate::error::{Error, one_line};
 use crate::login;
 use crate::options::types::{Report as Form, Storage};
@@ -133,8 +133,11 @@ impl Report {
     }
 
     fn problem(&self) -> Option<Error> {
-        let (first, rest) = self.attention.split_first()?;
-        let what = if rest.is_empty() { first.clone() } else { format!("{first} (and {} more)", rest.len()) };
+        let what = match self.attention.len() {
+            0 => return None,
+            1 => "one thing needs attention".to_owned(),
+            count => format!("{count} things need attention"),
+        };
         Some(Error::new(&situation::NEEDS_ATTENTION, what))
     }
 
@@ -145,14 +148,12 @@ impl Report {
     }
 
     fn text(&self) -> String {
-        let sign_ins = self.sign_ins.iter().map(SignIn::row).collect();
-        let tokens = self.tokens.iter().map(Token::row).collect();
         let mut text = self.storage.text();
         if self.sign_ins.is_empty() && self.tokens.is_empty() {
             text.push_str("nothing is kept\n");
         }
-        text.push_str(&table("sign-ins", SIGN_IN_COLUMNS, sign_ins));
-        text.push_str(&table("tokens", TOKEN_COLUMNS, tokens));
+        text.push_str(&section("signed in", self.sign_ins.iter().map(SignIn::text)));
+        text.push_str(&section("tokens", self.tokens.iter().map(Token::text)));
         if !self.attention.is_empty() {
             text.push_str("\nattention:\n");
         }
@@ -172,8 +173,6 @@ impl Place {
     }
 }
 
-const SIGN_IN_COLUMNS: &[&str] = &["ACCOUNT", "HOME TENANT", "CLOUD", "CLIENT", "METHOD", "RENEWED", "SERVES"];
-
 impl SignIn {
     fn of(grant: &SavedGrant) -> Self {
         Self {
@@ -187,16 +186,16 @@ impl SignIn {
         }
     }
 
-    fn row(&self) -> Vec<String> {
-        vec![
-            self.account.clone(),
-            cell(self.tenant.as_deref()),
-            self.cloud.clone(),
-            cell(self.client.as_deref()),
-            self.method.clone(),
-            self.renewed_on.clone(),
-            self.serves.into(),
-        ]
+    fn text(&self) -> String {
+        let client = self.client.as_deref().filter(|client| !client.eq_ignore_ascii_case(AKS_CLIENT));
+        let rest = [
+            Some(self.cloud.clone()),
+            Some(format!("by {}", self.method)),
+            client.map(|client| format!("with client {client}")),
+            Some(format!("renewed {}", self.renewed_on)),
+            Some(format!("for {}", self.serves)),
+        ];
+        entry(&self.account, self.tenant.as_deref(), rest)
     }
 }
 
@@ -205,8 +204,6 @@ fn home(account: &Account) -> Option<String> {
     let (_, tenant) = account.id.split_once('.')?;
     known(Some(tenant).filter(|tenant| uuid::Uuid::try_parse(tenant).is_ok()))
 }
-
-const TOKEN_COLUMNS: &[&str] = &["WHO", "TENANT", "CLOUD", "METHOD", "SERVER", "EXPIRES", "NOTES"];
 
 impl Token {
     /// What is to be told of `kept`; nothing, where it is but a memory of what was looked for in vain.
@@ -243,28 +240,21 @@ impl Token {
         cell(self.account.clone().or_else(application).as_deref())
     }
 
-    fn row(&self) -> Vec<String> {
-        let expires = self.expires_on.as_deref();
-        let expires = if self.expired { expires.map(|on| format!("expired {on}")) } else { expires.map(String::from) };
-        vec![
-            self.who(),
-            cell(self.tenant.as_deref()),
-            cell(self.cloud.as_deref()),
-            cell(self.method.as_deref()),
-            cell(self.server.as_deref()),
-            cell(expires.as_deref()),
-            self.notes(),
-        ]
-    }
-
-    fn notes(&self) -> String {
+    fn text(&self) -> String {
         let renewal = if self.renews_itself { "renews itself" } else { "then asks again" };
-        let notes = [
+        let end = |on: &String| if self.expired { format!("expired {on}") } else { format!("until {on}") };
+        let rest = [
+            self.cloud.clone(),
+            self.method.as_ref().map(|method| format!("by {method}")),
+            self.server.as_deref().map(|server| format!("for {}", known_server(server))),
+            self.expires_on.as_ref().map(end),
             self.expires_on.is_some().then(|| renewal.to_owned()),
             self.bound_to_key.then(|| "bound to a key".to_owned()),
             self.failure.as_ref().map(|failure| format!("failed {}", failure.on)),
         ];
-        notes.into_iter().flatten().collect::<Vec<_>>().join(", ")
+        let nobody = self.account.is_none() && self.application.is_none();
+        let who = if nobody { "nobody".to_owned() } else { self.who() };
+        entry(&who, self.tenant.as_deref(), rest)
     }
 
     /// What needs somebody, and what to do.
@@ -311,18 +301,24 @@ fn cell(text: Option<&str>) -> String {
     text.unwrap_or("-").to_owned()
 }
 
-/// `rows` below a title, in columns that are as wide as their widest cell.
-fn table(title: &str, columns: &[&str], rows: Vec<Vec<String>>) -> String {
-    if rows.is_empty() {
-        return String::new();
-    }
-    let head = columns.iter().map(ToString::to_string).collect();
-    let rows: Vec<Vec<String>> = std::iter::once(head).chain(rows).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
-    let widths: Vec<usize> = (0..columns.len()).map(width).collect();
-    let line = |row: &Vec<String>| {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-        format!("  {}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
-    };
-    format!("\n{title}:\n{}", rows.iter().map(line).collect::<String>())
+/// The client that people sign in to AKS with.
+const AKS_CLIENT: &str = "80faf920-1908-4b52-b5ef-a8e7bedfc67a";
+
+/// What everybody calls the server application `id`.
+fn known_server(id: &str) -> &str {
+    let names = CLUSTERS.iter().zip(["AKS", "Arc"]);
+    names.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(id)).map_or(id, |(_, name)| name)
+}
+
+/// Whose it is, and below that everything else: no terminal is as wide as all of it.
+fn entry<const N: usize>(who: &str, tenant: Option<&str>, rest: [Option<String>; N]) -> String {
+    let tenant = tenant.map(|tenant| format!(", tenant {tenant}")).unwrap_or_default();
+    let rest = rest.into_iter().flatten().collect::<Vec<_>>().join(", ");
+    format!("  {who}{tenant}\n      {rest}\n")
+}
+
+/// `entries` below a title; nothing without entries.
+fn section(title: &str, entries: impl Iterator<Item = String>) -> String {
+    let entries: String = entries.collect();
+    if entries.is_empty() { entries } else { format!("\n{title}:\n{entries}") }
 }

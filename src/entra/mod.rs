@@ -80,7 +80,7 @@ impl TokenRequest {
 }
 
 /// The server applications of AKS and of Arc-enabled Kubernetes, the same in every cloud.
-const CLUSTERS: [&str; 2] = ["6dae42f8-4368-4678-94ff-3960e28e3630", "6256c85f-0aad-4d50-b960-e6e9b21efe35"];
+pub const CLUSTERS: [&str; 2] = ["6dae42f8-4368-4678-94ff-3960e28e3630", "6256c85f-0aad-4d50-b960-e6e9b21efe35"];
 
 impl Audience {
     /// Whether tokens for it are good for clusters and for nothing else.
