@@ -10,20 +10,27 @@
 //!       └─ sign in → write ────────────────────────────────────→ done
 //! ```
 
+mod keep;
+mod person;
+mod renewal;
+mod turn;
+
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::cache::{About, Cache, Held, Identity, Kept, Lock, SavedGrant, SignInFailure, Slot};
-use crate::entra::error::Refusal;
+use crate::cache::{Cache, Identity, Kept, Lock, SignInFailure, Slot};
 use crate::entra::pop::{Binding, PopKey};
-use crate::entra::token::{self, Failure};
-use crate::entra::{Account, Grant, Person, Session, Token};
-use crate::error::{Error, io_words, listed, one_line};
+use crate::entra::{Account, Session, Token};
+use crate::error::{Error, io_words};
 use crate::login::{Login, Settled, Spec};
 use crate::situation;
 use crate::sys::{Deadline, Sys};
-use crate::terminal::{SignedIn, Wait, nobody_sees};
+use crate::terminal::SignedIn;
+
+use keep::is_nameless;
+use renewal::Renewal;
+use turn::Turn;
 
 /// kubectl uses a token until its very last second, so one with less than this is not given out
 /// of the cache.
@@ -34,16 +41,9 @@ const LAST_RESORT: u64 = 60;
 const EARLY_RENEWAL: Duration = Duration::from_secs(3);
 /// After a failed early renewal the next one waits this long, in seconds (D5).
 const EARLY_RENEWAL_PAUSE: u64 = 60;
-/// After a failed sign-in nobody is asked again for this long, in seconds: one `kubectl get` may
-/// start a plugin seven times.
-const SIGN_IN_PAUSE: u64 = 30;
 /// What failed less than this ago, in seconds, may have failed for the same command: when the plugin
 /// fails, kubectl starts it five times more.
 const JUST_NOW: u64 = 60;
-/// How often a waiting process looks whether the token is there.
-const LOOK_AGAIN: Duration = Duration::from_millis(25);
-/// A wait beyond this is told.
-const SILENT_WAIT: Duration = Duration::from_secs(1);
 
 /// What a kept token is good for.
 #[derive(Debug, PartialEq, Eq)]
@@ -336,32 +336,6 @@ impl Attempt<'_> {
         }
     }
 
-    /// The key that the next token shall be bound to: the one of this place, else a new one. Made under
-    /// the lock, so that two first calls do not make two.
-    fn prepare_key(&self) -> Result<(), Error> {
-        if *self.spec.login.binding() == Binding::Bearer || self.key.borrow().is_some() {
-            return Ok(());
-        }
-        let known = self.slot.as_ref().and_then(Slot::key);
-        let key = if let Some(key) = known { key } else { self.new_key()? };
-        self.key.replace(Some(Rc::new(key)));
-        Ok(())
-    }
-
-    fn new_key(&self) -> Result<PopKey, Error> {
-        let key = PopKey::generate()?;
-        if let Some(slot) = self.slot.as_ref().filter(|_| self.login().can_be_kept()) {
-            slot.keep_key(self.sys, &key);
-        }
-        Ok(key)
-    }
-
-    /// The key that the token in hand is bound to, be it ours or that of the process we waited for.
-    fn key_of_token(&self) -> Option<Rc<PopKey>> {
-        let slot = self.slot.as_ref();
-        self.key.borrow().clone().or_else(|| read(slot?, self.spec.login.binding()).1)
-    }
-
     /// The login, as far as it has settled on a way.
     fn login(&self) -> &dyn Login {
         self.settled.get().map_or(&*self.spec.login, |settled| &*settled.login)
@@ -413,253 +387,6 @@ impl Attempt<'_> {
         Ok(token)
     }
 
-    /// Takes the lock, or the token that its holder has fetched meanwhile, however short it lives.
-    async fn wait_for_lock(&self, before: &Kept, deadline: Deadline) -> Result<Turn, Error> {
-        let Some(slot) = &self.slot else { return Ok(Turn::Ours { held: None, waited: false }) };
-        let text = "waiting for another process that is signing in to the same cluster";
-        self.wait_for(slot, deadline, text, |waited| self.served(slot, before, waited)).await
-    }
-
-    /// Takes the lock of `place`, unless `served` finds what is wanted before.
-    async fn wait_for(
-        &self,
-        place: &Slot<'_>,
-        deadline: Deadline,
-        text: &str,
-        served: impl Fn(bool) -> Option<Token>,
-    ) -> Result<Turn, Error> {
-        let clock = &*self.sys.clock;
-        let turn = async {
-            let mut waited = false;
-            loop {
-                let lock = place.try_lock();
-                if let Some(token) = served(waited) {
-                    return Ok(Turn::Served(token));
-                }
-                match lock {
-                    Lock::Held(held) => return Ok(Turn::Ours { held: Some(held), waited }),
-                    Lock::Unavailable => return Ok(Turn::Ours { held: None, waited }),
-                    Lock::Busy if deadline.left(clock).is_zero() => return Err(another_took_too_long(deadline)),
-                    Lock::Busy => waited = true,
-                }
-                clock.sleep(LOOK_AGAIN).await;
-            }
-        };
-        self.sys.terminal.while_waiting(clock, Wait::of(text).noted_after(SILENT_WAIT), turn).await
-    }
-
-    fn served(&self, slot: &Slot, before: &Kept, waited: bool) -> Option<Token> {
-        let kept = read(slot, self.spec.login.binding()).0;
-        if self.wants_another_than(&kept) {
-            return None;
-        }
-        let text = |kept: &Kept| kept.token.as_ref().map(|token| token.access_token.clone());
-        let meanwhile = waited && text(&kept) != text(before);
-        match state(&kept, self.now()) {
-            State::Fresh => kept.token,
-            _ if meanwhile => kept.token.filter(|token| token.left(self.now()) > 0),
-            _ => None,
-        }
-    }
-
-    /// Renews without a person: by refresh token, or by signing in again where that needs nobody.
-    async fn renew(&self, kept: &Kept, deadline: Deadline) -> Renewal {
-        match self.settle(deadline).await {
-            Ok(None) => {}
-            Ok(Some(token)) => return Renewal::Done(token),
-            Err(error) => return Renewal::Failed(error),
-        }
-        let Some(person) = self.login().person() else {
-            return match self.acquire(&self.session(deadline, None)).await {
-                Ok(token) => Renewal::Done(token),
-                Err(error) => Renewal::Failed(error),
-            };
-        };
-        let Some((identity, grant)) = self.earlier_sign_in(person, kept) else { return Renewal::NeedsSignIn(None) };
-        self.renew_by(&identity, &grant, person, deadline).await
-    }
-
-    /// The sign-in that this very request was served by before. Where there was none, a sign-in to
-    /// another tenant or resource will do, if there is exactly one person whom it can mean: refresh
-    /// tokens belong to a person and a client, not to a tenant. Between two it is never guessed.
-    fn earlier_sign_in(&self, person: Person<'_>, kept: &Kept) -> Option<(Identity, SavedGrant)> {
-        let account = match &kept.account {
-            Some(account) if !self.wants_another_than(kept) => account.clone(),
-            _ => self.only_account(person)?,
-        };
-        let identity = self.grant_identity(person, &account);
-        let grant = self.cache.grant(&identity)?;
-        Some((identity, grant))
-    }
-
-    /// The one account that is signed in with the same client in the same cloud, and that may be meant.
-    fn only_account(&self, person: Person<'_>) -> Option<Account> {
-        if !person.shared {
-            return None;
-        }
-        let environment = person.request.authority.environment();
-        let mut accounts: Vec<Account> = Vec::new();
-        for grant in self.cache.grants() {
-            let same = grant.shared
-                && grant.environment == environment
-                && grant
-                    .about
-                    .client
-                    .as_deref()
-                    .is_some_and(|client| client.eq_ignore_ascii_case(person.client.as_str()));
-            let meant = self.only().is_none_or(|only| grant.account.is_called(&only));
-            let silently = person.request.audience.is_of_clusters() || self.was_signed_in(&grant.account);
-            if same && meant && silently && !accounts.iter().any(|known| known.id == grant.account.id) {
-                accounts.push(grant.account);
-            }
-        }
-        if accounts.len() > 1 {
-            accounts.sort_by(|one, other| one.username.cmp(&other.username));
-            let names = listed(accounts.iter().map(|account| one_line(&account.username)).collect());
-            self.sys.terminal.note(format!("note: {names} are signed in; --account NAME picks one of them"));
-            return None;
-        }
-        accounts.pop()
-    }
-
-    /// Whether `account` has signed in for the same server application before, in any tenant. For another
-    /// one than those of clusters it is asked first: whoever writes a kubeconfig chooses both the server
-    /// application and where kubectl sends the token, and a refresh token would serve Azure itself.
-    fn was_signed_in(&self, account: &Account) -> bool {
-        let same = |about: About| about.server.is_some() && about.server == self.spec.about.server;
-        let mut kept = self.cache.slots().into_iter().map(|slot| slot.read());
-        kept.any(|kept| kept.account.is_some_and(|known| known.id == account.id) && kept.about.is_some_and(same))
-    }
-
-    /// The only person who is meant, if somebody was named.
-    fn only(&self) -> Option<String> {
-        let named = self.login().person().and_then(|person| person.account).map(String::from);
-        named.or_else(|| self.who().map(String::from))
-    }
-
-    /// Who wants to sign in by hand, if that was said.
-    fn who(&self) -> Option<&str> {
-        if let Errand::SignIn(who) = self.errand { who } else { None }
-    }
-
-    /// Whether somebody else than the person who was served here before wants to sign in.
-    fn wants_another_than(&self, kept: &Kept) -> bool {
-        let other = |who| !kept.account.as_ref().is_some_and(|account| account.is_called(who));
-        self.who().is_some_and(other)
-    }
-
-    async fn renew_by(
-        &self,
-        identity: &Identity,
-        grant: &SavedGrant,
-        person: Person<'_>,
-        deadline: Deadline,
-    ) -> Renewal {
-        let session = self.session(deadline, None);
-        let first_use = self.read().account.is_none_or(|account| account.id != grant.account.id);
-        let refusal = match token::refresh(&session, person, &grant.refresh_token).await {
-            Ok(answer) => {
-                let token = self.keep(answer, Some(&grant.account));
-                if first_use {
-                    self.tell_signed_in(&grant.account, &token, true);
-                }
-                return Renewal::Done(token);
-            }
-            Err(Failure::Unreachable(error)) => return Renewal::Failed(error),
-            Err(Failure::Refused(refusal, ahead)) if !refusal.person_can_help() && !first_use => {
-                return Renewal::Failed(refusal.explain(ahead));
-            }
-            Err(Failure::Refused(refusal, _)) => refusal,
-        };
-        // Another process may have rotated the token meanwhile, from another cluster's slot.
-        match self.cache.grant(identity) {
-            Some(newer) if newer.refresh_token != grant.refresh_token => {
-                match token::refresh(&session, person, &newer.refresh_token).await {
-                    Ok(answer) => return Renewal::Done(self.keep(answer, Some(&newer.account))),
-                    Err(Failure::Unreachable(error)) => return Renewal::Failed(error),
-                    Err(Failure::Refused(refusal, _)) if refusal.grant_is_dead() => self.cache.forget_grant(identity),
-                    Err(Failure::Refused(..)) => {}
-                }
-            }
-            _ if refusal.grant_is_dead() => self.cache.forget_grant(identity),
-            _ => {}
-        }
-        self.sys.terminal.detail(1, || format!("the earlier sign-in cannot be renewed: {refusal}"));
-        // That a sign-in for another cluster does not serve here is no news, unless something is wanted.
-        Renewal::NeedsSignIn(Some(refusal).filter(|refusal| !first_use || refusal.claims.is_some()))
-    }
-
-    /// Asks the person, with what the refusal of an earlier sign-in wants passed on.
-    async fn person_signs_in(&self, kept: &Kept, refusal: Option<&Refusal>) -> Result<Token, Error> {
-        let ended = refusal.map(|refusal| refusal.explain(None).what().to_owned());
-        if let Some(why) = nobody_sees(&self.sys.env) {
-            let looked = self.settled.get().map(|settled| settled.in_vain.nobody_sees(&why));
-            return Err(looked.unwrap_or_else(|| self.nobody_there(&why, ended.as_deref())));
-        }
-        let now = self.now();
-        let lately = kept.sign_in_failure.as_ref().filter(|failure| now < failure.on.saturating_add(SIGN_IN_PAUSE));
-        if let (Some(failure), Errand::Token) = (lately, self.errand) {
-            return Err(self.just_failed(failure, now));
-        }
-        let turn = self.turn_to_ask().await?;
-        if matches!(turn, Turn::Ours { waited: true, .. })
-            && let Some(token) = self.served_by_the_other(kept, now).await?
-        {
-            return Ok(token);
-        }
-        if let Some(ended) = ended {
-            self.sys.terminal.note(format!("note: {ended}"));
-        }
-        let session = self.session(self.human_deadline(), refusal.and_then(|refusal| refusal.claims.clone()));
-        let outcome = self.acquire(&session).await;
-        if let Some(error) = outcome.as_ref().err().filter(|_| session.prompted.get()) {
-            self.note_sign_in_failure(error);
-        }
-        outcome
-    }
-
-    /// One prompt at a time for all clusters that the same sign-in may open: whoever has thirty contexts
-    /// wants one tab, not thirty. Whoever signs in by hand does not wait for a prompt that somebody has
-    /// perhaps never seen.
-    async fn turn_to_ask(&self) -> Result<Turn, Error> {
-        let nobody = Turn::Ours { held: None, waited: false };
-        let (Some(person), Errand::Token) = (self.login().person(), self.errand) else { return Ok(nobody) };
-        let mut identity = Identity::new("prompt");
-        identity.field("environment", &person.request.authority.environment());
-        identity.field("client", person.client.as_str());
-        identity.field("account", self.only().as_deref().unwrap_or_default());
-        let Some(place) = self.cache.slot(&identity) else { return Ok(nobody) };
-        let program = self.sys.called_as();
-        let text = format!("waiting for another process that asks somebody to sign in ({program} login does not wait)");
-        self.wait_for(&place, self.human_deadline(), &text, |_| None).await
-    }
-
-    /// What the sign-in for another cluster brings us, which we have waited for since `began`: its
-    /// refresh token, or its failure, which nobody wants to see twice.
-    async fn served_by_the_other(&self, kept: &Kept, began: u64) -> Result<Option<Token>, Error> {
-        match self.renew(kept, self.machine_deadline()).await {
-            Renewal::Done(token) => return Ok(Some(token)),
-            Renewal::Failed(error) => return Err(error),
-            Renewal::NeedsSignIn(_) => {}
-        }
-        let own = self.about();
-        let same = |about: &About| about.client == own.client && about.cloud == own.cloud;
-        let others = self.cache.slots().into_iter().map(|slot| slot.read());
-        let mut failures =
-            others.filter(|kept| kept.about.as_ref().is_some_and(same)).filter_map(|kept| kept.sign_in_failure);
-        failures
-            .find(|failure| failure.on >= began)
-            .map_or(Ok(None), |failure| Err(self.just_failed(&failure, self.now())))
-    }
-
-    fn note_sign_in_failure(&self, error: &Error) {
-        let (what, remedy) = (error.what().to_owned(), error.advice().to_owned());
-        let failure = SignInFailure { on: self.now(), what, remedy };
-        let kept = self.read();
-        let about = kept.about.or_else(|| Some(self.about()));
-        self.write(&Kept { sign_in_failure: Some(failure), about, ..kept });
-    }
-
     async fn acquire(&self, session: &Session<'_>) -> Result<Token, Error> {
         self.announce();
         let grant = self.login().acquire(session).await?;
@@ -698,97 +425,6 @@ impl Attempt<'_> {
         }
     }
 
-    /// Keeps what was granted. The refresh token comes before the token, and the account that leads
-    /// to it before both: a process that dies in between has lost at most the token. An answer that
-    /// names no account belongs to `known`.
-    fn keep(&self, grant: Grant, known: Option<&Account>) -> Token {
-        let account = grant.account.or_else(|| known.cloned());
-        let account = account.or_else(|| grant.refresh_token.as_ref().map(|_| self.nameless()));
-        if let (Some(person), Some(account), Some(refresh_token)) =
-            (self.login().person(), &account, grant.refresh_token)
-        {
-            let kept = self.read();
-            if kept.account.as_ref() != Some(account) {
-                self.write(&Kept { account: Some(account.clone()), token: None, ..kept });
-            }
-            let saved = SavedGrant {
-                refresh_token,
-                account: account.clone(),
-                environment: person.request.authority.environment(),
-                shared: person.shared && !is_nameless(account),
-                renewed_on: self.now(),
-                about: self.about(),
-            };
-            self.cache.save_grant(self.sys, &self.grant_identity(person, account), &saved);
-        }
-        self.write(&Kept {
-            token: Some(grant.token.clone()),
-            acquired_on: self.now(),
-            account,
-            renewal_failed_on: None,
-            sign_in_failure: None,
-            way: self.settled.get().map(|settled| settled.way.to_owned()),
-            absent_on: None,
-            key: self.key.borrow().as_ref().map(|key| key.kid().to_owned()),
-            about: Some(self.about()),
-        });
-        grant.token
-    }
-
-    /// What was asked for, and how it was had.
-    fn about(&self) -> About {
-        let about = self.spec.about.clone();
-        match self.settled.get() {
-            Some(settled) => About {
-                method: settled.way.into(),
-                cloud: settled.login.request().map(|request| request.authority.environment()),
-                ..about
-            },
-            None => about,
-        }
-    }
-
-    /// What names the sign-in of `account` in the cache: the same for every tenant and resource, but for
-    /// one that may serve this very request only.
-    fn grant_identity(&self, person: Person<'_>, account: &Account) -> Identity {
-        let mut identity = Identity::new("grant");
-        identity.field("environment", &person.request.authority.environment());
-        identity.field("client", person.client.as_str());
-        identity.field("account", &account.id);
-        if !person.shared {
-            identity.field("place", self.slot.as_ref().map(Slot::name).unwrap_or_default());
-        }
-        identity
-    }
-
-    fn nobody_there(&self, why: &str, ended: Option<&str>) -> Error {
-        let program = self.sys.called_as();
-        let what = "signing in needs a person, and nobody would see the prompt";
-        let what = ended.map_or_else(|| what.to_owned(), |ended| format!("{ended}; {what}"));
-        Error::new(&situation::NOBODY_THERE, what).from_source(why).remedy(format!(
-            "run `{}` in a terminal, or sign in without a person ({program} convert-kubeconfig -l spn)",
-            self.spec.by_hand(program)
-        ))
-    }
-
-    fn just_failed(&self, failure: &SignInFailure, now: u64) -> Error {
-        let ago = now.saturating_sub(failure.on);
-        let wait = SIGN_IN_PAUSE.saturating_sub(ago);
-        let advice =
-            Some(&failure.remedy).filter(|advice| !advice.is_empty() && !advice.starts_with("run the command again"));
-        let advice = advice.map(|advice| format!("{advice}; ")).unwrap_or_default();
-        let by_hand = self.spec.by_hand(self.sys.called_as());
-        Error::new(&situation::SIGN_IN_JUST_FAILED, format!("a sign-in failed {ago} s ago: {}", failure.what))
-            .remedy(format!("{advice}the next one is possible in {wait} s, or now with `{by_hand}`"))
-    }
-
-    /// Stands for an account that no answer names. It may be anybody, so its grant serves this very
-    /// request and no other.
-    fn nameless(&self) -> Account {
-        let place = self.slot.as_ref().map(Slot::name).unwrap_or_default();
-        Account { id: format!("{NAMELESS}{place}"), username: "unknown".into(), also: Vec::new() }
-    }
-
     fn read(&self) -> Kept {
         self.slot.as_ref().map(|slot| read(slot, self.spec.login.binding()).0).unwrap_or_default()
     }
@@ -810,13 +446,6 @@ impl Attempt<'_> {
     fn human_deadline(&self) -> Deadline {
         self.overall.unwrap_or_else(|| Deadline::after(&*self.sys.clock, self.spec.login_timeout))
     }
-}
-
-/// What the id of an account begins with that no answer names.
-const NAMELESS: &str = "unknown, of ";
-
-fn is_nameless(account: &Account) -> bool {
-    account.id.starts_with(NAMELESS)
 }
 
 /// The network's failures, a host or program that does not work, and nobody being there to ask say
@@ -841,26 +470,6 @@ fn leaves_token_good(error: &Error) -> bool {
 /// whoever comes later tries anew.
 fn failed_meanwhile<'k>(before: &Kept, now: &'k Kept) -> Option<&'k SignInFailure> {
     now.sign_in_failure.as_ref().filter(|failure| before.sign_in_failure.as_ref() != Some(failure))
-}
-
-enum Turn {
-    /// The work is ours, under a lock where there can be one, at once or after waiting.
-    Ours { held: Option<Held>, waited: bool },
-    /// Somebody else did it.
-    Served(Token),
-}
-
-enum Renewal {
-    Done(Token),
-    /// It could not be tried or was refused for a reason that no sign-in mends.
-    Failed(Error),
-    /// Only signing in helps; the refusal, where there was something to renew.
-    NeedsSignIn(Option<Box<Refusal>>),
-}
-
-fn another_took_too_long(deadline: Deadline) -> Error {
-    let what = format!("another process has been signing in to the same cluster for {} s", deadline.given().as_secs());
-    Error::new(&situation::DEADLINE, what).remedy("run the command again when that one has ended")
 }
 
 fn failed_for_another(failure: &SignInFailure) -> Error {

@@ -1,0 +1,143 @@
+//! Renewing without a person: by the refresh token of this request, or of the one person it can mean.
+
+use crate::cache::{About, Identity, Kept, SavedGrant, Slot};
+use crate::entra::error::Refusal;
+use crate::entra::token::{self, Failure};
+use crate::entra::{Account, Person, Token};
+use crate::error::{Error, listed, one_line};
+use crate::sys::Deadline;
+
+use super::Attempt;
+
+pub(super) enum Renewal {
+    Done(Token),
+    /// It could not be tried or was refused for a reason that no sign-in mends.
+    Failed(Error),
+    /// Only signing in helps; the refusal, where there was something to renew.
+    NeedsSignIn(Option<Box<Refusal>>),
+}
+
+impl Attempt<'_> {
+    /// Renews without a person: by refresh token, or by signing in again where that needs nobody.
+    pub(super) async fn renew(&self, kept: &Kept, deadline: Deadline) -> Renewal {
+        match self.settle(deadline).await {
+            Ok(None) => {}
+            Ok(Some(token)) => return Renewal::Done(token),
+            Err(error) => return Renewal::Failed(error),
+        }
+        let Some(person) = self.login().person() else {
+            return match self.acquire(&self.session(deadline, None)).await {
+                Ok(token) => Renewal::Done(token),
+                Err(error) => Renewal::Failed(error),
+            };
+        };
+        let Some((identity, grant)) = self.earlier_sign_in(person, kept) else { return Renewal::NeedsSignIn(None) };
+        self.renew_by(&identity, &grant, person, deadline).await
+    }
+
+    /// The sign-in that this very request was served by before. Where there was none, a sign-in to
+    /// another tenant or resource will do, if there is exactly one person whom it can mean: refresh
+    /// tokens belong to a person and a client, not to a tenant. Between two it is never guessed.
+    fn earlier_sign_in(&self, person: Person<'_>, kept: &Kept) -> Option<(Identity, SavedGrant)> {
+        let account = match &kept.account {
+            Some(account) if !self.wants_another_than(kept) => account.clone(),
+            _ => self.only_account(person)?,
+        };
+        let identity = self.grant_identity(person, &account);
+        let grant = self.cache.grant(&identity)?;
+        Some((identity, grant))
+    }
+
+    /// The one account that is signed in with the same client in the same cloud, and that may be meant.
+    fn only_account(&self, person: Person<'_>) -> Option<Account> {
+        if !person.shared {
+            return None;
+        }
+        let environment = person.request.authority.environment();
+        let mut accounts: Vec<Account> = Vec::new();
+        for grant in self.cache.grants() {
+            let same = grant.shared
+                && grant.environment == environment
+                && grant
+                    .about
+                    .client
+                    .as_deref()
+                    .is_some_and(|client| client.eq_ignore_ascii_case(person.client.as_str()));
+            let meant = self.only().is_none_or(|only| grant.account.is_called(&only));
+            let silently = person.request.audience.is_of_clusters() || self.was_signed_in(&grant.account);
+            if same && meant && silently && !accounts.iter().any(|known| known.id == grant.account.id) {
+                accounts.push(grant.account);
+            }
+        }
+        if accounts.len() > 1 {
+            accounts.sort_by(|one, other| one.username.cmp(&other.username));
+            let names = listed(accounts.iter().map(|account| one_line(&account.username)).collect());
+            self.sys.terminal.note(format!("note: {names} are signed in; --account NAME picks one of them"));
+            return None;
+        }
+        accounts.pop()
+    }
+
+    /// Whether `account` has signed in for the same server application before, in any tenant. For another
+    /// one than those of clusters it is asked first: whoever writes a kubeconfig chooses both the server
+    /// application and where kubectl sends the token, and a refresh token would serve Azure itself.
+    fn was_signed_in(&self, account: &Account) -> bool {
+        let same = |about: About| about.server.is_some() && about.server == self.spec.about.server;
+        let mut kept = self.cache.slots().into_iter().map(|slot| slot.read());
+        kept.any(|kept| kept.account.is_some_and(|known| known.id == account.id) && kept.about.is_some_and(same))
+    }
+
+    async fn renew_by(
+        &self,
+        identity: &Identity,
+        grant: &SavedGrant,
+        person: Person<'_>,
+        deadline: Deadline,
+    ) -> Renewal {
+        let session = self.session(deadline, None);
+        let first_use = self.read().account.is_none_or(|account| account.id != grant.account.id);
+        let refusal = match token::refresh(&session, person, &grant.refresh_token).await {
+            Ok(answer) => {
+                let token = self.keep(answer, Some(&grant.account));
+                if first_use {
+                    self.tell_signed_in(&grant.account, &token, true);
+                }
+                return Renewal::Done(token);
+            }
+            Err(Failure::Unreachable(error)) => return Renewal::Failed(error),
+            Err(Failure::Refused(refusal, ahead)) if !refusal.person_can_help() && !first_use => {
+                return Renewal::Failed(refusal.explain(ahead));
+            }
+            Err(Failure::Refused(refusal, _)) => refusal,
+        };
+        // Another process may have rotated the token meanwhile, from another cluster's slot.
+        match self.cache.grant(identity) {
+            Some(newer) if newer.refresh_token != grant.refresh_token => {
+                match token::refresh(&session, person, &newer.refresh_token).await {
+                    Ok(answer) => return Renewal::Done(self.keep(answer, Some(&newer.account))),
+                    Err(Failure::Unreachable(error)) => return Renewal::Failed(error),
+                    Err(Failure::Refused(refusal, _)) if refusal.grant_is_dead() => self.cache.forget_grant(identity),
+                    Err(Failure::Refused(..)) => {}
+                }
+            }
+            _ if refusal.grant_is_dead() => self.cache.forget_grant(identity),
+            _ => {}
+        }
+        self.sys.terminal.detail(1, || format!("the earlier sign-in cannot be renewed: {refusal}"));
+        // That a sign-in for another cluster does not serve here is no news, unless something is wanted.
+        Renewal::NeedsSignIn(Some(refusal).filter(|refusal| !first_use || refusal.claims.is_some()))
+    }
+
+    /// What names the sign-in of `account` in the cache: the same for every tenant and resource, but for
+    /// one that may serve this very request only.
+    pub(super) fn grant_identity(&self, person: Person<'_>, account: &Account) -> Identity {
+        let mut identity = Identity::new("grant");
+        identity.field("environment", &person.request.authority.environment());
+        identity.field("client", person.client.as_str());
+        identity.field("account", &account.id);
+        if !person.shared {
+            identity.field("place", self.slot.as_ref().map(Slot::name).unwrap_or_default());
+        }
+        identity
+    }
+}
