@@ -377,7 +377,7 @@ options! {
 
     /// The person who shall sign in.
     LOGIN_HINT: String = text("login-hint", "NAME", any,
-        "User who shall sign in, and nobody else; --account says the same")
+        "The only user who is meant; --account says the same")
         .other_names(&["account"]).on(Commands(1 | 2 | 16 | 32))
         .vars(&[ours("KUBENTRA_ACCOUNT")]);
 
