@@ -53,8 +53,11 @@ impl Browser for SystemBrowser {
 
 /// Why no browser can be opened in `env`, where that is known beforehand. `ssh -X` sets `DISPLAY` on
 /// servers that have no browser.
+///
+/// The desktop and the programs are the user's own, whatever an exec entry says: `BROWSER` may name any
+/// program with any argument.
 pub fn hindrance(env: &Env) -> Option<String> {
-    let desktop = if env.get("BROWSER").is_some() { None } else { no_desktop(env) };
+    let desktop = if env.of_user("BROWSER").is_some() { None } else { no_desktop(env) };
     desktop.or_else(|| commands(env, "").is_empty().then(|| NO_PROGRAM.into()))
 }
 
@@ -63,15 +66,19 @@ const NO_PROGRAM: &str = "no program that opens one is on PATH";
 /// Why there is no desktop to show a browser. Over SSH it would be the desktop of another machine than
 /// the one that the person sits at; VS Code sets `BROWSER` there, which opens the right one.
 fn no_desktop(env: &Env) -> Option<String> {
-    if env.first(&["DISPLAY", "WAYLAND_DISPLAY"]).is_some() {
+    let set = |names: [&'static str; 2]| names.into_iter().find(|name| env.of_user(name).is_some());
+    if set(["DISPLAY", "WAYLAND_DISPLAY"]).is_some() {
         return None;
     }
-    if let Some((name, _)) = env.first(&["SSH_CONNECTION", "SSH_TTY"]) {
+    if let Some(name) = set(["SSH_CONNECTION", "SSH_TTY"]) {
         return Some(format!("{name} is set and DISPLAY is not"));
     }
     let needs_display = cfg!(unix) && !cfg!(any(target_os = "macos", target_os = "ios", target_os = "android"));
-    let is_wsl = env.first(&["WSL_DISTRO_NAME", "WSL_INTEROP"]).is_some();
-    (needs_display && !is_wsl).then(|| "neither DISPLAY nor WAYLAND_DISPLAY is set".into())
+    (needs_display && !is_wsl(env)).then(|| "neither DISPLAY nor WAYLAND_DISPLAY is set".into())
+}
+
+fn is_wsl(env: &Env) -> bool {
+    ["WSL_DISTRO_NAME", "WSL_INTEROP"].into_iter().any(|name| env.of_user(name).is_some())
 }
 
 /// The programs to try for `url`, the likeliest first.
@@ -84,7 +91,7 @@ fn commands(env: &Env, url: &str) -> Vec<Command> {
 /// else at the end. No shell reads it.
 fn of_variable(env: &Env, url: &str) -> Vec<Command> {
     let separator = if cfg!(windows) { ';' } else { ':' };
-    let entries = env.get("BROWSER").unwrap_or_default().split(separator);
+    let entries = env.of_user("BROWSER").unwrap_or_default().split(separator);
     entries.filter_map(|entry| entry_command(env, entry.trim(), url)).collect()
 }
 

@@ -55,10 +55,10 @@ const AFTER_THE_END: Duration = Duration::from_millis(300);
 #[cfg(windows)]
 const CREATE_NO_WINDOW: u32 = 0x0800_0000;
 
-/// Where `name` lies on the `PATH` of `env`. Relative entries are passed over: they mean another
+/// Where `name` lies on the user's `PATH`; an exec entry chooses no programs for `login`. Relative entries are passed over: they mean another
 /// program in every directory.
 pub fn find(env: &Env, name: &str) -> Option<PathBuf> {
-    let directories = std::env::split_paths(env.get("PATH")?).filter(|directory| directory.is_absolute());
+    let directories = std::env::split_paths(env.of_user("PATH")?).filter(|directory| directory.is_absolute());
     let names = if cfg!(windows) { vec![format!("{name}.exe"), format!("{name}.cmd")] } else { vec![name.to_owned()] };
     directories
         .flat_map(|directory| names.clone().into_iter().map(move |name| directory.join(name)))
@@ -97,6 +97,30 @@ pub fn parent_command() -> Vec<String> {
     Vec::new()
 }
 
+/// What the programs get of an exec entry's variables: where az and azd keep their sign-in, what decides
+/// about their tokens (the caches tell them apart by it), and the way to the network. Not the rest, for
+/// `BASH_ENV` and `LD_PRELOAD` name code to run, and `REQUESTS_CA_BUNDLE` whom to believe.
+const OF_ENTRY: [&str; 18] = [
+    "ACC_CLOUD",
+    "AZD_CONFIG_DIR",
+    "AZD_IN_CLOUDSHELL",
+    "AZURE_CLOUD_NAME",
+    "AZURE_CONFIG_DIR",
+    "AZURE_IDENTITY_DISABLE_CP1",
+    "AZURE_POD_IDENTITY_AUTHORITY_HOST",
+    "AZURE_SUBSCRIPTION_ID",
+    "COPILOT_AGENT_SESSION_ID",
+    "HOME",
+    "HTTPS_PROXY",
+    "IDENTITY_ENDPOINT",
+    "IMDS_ENDPOINT",
+    "MSI_ENDPOINT",
+    "NO_PROXY",
+    "USERPROFILE",
+    "https_proxy",
+    "no_proxy",
+];
+
 /// The programs of this machine.
 pub(crate) struct SystemTools {
     directory: PathBuf,
@@ -106,8 +130,9 @@ pub(crate) struct SystemTools {
 
 impl SystemTools {
     pub(crate) fn new(env: &Env) -> Self {
-        let system = env.get("SYSTEMROOT").filter(|_| cfg!(windows)).unwrap_or("/");
-        Self { directory: system.into(), variables: env.of_entry().to_vec() }
+        let system = env.of_user("SYSTEMROOT").filter(|_| cfg!(windows)).unwrap_or("/");
+        let of_entry = env.of_entry().iter().filter(|(name, _)| OF_ENTRY.contains(&name.as_str()));
+        Self { directory: system.into(), variables: of_entry.cloned().collect() }
     }
 }
 

@@ -71,6 +71,9 @@ impl Sys {
     pub fn as_for_entry(&self, variables: &[(String, String)]) -> Self {
         let world = Self::around(self.args.clone(), self.env.with_entry(variables));
         world.terminal.set_verbosity(self.terminal.verbosity());
+        for name in OF_THE_USER.into_iter().filter(|name| world.env.is_passed_over(name)) {
+            world.terminal.detail(1, || format!("the entry's {name} does not count here"));
+        }
         world
     }
 }
@@ -107,6 +110,11 @@ fn readable_argument((index, argument): (usize, std::ffi::OsString)) -> Result<S
     })
 }
 
+/// What chooses the programs that are started and the CAs that are believed. Whoever writes a kubeconfig
+/// does not choose them for `login`, which runs no command of an entry: these are looked up with
+/// [`Env::of_user`].
+const OF_THE_USER: [&str; 6] = ["PATH", "BROWSER", "DISPLAY", "WAYLAND_DISPLAY", "SSL_CERT_FILE", "SSL_CERT_DIR"];
+
 /// A snapshot of the environment. A variable that is set to the empty string counts as unset:
 /// pipelines export empty secrets all the time.
 ///
@@ -121,16 +129,29 @@ pub struct Env {
 impl Env {
     /// The value of `name`, if it is set and not empty.
     pub fn get(&self, name: &str) -> Option<&str> {
-        let is_it = |(known, _): &&(String, String)| known == name;
         // Of two in an entry the later one wins, as by kubectl.
-        let (_, value) = self.of_entry.iter().rfind(is_it).or_else(|| self.variables.iter().find(is_it))?;
+        match self.of_entry.iter().rfind(|(known, _)| is_same(known, name)) {
+            Some((_, value)) => Some(value.as_str()).filter(|value| !value.is_empty()),
+            None => self.of_user(name),
+        }
+    }
+
+    /// The value that the user's own environment gives `name`, as if no exec entry set it.
+    pub fn of_user(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.variables.iter().find(|(known, _)| is_same(known, name))?;
         Some(value.as_str()).filter(|value| !value.is_empty())
     }
 
-    /// The same, unless an exec entry says it: whoever writes a kubeconfig does not decide whom the user
+    /// Whether an exec entry gives `name` another value than the user, so that [`Self::of_user`] passes
+    /// something over.
+    pub fn is_passed_over(&self, name: &str) -> bool {
+        self.get(name) != self.of_user(name)
+    }
+
+    /// The value of `name`, unless an exec entry says it: whoever writes a kubeconfig does not decide whom the user
     /// trusts.
     pub fn own(&self, name: &str) -> Option<&str> {
-        if self.of_entry.iter().any(|(known, _)| known == name) { None } else { self.get(name) }
+        if self.of_entry.iter().any(|(known, _)| is_same(known, name)) { None } else { self.get(name) }
     }
 
     /// The same with what an exec entry sets.
@@ -153,16 +174,17 @@ impl Env {
     #[must_use]
     pub fn without(&self, names: &[&str]) -> Self {
         let rest = |variables: &[(String, String)]| {
-            variables.iter().filter(|(name, _)| !names.contains(&name.as_str())).cloned().collect()
+            let is_wanted = |known: &str| !names.iter().any(|name| is_same(known, name));
+            variables.iter().filter(|(known, _)| is_wanted(known)).cloned().collect()
         };
         Self { variables: rest(&self.variables), of_entry: rest(&self.of_entry) }
     }
 
     /// Every variable that is set and not empty.
     pub fn all(&self) -> impl Iterator<Item = (&str, &str)> {
-        let said = |name: &str| self.of_entry.iter().any(|(known, _)| known == name);
+        let said = |name: &str| self.of_entry.iter().any(|(known, _)| is_same(known, name));
         let own = self.variables.iter().filter(move |(name, _)| !said(name));
-        let last = |index: usize, name: &str| !self.of_entry[index + 1..].iter().any(|(later, _)| later == name);
+        let last = |index: usize, name: &str| !self.of_entry[index + 1..].iter().any(|(later, _)| is_same(later, name));
         let of_entry = self.of_entry.iter().enumerate().filter(move |(index, (name, _))| last(*index, name));
         let all = own.chain(of_entry.map(|(_, variable)| variable));
         all.map(|(name, value)| (name.as_str(), value.as_str())).filter(|(_, value)| !value.is_empty())
@@ -180,6 +202,11 @@ impl Env {
         let joined = self.get("HOMEDRIVE").zip(self.get("HOMEPATH")).map(|(drive, path)| format!("{drive}{path}"));
         joined.or_else(|| self.get("USERPROFILE").map(String::from)).map(Into::into)
     }
+}
+
+/// Whether two names mean one variable. Windows has `Path` and finds it as `PATH`.
+fn is_same(known: &str, name: &str) -> bool {
+    if cfg!(windows) { known.eq_ignore_ascii_case(name) } else { known == name }
 }
 
 impl<const N: usize> From<[(&str, &str); N]> for Env {
@@ -324,6 +351,9 @@ mod tests {
         let env = own.with_entry(&entry.map(|(name, value)| (name.to_owned(), value.to_owned())));
         assert_eq!(["A", "B", "C", "D"].map(|name| env.get(name)), [Some("last"), Some("own"), None, Some("new")]);
         assert_eq!(["A", "B", "C", "D"].map(|name| env.own(name)), [None, Some("own"), None, None]);
+        assert_eq!(["A", "B", "C", "D"].map(|name| env.of_user(name)), [Some("own"), Some("own"), Some("own"), None]);
+        assert_eq!(["A", "B", "C", "D"].map(|name| env.is_passed_over(name)), [true, false, true, true]);
+        assert!(!own.with_entry(&[("A".into(), "own".into())]).is_passed_over("A"), "it changes nothing");
         assert_eq!(env.all().collect::<Vec<_>>(), [("B", "own"), ("A", "last"), ("D", "new")]);
         assert_eq!(env.without(&["A"]).get("A"), None);
     }

@@ -47,6 +47,9 @@ struct Ready {
 
 impl ReqwestHttp {
     /// A client that follows `HTTPS_PROXY`, `NO_PROXY`, `SSL_CERT_FILE` and `SSL_CERT_DIR` of `env`.
+    ///
+    /// A proxy may be an exec entry's: it sees hosts' names and sealed bytes. Whom to believe is said by the
+    /// user alone.
     pub fn new(env: &Env) -> Self {
         let proxy = env.first(&["HTTPS_PROXY", "https_proxy"]).map(|(name, value)| {
             let known = if name == "HTTPS_PROXY" { "HTTPS_PROXY" } else { "https_proxy" };

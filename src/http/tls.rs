@@ -23,18 +23,30 @@ use crate::sys::Env;
 pub(super) struct ExtraRoots {
     file: Option<PathBuf>,
     directories: Vec<PathBuf>,
+    /// The variable with which an exec entry names others. They do not count: with a proxy beside them
+    /// the entry would read what is meant for Entra.
+    passed_over: Option<&'static str>,
 }
 
 impl ExtraRoots {
     pub(super) fn from_env(env: &Env) -> Self {
-        let directories = env.get("SSL_CERT_DIR").map(|list| std::env::split_paths(list).collect());
-        Self { file: env.get("SSL_CERT_FILE").map(PathBuf::from), directories: directories.unwrap_or_default() }
+        const DIRECTORIES: &str = "SSL_CERT_DIR";
+        const FILE: &str = "SSL_CERT_FILE";
+        let directories = env.of_user(DIRECTORIES).map(|list| std::env::split_paths(list).collect());
+        Self {
+            file: env.of_user(FILE).map(PathBuf::from),
+            directories: directories.unwrap_or_default(),
+            passed_over: [FILE, DIRECTORIES].into_iter().find(|name| env.is_passed_over(name)),
+        }
     }
 
-    /// Why the file of `SSL_CERT_FILE` adds nothing, if it doesn't.
-    fn useless(&self) -> Option<String> {
-        let file = self.file.as_ref().filter(|file| certificates(file).is_empty())?;
-        Some(format!("correct SSL_CERT_FILE: {} cannot be read or holds no certificate", file.display()))
+    /// What to do about a CA that is missing, where a variable has been set in vain.
+    fn advice(&self) -> Option<String> {
+        if let Some(file) = self.file.as_ref().filter(|file| certificates(file).is_empty()) {
+            let why = format!("{} cannot be read or holds no certificate", file.display());
+            return Some(format!("correct SSL_CERT_FILE: {why}"));
+        }
+        self.passed_over.map(|name| format!("if you trust it, set {name} yourself: the entry's does not count here"))
     }
 
     fn load(&self) -> Vec<CertificateDer<'static>> {
@@ -51,7 +63,7 @@ pub(super) fn config(extra: &ExtraRoots, way: &Way) -> Result<(rustls::ClientCon
         Way::Pinned(thumbprint) => Arc::new(Pinned { thumbprint: *thumbprint, provider: provider.clone() }),
         Way::Bound { roots, .. } => bound(roots, &provider)?,
     };
-    let refusals = Arc::new(Refusals { last: Mutex::new(None), useless: useless(extra, way) });
+    let refusals = Arc::new(Refusals { last: Mutex::new(None), advice: advice(extra, way) });
     let witness = Witness { verifier, refusals: refusals.clone() };
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -62,9 +74,9 @@ pub(super) fn config(extra: &ExtraRoots, way: &Way) -> Result<(rustls::ClientCon
     Ok((config, refusals))
 }
 
-/// What is wrong with `SSL_CERT_FILE`, where it has a part in what is trusted.
-fn useless(extra: &ExtraRoots, way: &Way) -> Option<String> {
-    extra.useless().filter(|_| matches!(way, Way::Public | Way::Direct | Way::Probe))
+/// The same, where those variables have a part in what is trusted.
+fn advice(extra: &ExtraRoots, way: &Way) -> Option<String> {
+    extra.advice().filter(|_| matches!(way, Way::Public | Way::Direct | Way::Probe))
 }
 
 fn unusable(why: String) -> Error {
@@ -243,8 +255,8 @@ impl ServerCertVerifier for Witness {
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
     last: Mutex<Option<Refused>>,
-    /// What is wrong with `SSL_CERT_FILE`, where something is.
-    useless: Option<String>,
+    /// What to do about a CA that is missing, where that is known.
+    advice: Option<String>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -271,8 +283,9 @@ impl Refusals {
                 .remedy("look for a proxy or firewall in between that does not speak TLS");
         };
         let explained = refused.explain(why, url, now);
-        match &self.useless {
-            Some(useless) => explained.remedy(useless),
+        let misses_ca = matches!(why, CertificateError::UnknownIssuer | CertificateError::BadSignature);
+        match self.advice.as_ref().filter(|_| misses_ca) {
+            Some(advice) => explained.remedy(advice),
             None => explained,
         }
     }

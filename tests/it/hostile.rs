@@ -1,15 +1,129 @@
 //! What others on this machine may do to the port that a sign-in listens at: send what is no answer, send
-//! without end, or send nothing.
+//! without end, or send nothing. And what a kubeconfig of somebody else's may do to `login`: name programs,
+//! and CAs.
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::time::Duration;
 
-use crate::browser::{Desk, LONG, SIGNED_IN, port_of};
+use crate::browser::{Desk, LONG, SIGNED_IN, interactive, port_of};
+use crate::env::{Run, TestEnv, get_token};
 use crate::parallel::{Running, grants, timed};
-use crate::support::browser::Opening;
-use crate::support::entra::directory::ALICE;
+use crate::support::browser::{FakeOpener, Opening};
+use crate::support::entra::directory::{AKS_CLIENT, ALICE};
+
+/// What `login --context` reads may come from anywhere, and it is not kubectl that runs it.
+#[test]
+fn login_opens_no_browser_that_an_entry_names() {
+    let desk = Desk::new(Opening::Works);
+    desk.env.world.entra.approve_in_browser(ALICE);
+    let (directory, theirs) = planted(&desk.env, "xdg-open");
+    let browser = format!("{directory}/xdg-open --browser");
+    entry(&desk.env, &interactive(&[]), &[("BROWSER", &browser), ("PATH", &directory), ("LANG", "C")]);
+    let running = Running::kubentra(&desk.env, &["login", "-v", "1"].map(String::from));
+    desk.browse();
+    let run = running.finish();
+    assert_eq!((run.code, theirs.opened()), (0, Vec::new()), "{run:#?}");
+    let said = |name: &str| run.stderr.matches(&format!("the entry's {name} does not count here\n")).count();
+    assert_eq!(["BROWSER", "PATH", "DISPLAY", "LANG"].map(said), [1, 1, 0, 0], "{run:#?}");
+}
+
+/// Nor does it show one where the user has no desktop, or none where the user has one.
+#[test]
+fn an_entry_says_nothing_about_the_desktop() {
+    let mut desk = Desk::new(Opening::Works);
+    desk.env.world.entra.approve_in_browser(ALICE);
+    entry(&desk.env, &interactive(&[]), &[("DISPLAY", ""), ("SSH_TTY", "x")]);
+    let running = Running::kubentra(&desk.env, &["login".to_owned()]);
+    desk.browse();
+    assert_eq!(running.finish().code, 0);
+    assert_eq!(desk.env.run(&["logout"]).code, 0);
+    desk.env.unset("DISPLAY");
+    entry(&desk.env, &interactive(&[]), &[("DISPLAY", ":1")]);
+    let run = desk.env.run(&["login", "-v", "1"]);
+    assert!(run.failure().contains("neither DISPLAY nor WAYLAND_DISPLAY is set"), "{run:#?}");
+    assert!(run.stderr.contains("the entry's DISPLAY does not count here\n"), "{run:#?}");
+}
+
+#[test]
+fn login_starts_no_program_that_an_entry_names() {
+    let mut env = TestEnv::new();
+    // This machine may have one of its own.
+    let own = env.dir().join("bin").display().to_string();
+    env.set("PATH", own);
+    let (directory, theirs) = planted(&env, "az");
+    entry(&env, &get_token("azurecli", AKS_CLIENT, &[]), &[("PATH", &directory)]);
+    let run = env.run(&["login"]);
+    assert!(run.failure().contains("(az) is not on PATH"), "{run:#?}");
+    assert_eq!(theirs.opened(), Vec::<String>::new());
+}
+
+/// Bash runs what stands in `BASH_ENV`, and az is a script for it.
+#[test]
+fn what_login_starts_gets_of_an_entry_what_it_is_known_to_need() {
+    let env = TestEnv::new();
+    let az = FakeOpener::install_as(&env.dir().join("bin"), "az", Opening::Fails);
+    let program = env.dir().join("bin/az");
+    let script = std::fs::read_to_string(&program).unwrap().replace("/bin/sh", "/bin/bash");
+    let script = script.replace("$*", "$AZURE_CONFIG_DIR $HTTPS_PROXY $LD_LIBRARY_PATH");
+    std::fs::write(&program, script).unwrap();
+    let trace = env.dir().join("trace");
+    let run_it = format!("$(touch {})", trace.display());
+    let variables = [
+        ("BASH_ENV", run_it.as_str()),
+        ("AZURE_CONFIG_DIR", "/theirs"),
+        ("HTTPS_PROXY", "http://theirs"),
+        ("LD_LIBRARY_PATH", "/planted"),
+    ];
+    entry(&env, &get_token("azurecli", AKS_CLIENT, &[]), &variables);
+    env.run(&["login"]).failure();
+    assert_eq!(az.opened().last().map(String::as_str), Some("/theirs http://theirs "));
+    assert!(!trace.exists(), "BASH_ENV was run");
+}
+
+/// With a CA and a proxy of its own an entry would read a refresh token.
+#[test]
+fn login_trusts_no_ca_that_an_entry_names() {
+    let mut env = TestEnv::new();
+    env.unset("SSL_CERT_FILE").world.entra.approve(ALICE);
+    let ca = env.world.ca_file().display().to_string();
+    let directory = env.world.ca_file().parent().unwrap().display().to_string();
+    for (name, value) in [("SSL_CERT_FILE", &ca), ("SSL_CERT_DIR", &directory)] {
+        entry(&env, &env.device_code(&[]), &[(name, value)]);
+        let Run { stderr, code, .. } = env.run(&["login"]);
+        let end = format!(
+            "comes from a CA that is not trusted here: CN=fake world CA; if you trust it, set {name} yourself: \
+             the entry's does not count here\n"
+        );
+        assert!(code == 1 && stderr.ends_with(&end), "{stderr}");
+    }
+    // What is the user's own counts, whatever the entry says.
+    env.set("SSL_CERT_FILE", ca);
+    entry(&env, &env.device_code(&[]), &[("SSL_CERT_FILE", "/dev/null")]);
+    let run = env.run(&["login"]);
+    assert_eq!(run.code, 0, "{run:#?}");
+}
+
+/// A directory with a program that nobody may start.
+fn planted(env: &TestEnv, name: &str) -> (String, FakeOpener) {
+    let directory = env.dir().join("planted");
+    std::fs::create_dir(&directory).expect("a directory");
+    let program = FakeOpener::install_as(&directory, name, Opening::Works);
+    (directory.display().to_string(), program)
+}
+
+/// The kubeconfig whose current context runs `args` with `variables`.
+fn entry(env: &TestEnv, args: &[String], variables: &[(&str, &str)]) {
+    let variable = |(name, value): &(&str, &str)| serde_json::json!({"name": name, "value": value});
+    let variables: Vec<_> = variables.iter().map(variable).collect();
+    let config = serde_json::json!({
+        "current-context": "c", "clusters": [{"name": "c", "cluster": {"server": "https://c"}}],
+        "contexts": [{"name": "c", "context": {"user": "u", "cluster": "c"}}],
+        "users": [{"name": "u", "user": {"exec": {"command": "kubelogin", "args": args, "env": variables}}}],
+    });
+    env.write(".kube/config", &config.to_string());
+}
 
 /// More than a hundred requests that are no answer: the sign-in notes each, goes on, and grows by less
 /// than a MiB (Q14: Azure/kubelogin ends at the first one, and shows the state).
