@@ -83,9 +83,20 @@ fn is_wsl(env: &Env) -> bool {
 
 /// The programs to try for `url`, the likeliest first.
 fn commands(env: &Env, url: &str) -> Vec<Command> {
-    let desktop = if no_desktop(env).is_none() { open::commands(url) } else { Vec::new() };
-    of_variable(env, url).into_iter().chain(desktop.into_iter().filter_map(|command| located(env, command))).collect()
+    let desktop = if no_desktop(env).is_none() { of_desktop(env, url) } else { Vec::new() };
+    of_variable(env, url).into_iter().chain(desktop).collect()
 }
+
+/// Those of the desktop. On WSL that is the one of Windows: wslview is made to open it, and Explorer is
+/// always there, even where PowerShell is not on PATH and no desktop of Linux is installed.
+fn of_desktop(env: &Env, url: &str) -> Vec<Command> {
+    let on_path = |name: &str| Some(command(find(env, name).filter(|_| is_wsl(env))?, [url]));
+    let usual = open::commands(url).into_iter().filter_map(|command| located(env, command));
+    on_path(WSLVIEW).into_iter().chain(usual).chain(on_path(EXPLORER)).collect()
+}
+
+const WSLVIEW: &str = "wslview";
+const EXPLORER: &str = "explorer.exe";
 
 /// Those of `BROWSER`: programs with arguments, separated as in `PATH`, `%s` where the address goes,
 /// else at the end. No shell reads it.
@@ -139,8 +150,9 @@ fn command<S: AsRef<std::ffi::OsStr>>(program: PathBuf, arguments: impl IntoIter
 
 /// Starts a program that outlives us, and waits a moment to learn whether it fails.
 async fn start(mut command: Command, clock: &dyn Clock) -> Result<(), String> {
-    let name =
-        std::path::Path::new(command.get_program()).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let program = std::path::Path::new(command.get_program());
+    let is_explorer = program.file_name().is_some_and(|name| name == EXPLORER);
+    let name = program.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(command.current_dir("/"), 0);
@@ -153,8 +165,8 @@ async fn start(mut command: Command, clock: &dyn Clock) -> Result<(), String> {
         () = clock.sleep(PATIENCE) => return Ok(()),
     };
     match status {
-        // Explorer's exit code says nothing.
-        Ok(status) if status.success() || cfg!(windows) => Ok(()),
+        // Explorer's exit code says nothing; it is 1 when all went well.
+        Ok(status) if status.success() || is_explorer || cfg!(windows) => Ok(()),
         Ok(status) => Err(format!("{name} failed, {status}")),
         Err(error) => Err(format!("{name} was lost: {}", io_words(&error))),
     }
@@ -242,8 +254,31 @@ mod tests {
     }
 
     #[test]
+    #[cfg(target_os = "linux")]
+    fn on_wsl_the_desktop_is_that_of_windows() {
+        let directory = program_directory(&["wslview", "xdg-open", "explorer.exe"]);
+        let path = directory.path().display().to_string();
+        let here = |name: &str| format!("{path}/{name} {URL}");
+        for wsl in ["WSL_DISTRO_NAME", "WSL_INTEROP"] {
+            let env = Env::from([("PATH", path.as_str()), (wsl, "x")]);
+            assert_eq!(shown(&env), ["wslview", "xdg-open", "explorer.exe"].map(here), "{wsl}");
+            let own = env.without(&[wsl]);
+            assert!(shown(&own.with_entry(&[(wsl.into(), "x".into())])).is_empty(), "an entry says nothing of it");
+        }
+        let env = Env::from([("PATH", path.as_str()), ("DISPLAY", ":0")]);
+        assert_eq!(shown(&env), ["xdg-open"].map(here));
+        let remote = Env::from([("PATH", path.as_str()), ("WSL_INTEROP", "x"), ("SSH_CONNECTION", "x")]);
+        assert!(shown(&remote).is_empty());
+
+        let only = program_directory(&["explorer.exe"]);
+        let path = only.path().display().to_string();
+        let env = Env::from([("PATH", path.as_str()), ("WSL_INTEROP", "x")]);
+        assert_eq!((shown(&env), hindrance(&env)), (vec![format!("{path}/explorer.exe {URL}")], None));
+    }
+
+    #[test]
     fn the_next_program_is_tried_after_one_that_fails() {
-        let directory = program_directory(&["fails", "works", "stays"]);
+        let directory = program_directory(&["fails", "works", "explorer.exe"]);
         let write = |name: &str, line: &str| {
             let script = format!("#!/bin/sh\n{line}\n");
             crate::files::replace(&directory.path().join(name), script.as_bytes()).unwrap();
@@ -251,6 +286,7 @@ mod tests {
         };
         let note = directory.path().join("note");
         write("fails", "echo loud; exit 3");
+        write("explorer.exe", "exit 1");
         write("works", &format!("echo \"$1\" > {}", note.display()));
         let path = directory.path().display().to_string();
         let open = |browser: &str| {
@@ -261,6 +297,7 @@ mod tests {
         assert_eq!(open("fails:works"), Ok(()));
         assert_eq!(std::fs::read_to_string(&note).unwrap(), format!("{URL}\n"));
         assert_eq!(open("fails"), Err("fails failed, exit status: 3".into()));
+        assert_eq!(open("explorer.exe"), Ok(()));
         assert_eq!(open("missing"), Err("no program that opens one is on PATH".into()));
     }
 
