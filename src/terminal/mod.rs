@@ -24,7 +24,7 @@ use crate::sys::Env;
 use screen::Screen;
 
 /// Silences the notes, for programs that draw on the terminal themselves, such as k9s.
-const QUIET: &str = "KUBENTRA_QUIET";
+pub const QUIET: &str = "KUBENTRA_QUIET";
 
 /// Stderr. stdout belongs to kubectl and is written by `main` alone.
 pub struct Terminal {
@@ -66,6 +66,11 @@ impl Terminal {
     /// What `-v` asks for.
     pub fn verbosity(&self) -> u8 {
         self.verbosity.get()
+    }
+
+    /// Whether another program draws on the terminal, so that only what is needed is said.
+    pub fn is_quiet(&self) -> bool {
+        self.quiet
     }
 
     /// Prints one line, or several, that somebody needs or has asked for.
@@ -191,6 +196,12 @@ pub(crate) mod fake {
         pub(crate) fn on(screen: Screen) -> (Self, Written) {
             let written = Written::default();
             (Self { screen: Some(screen), ..Self::to(written.clone()) }, written)
+        }
+
+        /// One that is quiet or not, and what is written to it.
+        pub(crate) fn plain(quiet: bool) -> (Self, Written) {
+            let written = Written::default();
+            (Self { quiet, ..Self::to(written.clone()) }, written)
         }
     }
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
-use nix::sys::termios::{LocalFlags, tcgetattr};
+use nix::sys::termios::{LocalFlags, SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 
 use crate::env::{Run, TestEnv, get_token};
 use crate::kubectl::{NAMESPACES, kubeconfig, kubectls, missing, signed_out, users};
@@ -21,6 +21,8 @@ use crate::support::entra::{BrowserPerson, Fault, Recorded};
 pub const LONG: Duration = Duration::from_secs(20);
 pub const SIGNED_IN: &str = "You are signed in - kubentra";
 pub const NOT_SIGNED_IN: &str = "You are not signed in - kubentra";
+/// A terminal that takes whole lines and shows them.
+const LINES: LocalFlags = LocalFlags::ICANON.union(LocalFlags::ECHO);
 
 #[test]
 fn the_browser_is_opened_and_comes_back_with_a_form() {
@@ -294,7 +296,8 @@ fn auto_uses_the_browser_where_one_can_be_opened_and_a_code_elsewhere() {
 fn the_sign_in_ends_with_the_time_that_was_given() {
     let desk = Desk::new(Opening::Works);
     let (run, time) = timed(|| desk.start(&["--login-timeout", "1s"]).finish());
-    let end = "Error: nobody finished the sign-in in 1 s; run the command again, or give a longer --login-timeout\n";
+    let end = "Error: nobody finished the sign-in in 1 s; run the command again, give a longer --login-timeout, or \
+               sign in on another device (--login devicecode)\n";
     assert!(run.failure().ends_with(end), "{run:#?}");
     assert!(time > Duration::from_secs(1) && time < Duration::from_secs(2), "{time:?}");
 }
@@ -386,8 +389,7 @@ fn the_answer_is_pasted_where_no_browser_can_be_opened() {
             shown.starts_with("No browser can be opened here (SSH_CONNECTION is set and DISPLAY is not)."),
             "{shown}"
         );
-        let address = shown.lines().find(|line| line.starts_with("https://")).expect("the login page").to_owned();
-        let landed = landing_of(&desk.env, &address);
+        let landed = terminal.landed(&desk.env);
         assert!(landed.contains("/?code="), "{landed}");
         terminal.type_line("what now");
         terminal.wait_for("This cannot be used: it is neither an address with an answer nor a code.");
@@ -427,18 +429,91 @@ fn a_browser_that_gets_through_is_as_good_as_pasting() {
 }
 
 #[test]
-fn the_terminal_is_as_before_after_ctrl_c() {
+fn the_terminal_is_as_before_however_the_sign_in_is_ended() {
     let mut desk = Desk::new(Opening::Works);
     desk.env.unset("DISPLAY");
-    let Some(mut terminal) = Terminal::start(&desk.env, &interactive(&[])) else { return };
-    let modes = LocalFlags::ICANON | LocalFlags::ECHO;
+    for (signal, error) in
+        [(None, "interrupted"), (Some(Signal::SIGTERM), "told to end"), (Some(Signal::SIGHUP), "told to end")]
+    {
+        let Some(mut terminal) = Terminal::start(&desk.env, &interactive(&[])) else { return };
+        terminal.wait_for("press Enter");
+        assert!(!terminal.modes().intersects(LINES));
+        match signal {
+            Some(signal) => terminal.kill(signal),
+            None => terminal.send(b"\x03"),
+        }
+        let master = terminal.master.try_clone().unwrap();
+        let (run, seen) = terminal.finish();
+        assert!(run.code == 130 && seen.ends_with(&format!("Error: {error}\r\n")), "{run:#?} {seen}");
+        assert!(tcgetattr(master.as_fd()).unwrap().local_flags.contains(LINES));
+    }
+}
+
+/// A shell that gets the terminal back meanwhile would find it without echo.
+#[test]
+fn ctrl_z_does_not_stop_a_paste() {
+    let mut desk = Desk::new(Opening::Works);
+    desk.env.unset("DISPLAY").world.entra.approve_in_browser(ALICE);
+    let script = format!("set -m; kubentra {}; echo \"$?\" >&2", interactive(&[]).join(" "));
+    let Some(mut terminal) = Terminal::start_program(&desk.env, "/bin/sh", &["-c".into(), script]) else { return };
     terminal.wait_for("press Enter");
-    assert!(!terminal.modes().intersects(modes));
-    terminal.send(b"\x03");
-    let master = terminal.master.try_clone().unwrap();
+    let landed = terminal.landed(&desk.env);
+    terminal.send(b"\x1a");
+    terminal.type_line(&landed);
     let (run, seen) = terminal.finish();
-    assert!(run.code == 130 && seen.ends_with("Error: interrupted\r\n"), "{run:#?} {seen}");
-    assert!(tcgetattr(master.as_fd()).unwrap().local_flags.contains(modes));
+    run.token();
+    assert!(seen.ends_with("UTC, renews itself\r\n0\r\n"), "{seen}");
+}
+
+/// `kill -STOP`, and the shell has the terminal as it likes it until `fg`.
+#[test]
+fn a_paste_goes_on_after_a_stop() {
+    let mut desk = Desk::new(Opening::Works);
+    desk.env.unset("DISPLAY").world.entra.approve_in_browser(ALICE);
+    let Some(mut terminal) = Terminal::start(&desk.env, &interactive(&[])) else { return };
+    terminal.wait_for("press Enter");
+    let landed = terminal.landed(&desk.env);
+    terminal.kill(Signal::SIGSTOP);
+    let stat = format!("/proc/{}/stat", terminal.child.id());
+    until("it is stopped", || std::fs::read_to_string(&stat).unwrap().contains(") T "));
+    let mut modes = tcgetattr(terminal.master.as_fd()).unwrap();
+    modes.local_flags |= LINES;
+    tcsetattr(terminal.master.as_fd(), SetArg::TCSANOW, &modes).unwrap();
+    terminal.kill(Signal::SIGCONT);
+    until("it takes the terminal", || !terminal.modes().intersects(LINES));
+    terminal.type_line(&format!("{landed}&filler={}", "x".repeat(6000)));
+    let (run, seen) = terminal.finish();
+    run.token();
+    assert!(!seen.contains("filler"), "{seen}");
+}
+
+/// k9s reads single keys and draws what it likes; the text would stand in its picture, and its keys would
+/// come to us.
+#[test]
+fn a_terminal_that_another_program_drives_is_left_alone() {
+    let mut desk = Desk::new(Opening::Works);
+    desk.env.unset("DISPLAY");
+    let args = interactive(&[]);
+    let Some(terminal) = Terminal::start_in(&desk.env, "kubentra", &args, cfmakeraw) else { return };
+    let before = terminal.modes();
+    let master = terminal.master.try_clone().unwrap();
+    let start = Instant::now();
+    let (run, seen) = terminal.finish();
+    let time = start.elapsed();
+    assert!(run.code == 1 && seen.starts_with("Error: a browser is needed to sign in"), "{run:#?} {seen}");
+    assert!(seen.contains("; run `kubentra login ") && time < Duration::from_secs(2), "{time:?} {seen}");
+    assert_eq!(tcgetattr(master.as_fd()).unwrap().local_flags, before);
+}
+
+#[test]
+fn nothing_is_asked_where_it_shall_be_quiet() {
+    let mut desk = Desk::new(Opening::Works);
+    desk.env.unset("DISPLAY").set("KUBENTRA_QUIET", "1");
+    let Some(terminal) = Terminal::start(&desk.env, &interactive(&[])) else { return };
+    let (run, seen) = terminal.finish();
+    assert!(run.code == 1 && seen.starts_with("Error: a browser is needed to sign in"), "{run:#?} {seen}");
+    let end = "` in a terminal without KUBENTRA_QUIET, or sign in on another device (--login devicecode)\r\n";
+    assert!(seen.ends_with(end), "{seen}");
 }
 
 /// Somebody else pressing Ctrl-Z or a wrapper that keeps the terminal: we are not its foreground.
@@ -528,12 +603,20 @@ impl Terminal {
     }
 
     fn start_program(env: &TestEnv, program: &str, args: &[String]) -> Option<Self> {
+        Self::start_in(env, program, args, |_| ())
+    }
+
+    /// The same in a terminal with other modes.
+    fn start_in(env: &TestEnv, program: &str, args: &[String], change: impl FnOnce(&mut Termios)) -> Option<Self> {
         let setsid = std::path::Path::new("/usr/bin/setsid");
         if !setsid.exists() {
             missing("setsid");
             return None;
         }
         let pty = nix::pty::openpty(None, None).expect("a pseudo-terminal");
+        let mut modes = tcgetattr(&pty.slave).expect("a terminal");
+        change(&mut modes);
+        tcsetattr(&pty.slave, SetArg::TCSANOW, &modes).expect("a terminal");
         let first = ["-w", "-c", program];
         let words: Vec<&str> = first.into_iter().chain(args.iter().map(String::as_str)).collect();
         let mut command: Command = env.other(setsid, &words);
@@ -569,6 +652,16 @@ impl Terminal {
 
     fn type_line(&mut self, line: &str) {
         self.send(format!("{line}\r").as_bytes());
+    }
+
+    fn kill(&self, signal: Signal) {
+        kill(nix::unistd::Pid::from_raw(self.child.id().cast_signed()), signal).expect("it runs");
+    }
+
+    /// Where a browser elsewhere ends that has opened what is shown.
+    fn landed(&self, env: &TestEnv) -> String {
+        let shown = self.shown();
+        landing_of(env, shown.lines().find(|line| line.starts_with("https://")).expect("the login page"))
     }
 
     fn modes(&self) -> LocalFlags {

@@ -7,12 +7,14 @@ mod listener;
 mod page;
 mod paste;
 
+use std::time::Duration;
+
 use oauth2::{PkceCodeChallenge, PkceCodeVerifier};
 
 use crate::error::{Error, io_words};
 use crate::options::types::RedirectUrl;
 use crate::situation;
-use crate::terminal::Wait;
+use crate::terminal::{QUIET, Wait};
 
 use super::token::{self, person_scopes};
 use super::{Audience, Grant, Person, Session};
@@ -118,10 +120,16 @@ impl<'a> Flow<'a> {
         let sys = self.session.sys;
         let Err(why) = self.open_browser().await else {
             let wait = Wait::of("waiting for the sign-in in the browser").until(self.session.deadline);
-            return sys.terminal.while_waiting(&*sys.clock, wait, std::future::pending()).await;
+            let browsing = async {
+                self.tell_late().await;
+                std::future::pending().await
+            };
+            return sys.terminal.while_waiting(&*sys.clock, wait, browsing).await;
         };
         sys.terminal.detail(1, || format!("no browser can be opened here: {why}"));
-        if let Some(input) = paste::Input::open() {
+        // Whoever wants it quiet draws on the terminal and reads the keys.
+        let input = if sys.terminal.is_quiet() { None } else { paste::Input::open() };
+        if let Some(input) = input {
             return self.take_by_hand(desk, input, &why).await;
         }
         if self.is_port_fixed {
@@ -141,6 +149,16 @@ impl<'a> Flow<'a> {
             .note(format!("To sign in, use the browser that opens now, or open {} on this machine", self.entry));
         self.session.prompted.set(true);
         sys.browser.open(&sys.env, &self.entry, &*sys.clock).await
+    }
+
+    /// Says the address, where it has not been said before, once the browser has had its time: an opener
+    /// that succeeds may have opened nothing.
+    async fn tell_late(&self) {
+        let sys = self.session.sys;
+        if sys.terminal.is_quiet() {
+            sys.clock.sleep(LATE).await;
+            sys.terminal.say(format!("To sign in, open {} on this machine", self.entry));
+        }
     }
 
     async fn take_by_hand(&self, desk: &Desk<'_>, mut input: paste::Input, why: &str) -> Result<Answer, Error> {
@@ -168,20 +186,25 @@ impl<'a> Flow<'a> {
     }
 
     fn nobody_there(&self, why: &str) -> Error {
+        let terminal = &self.session.sys.terminal;
+        let without = if terminal.is_quiet() { format!(" without {QUIET}") } else { String::new() };
         Error::new(&situation::NOBODY_THERE, "a browser is needed to sign in, and none can be opened here")
             .from_source(why)
-            .remedy(format!(
-                "run `{}` in a terminal, or sign in on another device (--login devicecode)",
-                self.session.by_hand
-            ))
+            .remedy(format!("run `{}` in a terminal{without}, or {ELSEWHERE}", self.session.by_hand))
     }
 
     fn nobody_finished(&self) -> Error {
         let what = format!("nobody finished the sign-in in {} s", self.session.deadline.given().as_secs());
-        let longer = format!("run the command again, or give a longer {}", self.session.longer_by);
+        let longer = format!("run the command again, give a longer {}, or {ELSEWHERE}", self.session.longer_by);
         Error::new(&situation::SIGN_IN_EXPIRED, what).remedy(longer)
     }
 }
+
+/// What needs neither a browser nor a keyboard here.
+const ELSEWHERE: &str = "sign in on another device (--login devicecode)";
+
+/// Whoever has seen no browser by then looks for what to do.
+const LATE: Duration = Duration::from_secs(10);
 
 /// The question to the login page.
 struct LoginPage<'a> {
@@ -244,3 +267,6 @@ fn unusable(port: Option<u16>, error: &std::io::Error) -> Error {
         format!("port {port} of localhost, where the browser shall come back to, cannot be had: {}", io_words(error));
     Error::new(&situation::REDIRECT_PORT, what).from_source("--redirect-url").remedy("give another port")
 }
+
+#[cfg(test)]
+mod tests;

@@ -38,14 +38,19 @@ pub(super) fn read(state: &State, line: &Secret) -> Result<Answer, Ignored> {
 #[cfg(unix)]
 mod terminal {
     use std::fs::File;
-    use std::io::{IsTerminal, Read};
+    use std::io::{ErrorKind, IsTerminal, Read};
     use std::sync::Arc;
 
-    use rustix::process::getpgrp;
+    use rustix::process::{Signal as Signals, getpgrp};
     use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetpgrp, tcsetattr};
+
+    use tokio::signal::unix::{Signal, SignalKind, signal};
 
     use super::LONGEST;
     use crate::secret::Secret;
+
+    /// A key that does nothing (`_POSIX_VDISABLE`).
+    const NO_KEY: u8 = if cfg!(any(target_os = "linux", target_os = "android")) { 0 } else { 0xff };
 
     /// The terminal that we run in, while it takes an address. Line by line it would take 4096 bytes
     /// (1024 on macOS) and lose the rest, so it is read byte by byte, and shows nothing: the address
@@ -53,42 +58,63 @@ mod terminal {
     pub(in super::super) struct Input {
         terminal: Arc<File>,
         before: Termios,
+        /// While it takes an address.
+        modes: Termios,
+        /// Whoever has stopped us, or the shell, has set its own modes.
+        continued: Signal,
     }
 
     impl Input {
         /// The terminal, if there is one, if what we say is seen there, and if it listens to us rather
-        /// than to a program in its foreground.
+        /// than to a program in its foreground or to one that reads single keys, such as k9s.
+        ///
+        /// Ctrl-Z does nothing meanwhile: stopped, we could not give the terminal back as it was.
         pub(in super::super) fn open() -> Option<Self> {
             let terminal = File::options().read(true).write(true).open("/dev/tty").ok()?;
             if !std::io::stderr().is_terminal() || !is_ours(&terminal) {
                 return None;
             }
             let before = tcgetattr(&terminal).ok()?;
+            if !before.local_modes.contains(LocalModes::ICANON) {
+                return None;
+            }
+            let continued = signal(SignalKind::from_raw(Signals::CONT.as_raw())).ok()?;
             let mut modes = before.clone();
             modes.local_modes -= LocalModes::ICANON | LocalModes::ECHO | LocalModes::ECHONL;
             modes.special_codes[SpecialCodeIndex::VMIN] = 1;
             modes.special_codes[SpecialCodeIndex::VTIME] = 0;
+            modes.special_codes[SpecialCodeIndex::VSUSP] = NO_KEY;
             tcsetattr(&terminal, OptionalActions::Flush, &modes).ok()?;
-            Some(Self { terminal: Arc::new(terminal), before })
+            Some(Self { terminal: Arc::new(terminal), before, modes, continued })
         }
 
         /// The next line. A thread reads it, which nobody waits for in the end; without a terminal any
         /// more there is no next one.
         pub(in super::super) async fn line(&mut self) -> Secret {
             let terminal = self.terminal.clone();
-            match tokio::task::spawn_blocking(move || read_line(&terminal)).await {
-                Ok(Some(line)) => line,
-                _ => std::future::pending().await,
+            let mut line = tokio::task::spawn_blocking(move || read_line(&terminal));
+            loop {
+                tokio::select! {
+                    line = &mut line => match line {
+                        Ok(Some(line)) => return line,
+                        _ => return std::future::pending().await,
+                    },
+                    Some(()) = self.continued.recv() => self.set(&self.modes),
+                }
+            }
+        }
+
+        /// From the background the system would stop us for it, and the shell has its own modes by then.
+        fn set(&self, modes: &Termios) {
+            if is_ours(&self.terminal) {
+                let _ = tcsetattr(&*self.terminal, OptionalActions::Now, modes);
             }
         }
     }
 
     impl Drop for Input {
-        /// From the background the system would stop us for it, and the shell has its own modes by then.
         fn drop(&mut self) {
-            if is_ours(&self.terminal) {
-                let _ = tcsetattr(&*self.terminal, OptionalActions::Now, &self.before);
-            }
+            self.set(&self.before);
         }
     }
 
@@ -100,7 +126,10 @@ mod terminal {
         let mut line = zeroize::Zeroizing::new(Vec::with_capacity(LONGEST));
         let mut bytes = zeroize::Zeroizing::new([0; 4096]);
         loop {
-            let count = terminal.read(&mut bytes[..]).ok().filter(|count| *count > 0)?;
+            let count = match terminal.read(&mut bytes[..]) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                read => read.ok().filter(|count| *count > 0)?,
+            };
             for byte in &bytes[..count] {
                 if edit(&mut line, *byte) {
                     return Some(Secret::new(String::from_utf8_lossy(&line)));
@@ -109,14 +138,16 @@ mod terminal {
         }
     }
 
-    /// What the terminal itself would do with a key: erase a byte, the line, or end it. What is too much
-    /// is dropped.
+    /// What the terminal itself would do with a key: erase a byte, the line, or end it. Ctrl-Z and what is
+    /// too much are dropped.
     pub(super) fn edit(line: &mut Vec<u8>, byte: u8) -> bool {
         const ERASE_LINE: u8 = 0x15;
+        const SUSPEND: u8 = 0x1a;
         match byte {
             b'\n' | b'\r' => return true,
             0x08 | 0x7f => drop(line.pop()),
             ERASE_LINE => line.clear(),
+            SUSPEND => {}
             byte if line.len() < LONGEST => line.push(byte),
             _ => {}
         }
@@ -191,7 +222,7 @@ mod tests {
     #[cfg(unix)]
     fn keys_edit_the_line() {
         let mut line = Vec::new();
-        let ended: Vec<bool> = b"x\x15ab\x7fc\n".iter().map(|byte| terminal::edit(&mut line, *byte)).collect();
+        let ended: Vec<bool> = b"x\x15ab\x7f\x1ac\n".iter().map(|byte| terminal::edit(&mut line, *byte)).collect();
         assert_eq!((line.as_slice(), ended.last()), (&b"ac"[..], Some(&true)));
         let mut full = vec![b'a'; LONGEST];
         terminal::edit(&mut full, b'b');

@@ -1,0 +1,66 @@
+//! What is said while the browser has its time.
+
+use super::*;
+use crate::browser::{Browser, Opening};
+use crate::entra::TokenRequest;
+use crate::exec_credential::ExecInfo;
+use crate::options::args::read;
+use crate::options::types::ClientId;
+use crate::options::{Choices, Commands, Values};
+use crate::sys::fake::FakeClock;
+use crate::sys::{Clock, Deadline, Env, Sys};
+use crate::terminal::Terminal;
+
+/// Says that it has opened a browser, whether there is one or not.
+struct Opens;
+
+impl Browser for Opens {
+    fn hindrance(&self, _: &Env) -> Option<String> {
+        None
+    }
+
+    fn open<'a>(&'a self, _: &'a Env, _: &'a str, _: &'a dyn Clock) -> Opening<'a> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+/// What is said by the time that there is nothing to do but wait, and how many seconds that took.
+fn said(quiet: bool) -> (String, u64) {
+    let (terminal, written) = Terminal::plain(quiet);
+    let clock = FakeClock::default();
+    let sys = Sys {
+        args: Vec::new(),
+        env: Env::default(),
+        clock: Box::new(clock.clone()),
+        http: Box::new(crate::http::fake::FakeHttp::default()),
+        tools: Box::new(crate::process::fake::NoTools),
+        browser: Box::new(Opens),
+        parent: Vec::new,
+        terminal,
+    };
+    let args = ["-t", "T", "--server-id", "S"].map(String::from);
+    let given = read(&args, Commands::GET_TOKEN).unwrap();
+    let values = Values::resolve(&given, &sys.env);
+    let choices = Choices { given: &given, values: &values, env: &sys.env, exec: &ExecInfo::default() };
+    let request = TokenRequest::parse(&choices).unwrap();
+    let client = ClientId::parse("C").unwrap();
+    let person = Person { client: &client, request: &request, account: None, shared: true };
+    let session = Session::new(&sys, Deadline::after(&clock, Duration::from_secs(60)));
+    let (flow, desk) = Flow::begin(&session, person, None, 1).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        tokio::select! {
+            biased;
+            _ = flow.ask(&desk) => panic!("nobody has answered"),
+            () = std::future::ready(()) => {}
+        }
+    });
+    (written.take().replace(&flow.entry, "ADDRESS"), clock.monotonic().as_secs())
+}
+
+#[test]
+fn the_address_is_told_at_once_or_where_it_shall_be_quiet_once_it_is_late() {
+    let at_once = "To sign in, use the browser that opens now, or open ADDRESS on this machine\n";
+    assert_eq!(said(false), (at_once.into(), 0));
+    assert_eq!(said(true), ("To sign in, open ADDRESS on this machine\n".into(), 10));
+}
