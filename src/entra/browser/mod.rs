@@ -127,6 +127,9 @@ impl<'a> Flow<'a> {
             return sys.terminal.while_waiting(&*sys.clock, wait, browsing).await;
         };
         sys.terminal.detail(1, || format!("no browser can be opened here: {why}"));
+        // A turn for those who watch for signals: one that ends us before they do would leave the terminal
+        // as the paste has it.
+        tokio::task::yield_now().await;
         // Whoever wants it quiet draws on the terminal and reads the keys.
         let input = if sys.terminal.is_quiet() { None } else { paste::Input::open() };
         if let Some(input) = input {
