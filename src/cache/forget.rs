@@ -173,7 +173,7 @@ mod tests {
             renewed_on: 0,
             about: About::default(),
         };
-        cache.save_grant(sys, &Identity::new(name), &grant);
+        cache.save_grant(sys, &Identity::new(name), &grant, None);
     }
 
     fn forget(cache: &Cache, sys: &Sys, name: &str) -> Forgotten {

@@ -22,6 +22,7 @@ use crate::entra::Account;
 use crate::entra::pop::PopKey;
 use crate::error::io_words;
 use crate::options::types::Storage;
+use crate::secret::Secret;
 use crate::sys::Sys;
 
 use entry::SavedKey;
@@ -121,10 +122,17 @@ impl Cache {
         vault.read(&grant_file(vault, identity))
     }
 
-    /// Keeps a refresh token.
-    pub fn save_grant(&self, sys: &Sys, identity: &Identity, grant: &SavedGrant) {
+    /// Keeps a refresh token. One that another was exchanged for takes the place of that one only: who
+    /// has signed in anew or out meanwhile knows better.
+    pub fn save_grant(&self, sys: &Sys, identity: &Identity, grant: &SavedGrant, exchanged: Option<&Secret>) {
         let State::Open(vault) = &self.state else { return };
-        self.report(sys, vault.write(&grant_file(vault, identity), grant));
+        let file = grant_file(vault, identity);
+        vault.alone(|| {
+            let current = || vault.read::<SavedGrant>(&file).map(|grant| grant.refresh_token);
+            if exchanged.is_none_or(|exchanged| current().as_ref() == Some(exchanged)) {
+                self.report(sys, vault.write(&file, grant));
+            }
+        });
     }
 
     /// Every sign-in that can be read.
@@ -180,11 +188,15 @@ impl Cache {
         }
     }
 
-    /// Forgets a refresh token that is dead.
-    pub fn forget_grant(&self, identity: &Identity) {
-        if let State::Open(vault) = &self.state {
-            vault.remove(&grant_file(vault, identity));
-        }
+    /// Forgets the refresh token `dead`, unless another one has taken its place.
+    pub fn forget_grant(&self, identity: &Identity, dead: &Secret) {
+        let State::Open(vault) = &self.state else { return };
+        let file = grant_file(vault, identity);
+        vault.alone(|| {
+            if vault.read::<SavedGrant>(&file).is_some_and(|grant| grant.refresh_token == *dead) {
+                vault.remove(&file);
+            }
+        });
     }
 
     /// A full disk or a read-only home costs the cache, not the token. It is said once.
@@ -446,5 +458,32 @@ pub(crate) mod tests {
         assert!(matches!(slot.try_lock(), Lock::Busy));
         drop(held);
         assert!(matches!(slot.try_lock(), Lock::Held(_)));
+    }
+
+    #[test]
+    fn a_sign_in_is_replaced_and_removed_by_those_who_know_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = cache(directory.path());
+        let identity = identity(&[("account", "a")]);
+        let account = crate::entra::Account { id: "a".into(), username: "a".into(), also: Vec::new() };
+        let grant = |text: &str| SavedGrant {
+            refresh_token: Secret::new(text),
+            account: account.clone(),
+            environment: String::new(),
+            shared: true,
+            renewed_on: 0,
+            about: About::default(),
+        };
+        let save = |text, exchanged: Option<&str>| {
+            cache.save_grant(&sys(), &identity, &grant(text), exchanged.map(Secret::new).as_ref());
+            cache.grant(&identity).map(|grant| grant.refresh_token.expose().to_owned())
+        };
+        assert_eq!(save("1", None).as_deref(), Some("1"));
+        assert_eq!(save("2", Some("1")).as_deref(), Some("2"), "rotated");
+        assert_eq!(save("late", Some("1")).as_deref(), Some("2"), "a slow renewal does not undo a newer one");
+        cache.forget_grant(&identity, &Secret::new("1"));
+        assert_eq!(save("3", None).as_deref(), Some("3"), "signed in anew");
+        cache.forget_grant(&identity, &Secret::new("3"));
+        assert_eq!(save("back", Some("3")), None, "who has signed out stays so");
     }
 }

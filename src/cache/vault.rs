@@ -109,6 +109,13 @@ impl Vault {
         fs::symlink_metadata(self.directory.join(name)).is_ok()
     }
 
+    /// Does `work`, which takes no time, while no other process does such. Where there can be no lock it is
+    /// done without.
+    pub(super) fn alone<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _held = lock::hold(&self.directory.join(format!("{KEY}.{LOCK}")));
+        work()
+    }
+
     pub(super) fn remove(&self, name: &str) {
         let _ = fs::remove_file(self.directory.join(name));
     }

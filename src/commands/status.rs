@@ -212,7 +212,8 @@ impl Token {
         let failure = kept.sign_in_failure.as_ref().filter(|failure| lately(failure.on));
         let failure = failure.map(Failure::of);
         let token = kept.token.as_ref();
-        if token.is_none() && failure.is_none() {
+        // Without a word of what it was for it is the memory of a prompt that nobody wanted.
+        if token.is_none() && (failure.is_none() || kept.about.is_none()) {
             return None;
         }
         let claims = token.map(|token| Claims::of(&token.access_token)).unwrap_or_default();

@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use crate::secret::Secret;
 
+use super::Account;
 use super::token::decode;
 
 /// The claims that name somebody.
@@ -16,9 +17,13 @@ pub struct Claims {
     preferred_username: Option<String>,
     appid: Option<String>,
     azp: Option<String>,
+    oid: Option<String>,
     /// The tenant.
     pub tid: Option<String>,
 }
+
+/// Stands in the names that a directory gives its guests.
+const GUEST: &str = "#EXT#";
 
 impl Claims {
     /// The claims of `token`; none, where it is no JWT.
@@ -29,8 +34,21 @@ impl Claims {
     /// The person, if it is one. Names of other identity providers stand behind a `#`.
     pub fn person(&self) -> Option<&str> {
         let names = [&self.upn, &self.unique_name, &self.preferred_username];
-        let name = names.into_iter().flatten().find(|name| !name.is_empty())?;
-        name.rsplit('#').next().filter(|name| !name.is_empty())
+        let mut names = names.into_iter().flatten().filter(|name| !name.is_empty());
+        let first = names.clone().next()?;
+        // What a guest is called in this tenant's directory is no name that anybody signs in with.
+        let name = names.find(|name| !name.contains(GUEST)).unwrap_or(first);
+        if name.contains(GUEST) { Some(name) } else { name.rsplit('#').next().filter(|name| !name.is_empty()) }
+    }
+
+    /// The person as an account, where an answer does not name one: the v1 endpoint has no `client_info`.
+    /// The id is that of the object in this tenant, which for guests is another one than at home.
+    pub fn account(&self) -> Option<Account> {
+        let username = self.person()?.to_owned();
+        let id = format!("{}.{}", self.oid.as_deref()?, self.tid.as_deref()?);
+        let names = [&self.upn, &self.unique_name, &self.preferred_username].into_iter().flatten();
+        let also = names.filter(|name| **name != username && !name.is_empty()).cloned().collect();
+        Some(Account { id, username, also })
     }
 
     /// The application that the token was given to.
@@ -48,6 +66,16 @@ mod tests {
 
     fn claims(json: &str) -> Claims {
         Claims::of(&Secret::new(format!("h.{}.s", BASE64_URL_SAFE_NO_PAD.encode(json))))
+    }
+
+    #[test]
+    fn an_account_by_its_token() {
+        let guest = claims(r#"{"upn":"alice_x#EXT#@contoso.com","unique_name":"alice@x","oid":"o","tid":"t"}"#);
+        let account = guest.account().unwrap();
+        assert!(account.id == "o.t" && account.is_called("ALICE@X"), "{account:?}");
+        for nobody in [r#"{"appid":"a","oid":"o","tid":"t"}"#, r#"{"upn":"alice","tid":"t"}"#] {
+            assert_eq!(claims(nobody).account(), None, "{nobody}");
+        }
     }
 
     #[test]

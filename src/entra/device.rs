@@ -15,7 +15,7 @@ use crate::sys::Deadline;
 use crate::terminal::{Prompt, Wait};
 
 use super::error::Refusal;
-use super::token::{Answer, Endpoint, Failure, person_scopes, seconds};
+use super::token::{Answer, Endpoint, Failure, seconds};
 use super::{Audience, Grant, Person, Session};
 
 /// RFC 8628 section 3.5: what `slow_down` adds, for good.
@@ -47,15 +47,8 @@ pub async fn sign_in(session: &Session<'_>, person: Person<'_>) -> Result<Grant,
 }
 
 async fn request_code(session: &Session<'_>, person: Person<'_>) -> Result<Code, Error> {
-    let scope;
-    let mut fields = vec![("client_id", person.client.as_str())];
-    match &person.request.audience {
-        Audience::Scope(audience) => {
-            scope = person_scopes(audience).map(|scope| scope.to_string()).collect::<Vec<_>>().join(" ");
-            fields.push(("scope", &scope));
-        }
-        Audience::Resource(resource) => fields.push(("resource", resource)),
-    }
+    let (name, wanted) = person.request.audience.of_person();
+    let mut fields = vec![("client_id", person.client.as_str()), (name, wanted.as_str())];
     if let Some(claims) = &session.claims {
         fields.push(("claims", claims));
     }

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::cache::Identity;
-use crate::error::Error;
+use crate::error::{Error, one_line};
 use crate::options::types::ClientId;
 use crate::options::{Choices, LEGACY, SERVER_ID};
 use crate::secret::Secret;
@@ -83,6 +83,16 @@ impl TokenRequest {
 pub const CLUSTERS: [&str; 2] = ["6dae42f8-4368-4678-94ff-3960e28e3630", "6256c85f-0aad-4d50-b960-e6e9b21efe35"];
 
 impl Audience {
+    /// The parameter that asks for it on behalf of a person, with what brings a refresh token and a name.
+    fn of_person(&self) -> (&'static str, String) {
+        match self {
+            Self::Scope(scope) => {
+                ("scope", token::person_scopes(scope).map(|scope| scope.to_string()).collect::<Vec<_>>().join(" "))
+            }
+            Self::Resource(resource) => ("resource", resource.clone()),
+        }
+    }
+
     /// Whether tokens for it are good for clusters and for nothing else.
     pub fn is_of_clusters(&self) -> bool {
         let (Self::Scope(text) | Self::Resource(text)) = self;
@@ -142,18 +152,20 @@ impl<'a> Session<'a> {
 }
 
 impl Session<'_> {
-    /// Whether whoever has signed in is the one who was named. An answer that names nobody (an AD FS
-    /// without `openid`) says nothing against it.
+    /// Whether whoever has signed in is the one who was named.
     ///
     /// # Errors
-    /// It is somebody else.
+    /// It is somebody else, or nobody can tell.
     pub fn admit(&self, grant: &Grant) -> Result<(), Error> {
-        let (Some(only), Some(account)) = (&self.only, &grant.account) else { return Ok(()) };
+        let Some(only) = &self.only else { return Ok(()) };
+        let Some(account) = &grant.account else {
+            let what = format!("the answer does not say who has signed in, and only {} may", one_line(only));
+            return Err(Error::new(&situation::OTHER_ACCOUNT, what).remedy("leave out --account (--login-hint)"));
+        };
         if account.is_called(only) {
             return Ok(());
         }
-        let who = crate::error::one_line(&account.username);
-        let only = crate::error::one_line(only);
+        let (who, only) = (one_line(&account.username), one_line(only));
         Err(Error::new(&situation::OTHER_ACCOUNT, format!("{who} has signed in, and not {only}"))
             .remedy(format!("sign in as {only}, or name {who} with --account (--login-hint in the exec entry)")))
     }
@@ -215,6 +227,11 @@ pub struct Account {
 }
 
 impl Account {
+    /// Whether nothing but its id is known.
+    pub fn is_unnamed(&self) -> bool {
+        self.username == self.id
+    }
+
     /// Whether `name` is one of this person's; names are compared without regard to case, as Entra does.
     pub fn is_called(&self, name: &str) -> bool {
         std::iter::once(&self.username).chain(&self.also).any(|known| known.to_lowercase() == name.to_lowercase())

@@ -12,7 +12,7 @@ use crate::http;
 use crate::secret::Secret;
 use crate::situation;
 
-use super::token::{Answer, Endpoint, person_scopes};
+use super::token::{Answer, Endpoint};
 use super::{Audience, Grant, Person, Session};
 
 /// Said whenever a password is sent: the day on which this ends is the tenant's to choose.
@@ -47,14 +47,10 @@ pub async fn sign_in(
         ("username", username),
         ("password", text),
     ];
-    let scope;
-    match &person.request.audience {
-        Audience::Scope(audience) => {
-            scope = person_scopes(audience).map(|scope| scope.to_string()).collect::<Vec<_>>().join(" ");
-            fields.extend([("scope", scope.as_str()), ("client_info", "1")]);
-        }
-        // v1 names the user in an id token, and only if asked.
-        Audience::Resource(resource) => fields.extend([("resource", resource.as_str()), ("scope", "openid")]),
+    let (name, wanted) = person.request.audience.of_person();
+    fields.push((name, &wanted));
+    if matches!(person.request.audience, Audience::Scope(_)) {
+        fields.push(("client_info", "1"));
     }
     let endpoint = Endpoint::named(session, person.request, "token");
     let answer: Answer = endpoint.post_bound(&fields).await?;

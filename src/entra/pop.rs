@@ -35,6 +35,12 @@ pub enum Binding {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Host(String);
 
+impl std::fmt::Display for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 impl Binding {
     /// What `choices` ask for. Where the entry does not say for which cluster, what kubectl says of the
     /// cluster does: its extension, else the host of its API server, as in the draft.

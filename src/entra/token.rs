@@ -19,6 +19,7 @@ use crate::secret::Secret;
 use crate::situation;
 
 use super::binding::TokenProxy;
+use super::claims::Claims;
 use super::error::Refusal;
 use super::{Account, Audience, Grant, Person, Session, Token, TokenRequest};
 
@@ -364,8 +365,17 @@ impl Answer {
 
     /// The account: `client_info` names its home; where it is missing (v1, AD FS) the id token's
     /// `oid` and `tid`, or `sub`, do. The id token came straight from the issuer over TLS, so its
-    /// signature adds nothing (`OpenID` Connect Core, 3.1.3.7, point 6).
+    /// signature adds nothing (`OpenID` Connect Core, 3.1.3.7, point 6). What neither says the access
+    /// token does: the v1 endpoint gives no id token unasked.
     fn account(&self) -> Option<Account> {
+        let told = Claims::of(&Secret::new(self.access_token.secret())).account();
+        match (self.account_of_id_token(), told) {
+            (Some(account), Some(told)) if account.is_unnamed() => Some(Account { id: account.id, ..told }),
+            (account, told) => account.or(told),
+        }
+    }
+
+    fn account_of_id_token(&self) -> Option<Account> {
         let claims: IdClaims =
             self.id_token.as_ref().and_then(|token| decode(token.expose().split('.').nth(1)?)).unwrap_or_default();
         let home: Option<ClientInfo> = self.client_info.as_ref().and_then(|info| decode(info.expose()));
@@ -437,15 +447,16 @@ struct IdClaims {
 }
 
 impl IdClaims {
-    /// The name to show, and every other one.
+    /// The name to show, and every other one. An address for mail is chosen by the guest's own tenant, so
+    /// it names nobody but where nothing else does.
     fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
-        for name in [&self.preferred_username, &self.upn, &self.unique_name, &self.email].into_iter().flatten() {
+        for name in [&self.preferred_username, &self.upn, &self.unique_name].into_iter().flatten() {
             if !names.contains(name) {
                 names.push(name.clone());
             }
         }
-        names
+        if names.is_empty() { self.email.iter().cloned().collect() } else { names }
     }
 }
 

@@ -32,7 +32,6 @@ use crate::options::{
 };
 use crate::situation;
 use crate::sys::Pending;
-use crate::terminal::nobody_sees;
 
 use super::{Login, Method, Rule, Settled};
 use probe::{Memory, machine, try_imds};
@@ -210,7 +209,8 @@ impl Auto {
     /// earlier sign-in of a person.
     fn is_last_hope(&self, index: usize, session: &Session<'_>) -> bool {
         let mut later = self.candidates.iter().skip(index + 1);
-        later.all(|candidate| candidate.login.asks()) && nobody_sees(&session.sys.env).is_some()
+        let env = &session.sys.env;
+        later.all(|candidate| candidate.login.asks() && candidate.login.nobody_sees(env).is_some())
     }
 }
 

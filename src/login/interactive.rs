@@ -5,7 +5,8 @@ use crate::entra::{Grant, Person, Session, TokenRequest, browser};
 use crate::error::Error;
 use crate::options::types::{ClientId, RedirectUrl};
 use crate::options::{CLIENT_ID, Choices, ENVIRONMENT, LOGIN_HINT, POP_CLAIMS, POP_ENABLED, REDIRECT_URL, TENANT_ID};
-use crate::sys::Pending;
+use crate::sys::{Env, Pending};
+use crate::terminal::{nobody_is_there, nobody_sees};
 
 use super::{Login, Method, Rule};
 
@@ -56,6 +57,11 @@ impl Login for Interactive {
 
     fn request(&self) -> Option<&TokenRequest> {
         Some(&self.request)
+    }
+
+    /// A browser is seen wherever stderr goes: `kubectl get pods 2>/dev/null` opens it as well.
+    fn nobody_sees(&self, env: &Env) -> Option<String> {
+        if crate::browser::hindrance(env).is_none() { nobody_is_there(env) } else { nobody_sees(env) }
     }
 
     fn person(&self) -> Option<Person<'_>> {

@@ -31,6 +31,7 @@ use crate::options::{
 };
 use crate::situation;
 use crate::sys::{Env, Pending};
+use crate::terminal::nobody_sees;
 
 pub use auto::InVain;
 
@@ -150,6 +151,11 @@ pub trait Login {
     /// Whether signing in asks a person, who has to be there.
     fn asks(&self) -> bool {
         self.person().is_some()
+    }
+
+    /// Why nobody would see how this asks, or nothing where somebody may.
+    fn nobody_sees(&self, env: &Env) -> Option<String> {
+        nobody_sees(env)
     }
 
     /// To what its tokens are bound.
@@ -276,7 +282,14 @@ impl Spec {
             (Takes::Nothing, text) => format!("{}={text}", typed.decl.flag()),
             (_, text) => format!("{} {}", typed.decl.flag(), shell_word(text)),
         });
-        let words: Vec<_> = words.collect();
+        // What kubectl has said of the cluster it does not say to a person.
+        let claims = match self.login.binding() {
+            Binding::Key(host) if self.given.last(&POP_CLAIMS.decl).is_none() => {
+                Some(format!("{} {}", POP_CLAIMS.decl.flag(), shell_word(&format!("u={host}"))))
+            }
+            _ => None,
+        };
+        let words: Vec<_> = words.chain(claims).collect();
         format!("{program} login {}", words.join(" ")).trim_end().to_owned()
     }
 

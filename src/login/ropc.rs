@@ -39,7 +39,7 @@ pub(super) static METHOD: Method = Method {
 pub(super) const SECRET: Ways = Ways { text: &PASSWORD, file: &PASSWORD_FILE, name: "password" };
 
 /// Tenants that are none: Entra finds the user's own by a sign-in page, which nobody sees here.
-const OPEN_TENANTS: [&str; 3] = ["common", "consumers", "organizations"];
+const OPEN_TENANTS: [&str; 2] = ["common", "consumers"];
 
 const OTHER_WAYS: &str = "use --login interactive, or --login spn or workloadidentity where no person is there";
 

@@ -11,10 +11,11 @@ use super::{Attempt, read};
 
 impl Attempt<'_> {
     /// Keeps what was granted. The refresh token comes before the token, and the account that leads
-    /// to it before both: a process that dies in between has lost at most the token. An answer that
-    /// names no account belongs to `known`.
-    pub(super) fn keep(&self, grant: Grant, known: Option<&Account>) -> Token {
-        let account = grant.account.or_else(|| known.cloned());
+    /// to it before both: a process that dies in between has lost at most the token. What renews `renewed`
+    /// belongs to the same account, whatever the answer calls it: in another tenant, or on v1, a guest
+    /// has another id.
+    pub(super) fn keep(&self, grant: Grant, renewed: Option<&SavedGrant>) -> Token {
+        let account = renewed.map(|renewed| renewed.account.clone()).or(grant.account);
         let account = account.or_else(|| grant.refresh_token.as_ref().map(|_| self.nameless()));
         if let (Some(person), Some(account), Some(refresh_token)) =
             (self.login().person(), &account, grant.refresh_token)
@@ -31,7 +32,8 @@ impl Attempt<'_> {
                 renewed_on: self.now(),
                 about: self.about(),
             };
-            self.cache.save_grant(self.sys, &self.grant_identity(person, account), &saved);
+            let exchanged = renewed.map(|renewed| &renewed.refresh_token);
+            self.cache.save_grant(self.sys, &self.grant_identity(person, account), &saved, exchanged);
         }
         self.write(&Kept {
             token: Some(grant.token.clone()),

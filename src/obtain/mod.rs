@@ -142,7 +142,9 @@ impl Usable {
     /// The token as the API server wants it. One that is bound to a key is signed anew at every call: the
     /// server believes a signature for 15 minutes at most, so kubectl is told to come back before that.
     fn for_kubectl(self, sys: &Sys, spec: &Spec) -> Result<Token, Error> {
-        let (Binding::Key(host), Some(key)) = (spec.login.binding(), &self.key) else { return Ok(self.token) };
+        let Binding::Key(host) = spec.login.binding() else { return Ok(self.token) };
+        let gone = || Error::new(&situation::KEY, "the key of the token has just been removed by another process");
+        let key = self.key.as_ref().ok_or_else(gone)?;
         let now = sys.clock.now();
         let end = now.saturating_add(spec.pop_lifetime.as_secs());
         let signed = key.sign(&self.token.access_token, host, now)?;
@@ -173,6 +175,7 @@ fn obtain(sys: &Sys, spec: &Spec, cache: &mut Cache, identity: &Identity, errand
             settled: OnceCell::new(),
             key: RefCell::default(),
             told: Cell::default(),
+            choice_told: Cell::default(),
         };
         let token = attempt.run().await?;
         Ok(Usable { token, key: attempt.key_of_token(), told: attempt.told.get() })
@@ -252,6 +255,8 @@ struct Attempt<'a> {
     key: RefCell<Option<Rc<PopKey>>>,
     /// Whether it was told who has signed in.
     told: Cell<bool>,
+    /// Whether it was told that several people are signed in.
+    choice_told: Cell<bool>,
 }
 
 impl Attempt<'_> {
@@ -332,7 +337,7 @@ impl Attempt<'_> {
             Renewal::Done(token) => Ok(token),
             Renewal::Failed(error) => Err(error),
             Renewal::NeedsSignIn(_) if !self.login().asks() => self.machine_signs_in().await,
-            Renewal::NeedsSignIn(refusal) => self.person_signs_in(&kept, refusal.as_deref()).await,
+            Renewal::NeedsSignIn(refusal) => self.person_signs_in(&kept, refusal).await,
         }
     }
 

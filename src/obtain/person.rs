@@ -1,11 +1,10 @@
 //! Asking a person, and what is told where nobody can be asked or somebody has just been.
 
-use crate::cache::{About, Kept, SignInFailure};
+use crate::cache::{Kept, SignInFailure};
 use crate::entra::Token;
 use crate::entra::error::Refusal;
 use crate::error::Error;
 use crate::situation;
-use crate::terminal::nobody_sees;
 
 use super::renewal::Renewal;
 use super::turn::Turn;
@@ -17,50 +16,63 @@ const SIGN_IN_PAUSE: u64 = 30;
 
 impl Attempt<'_> {
     /// Asks the person, with what the refusal of an earlier sign-in wants passed on.
-    pub(super) async fn person_signs_in(&self, kept: &Kept, refusal: Option<&Refusal>) -> Result<Token, Error> {
-        let ended = refusal.map(|refusal| refusal.explain(None).what().to_owned());
-        if let Some(why) = nobody_sees(&self.sys.env) {
+    pub(super) async fn person_signs_in(&self, kept: &Kept, refusal: Option<Box<Refusal>>) -> Result<Token, Error> {
+        if let Some(why) = self.login().nobody_sees(&self.sys.env) {
             let looked = self.settled.get().map(|settled| settled.in_vain.nobody_sees(&why));
-            return Err(looked.unwrap_or_else(|| self.nobody_there(&why, ended.as_deref())));
+            return Err(looked.unwrap_or_else(|| self.nobody_there(&why, refusal.as_deref())));
         }
-        let now = self.now();
-        let lately = kept.sign_in_failure.as_ref().filter(|failure| now < failure.on.saturating_add(SIGN_IN_PAUSE));
-        if let (Some(failure), Errand::Token) = (lately, self.errand) {
-            return Err(self.just_failed(failure, now));
-        }
+        self.refuse_after_failure()?;
         let turn = self.turn_to_ask().await?;
-        if matches!(turn, Turn::Ours { waited: true, .. })
-            && let Some(token) = self.served_by_the_other(kept, now).await?
-        {
-            return Ok(token);
+        let refusal = match turn {
+            // Somebody has been asked for another cluster: that sign-in may serve here, or was not wanted.
+            Turn::Ours { waited: true, .. } => match self.renew(kept, self.machine_deadline()).await {
+                Renewal::Done(token) => return Ok(token),
+                Renewal::Failed(error) => return Err(error),
+                Renewal::NeedsSignIn(newer) => {
+                    self.refuse_after_failure()?;
+                    newer.or(refusal)
+                }
+            },
+            _ => refusal,
+        };
+        if let Some(refusal) = &refusal {
+            self.sys.terminal.note(format!("note: {}", refusal.explain(None).what()));
         }
-        if let Some(ended) = ended {
-            self.sys.terminal.note(format!("note: {ended}"));
-        }
-        let session = self.session(self.human_deadline(), refusal.and_then(|refusal| refusal.claims.clone()));
+        let session = self.session(self.human_deadline(), refusal.and_then(|refusal| refusal.claims));
         let outcome = self.acquire(&session).await;
-        if let Some(error) = outcome.as_ref().err().filter(|_| session.prompted.get()) {
-            self.note_sign_in_failure(error);
+        match &outcome {
+            Ok(_) => self.forget_unwanted_prompt(),
+            Err(error) if session.prompted.get() => self.note_failure_of_person(error),
+            Err(_) => {}
         }
         outcome
     }
 
-    /// What the sign-in for another cluster brings us, which we have waited for since `began`: its
-    /// refresh token, or its failure, which nobody wants to see twice.
-    async fn served_by_the_other(&self, kept: &Kept, began: u64) -> Result<Option<Token>, Error> {
-        match self.renew(kept, self.machine_deadline()).await {
-            Renewal::Done(token) => return Ok(Some(token)),
-            Renewal::Failed(error) => return Err(error),
-            Renewal::NeedsSignIn(_) => {}
+    /// Nobody is asked again at once after a failure, unless they sign in by hand.
+    fn refuse_after_failure(&self) -> Result<(), Error> {
+        let places = [self.read().sign_in_failure, self.prompt_place().and_then(|place| place.read().sign_in_failure)];
+        let now = self.now();
+        let lately = places.into_iter().flatten().filter(|failure| now < failure.on.saturating_add(SIGN_IN_PAUSE));
+        match (lately.max_by_key(|failure| failure.on), self.errand) {
+            (Some(failure), Errand::Token) => Err(self.just_failed(&failure, now)),
+            _ => Ok(()),
         }
-        let own = self.about();
-        let same = |about: &About| about.client == own.client && about.cloud == own.cloud;
-        let others = self.cache.slots().into_iter().map(|slot| slot.read());
-        let mut failures =
-            others.filter(|kept| kept.about.as_ref().is_some_and(same)).filter_map(|kept| kept.sign_in_failure);
-        failures
-            .find(|failure| failure.on >= began)
-            .map_or(Ok(None), |failure| Err(self.just_failed(&failure, self.now())))
+    }
+
+    /// Who has dismissed one prompt, or did not see it, wants no other one for the next cluster. What went
+    /// wrong in another way may go well there.
+    fn note_failure_of_person(&self, error: &Error) {
+        self.note_sign_in_failure(error);
+        let unwanted = [&situation::SIGN_IN_DECLINED, &situation::SIGN_IN_EXPIRED];
+        if let Some(place) = self.prompt_place().filter(|_| unwanted.into_iter().any(|one| error.is(one))) {
+            place.write(self.sys, &Kept { sign_in_failure: Some(self.failure(error)), ..Kept::default() });
+        }
+    }
+
+    fn forget_unwanted_prompt(&self) {
+        if let Some(place) = self.prompt_place().filter(|place| place.read().sign_in_failure.is_some()) {
+            place.forget();
+        }
     }
 
     /// The only person who is meant, if somebody was named.
@@ -81,17 +93,19 @@ impl Attempt<'_> {
     }
 
     pub(super) fn note_sign_in_failure(&self, error: &Error) {
-        let (what, remedy) = (error.what().to_owned(), error.advice().to_owned());
-        let failure = SignInFailure { on: self.now(), what, remedy };
         let kept = self.read();
         let about = kept.about.or_else(|| Some(self.about()));
-        self.write(&Kept { sign_in_failure: Some(failure), about, ..kept });
+        self.write(&Kept { sign_in_failure: Some(self.failure(error)), about, ..kept });
     }
 
-    fn nobody_there(&self, why: &str, ended: Option<&str>) -> Error {
+    fn failure(&self, error: &Error) -> SignInFailure {
+        SignInFailure { on: self.now(), what: error.what().to_owned(), remedy: error.advice().to_owned() }
+    }
+
+    fn nobody_there(&self, why: &str, ended: Option<&Refusal>) -> Error {
         let program = self.sys.called_as();
         let what = "signing in needs a person, and nobody would see the prompt";
-        let what = ended.map_or_else(|| what.to_owned(), |ended| format!("{ended}; {what}"));
+        let what = ended.map_or_else(|| what.to_owned(), |ended| format!("{}; {what}", ended.explain(None).what()));
         Error::new(&situation::NOBODY_THERE, what).from_source(why).remedy(format!(
             "run `{}` in a terminal, or sign in without a person ({program} convert-kubeconfig -l spn)",
             self.spec.by_hand(program)

@@ -5,6 +5,7 @@ use crate::entra::error::Refusal;
 use crate::entra::token::{self, Failure};
 use crate::entra::{Account, Person, Token};
 use crate::error::{Error, listed, one_line};
+use crate::options::types::ClientId;
 use crate::sys::Deadline;
 
 use super::Attempt;
@@ -49,6 +50,7 @@ impl Attempt<'_> {
     }
 
     /// The one account that is signed in with the same client in the same cloud, and that may be meant.
+    /// Accounts of the same name are one person's: v1 knows a guest by another id than v2.
     fn only_account(&self, person: Person<'_>) -> Option<Account> {
         if !person.shared {
             return None;
@@ -56,23 +58,22 @@ impl Attempt<'_> {
         let environment = person.request.authority.environment();
         let mut accounts: Vec<Account> = Vec::new();
         for grant in self.cache.grants() {
-            let same = grant.shared
-                && grant.environment == environment
-                && grant
-                    .about
-                    .client
-                    .as_deref()
-                    .is_some_and(|client| client.eq_ignore_ascii_case(person.client.as_str()));
+            let same = grant.shared && grant.environment == environment && is_of(&grant.about, person.client);
             let meant = self.only().is_none_or(|only| grant.account.is_called(&only));
             let silently = person.request.audience.is_of_clusters() || self.was_signed_in(&grant.account);
-            if same && meant && silently && !accounts.iter().any(|known| known.id == grant.account.id) {
+            if same && meant && silently && !accounts.iter().any(|known| known.is_called(&grant.account.username)) {
                 accounts.push(grant.account);
             }
         }
         if accounts.len() > 1 {
             accounts.sort_by(|one, other| one.username.cmp(&other.username));
             let names = listed(accounts.iter().map(|account| one_line(&account.username)).collect());
-            self.sys.terminal.note(format!("note: {names} are signed in; --account NAME picks one of them"));
+            let program = self.sys.called_as();
+            if !self.choice_told.replace(true) {
+                self.sys.terminal.note(format!(
+                    "note: {names} are signed in; `{program} login --account NAME` picks one for a cluster"
+                ));
+            }
             return None;
         }
         accounts.pop()
@@ -82,7 +83,11 @@ impl Attempt<'_> {
     /// one than those of clusters it is asked first: whoever writes a kubeconfig chooses both the server
     /// application and where kubectl sends the token, and a refresh token would serve Azure itself.
     fn was_signed_in(&self, account: &Account) -> bool {
-        let same = |about: About| about.server.is_some() && about.server == self.spec.about.server;
+        let own = &self.spec.about;
+        let client = self.login().person().map(|person| person.client);
+        let same = |about: About| {
+            about.server.is_some() && about.server == own.server && client.is_some_and(|client| is_of(&about, client))
+        };
         let mut kept = self.cache.slots().into_iter().map(|slot| slot.read());
         kept.any(|kept| kept.account.is_some_and(|known| known.id == account.id) && kept.about.is_some_and(same))
     }
@@ -96,9 +101,9 @@ impl Attempt<'_> {
     ) -> Renewal {
         let session = self.session(deadline, None);
         let first_use = self.read().account.is_none_or(|account| account.id != grant.account.id);
-        let refusal = match token::refresh(&session, person, &grant.refresh_token).await {
+        let mut refusal = match token::refresh(&session, person, &grant.refresh_token).await {
             Ok(answer) => {
-                let token = self.keep(answer, Some(&grant.account));
+                let token = self.keep(answer, Some(grant));
                 if first_use {
                     self.tell_signed_in(&grant.account, &token, true);
                 }
@@ -114,13 +119,15 @@ impl Attempt<'_> {
         match self.cache.grant(identity) {
             Some(newer) if newer.refresh_token != grant.refresh_token => {
                 match token::refresh(&session, person, &newer.refresh_token).await {
-                    Ok(answer) => return Renewal::Done(self.keep(answer, Some(&newer.account))),
+                    Ok(answer) => return Renewal::Done(self.keep(answer, Some(&newer))),
                     Err(Failure::Unreachable(error)) => return Renewal::Failed(error),
-                    Err(Failure::Refused(refusal, _)) if refusal.grant_is_dead() => self.cache.forget_grant(identity),
-                    Err(Failure::Refused(..)) => {}
+                    Err(Failure::Refused(again, _)) => refusal = again,
+                }
+                if refusal.grant_is_dead() {
+                    self.cache.forget_grant(identity, &newer.refresh_token);
                 }
             }
-            _ if refusal.grant_is_dead() => self.cache.forget_grant(identity),
+            _ if refusal.grant_is_dead() => self.cache.forget_grant(identity, &grant.refresh_token),
             _ => {}
         }
         self.sys.terminal.detail(1, || format!("the earlier sign-in cannot be renewed: {refusal}"));
@@ -140,4 +147,9 @@ impl Attempt<'_> {
         }
         identity
     }
+}
+
+/// Whether it was for `client`; ids are compared without regard to case, as Entra does.
+fn is_of(about: &About, client: &ClientId) -> bool {
+    about.client.as_deref().is_some_and(|known| known.eq_ignore_ascii_case(client.as_str()))
 }

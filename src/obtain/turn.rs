@@ -13,6 +13,8 @@ use super::{Attempt, Errand, State, read, state};
 
 /// How often a waiting process looks whether the token is there.
 const LOOK_AGAIN: Duration = Duration::from_millis(25);
+/// So long whoever signs in by hand waits for another process.
+const BY_HAND: Duration = Duration::from_secs(2);
 /// A wait beyond this is told.
 const SILENT_WAIT: Duration = Duration::from_secs(1);
 
@@ -24,35 +26,52 @@ pub(super) enum Turn {
 }
 
 impl Attempt<'_> {
-    /// Takes the lock, or the token that its holder has fetched meanwhile, however short it lives.
+    /// Takes the lock, or the token that its holder has fetched meanwhile, however short it lives. Whoever
+    /// signs in by hand does not wait for a prompt that nobody has perhaps ever seen: the worst is a second
+    /// sign-in.
     pub(super) async fn wait_for_lock(&self, before: &Kept, deadline: Deadline) -> Result<Turn, Error> {
         let Some(slot) = &self.slot else { return Ok(Turn::Ours { held: None, waited: false }) };
-        let text = "waiting for another process that is signing in to the same cluster";
-        self.wait_for(slot, deadline, text, |waited| self.served(slot, before, waited)).await
+        let impatient = matches!(self.errand, Errand::SignIn(_)) && self.spec.login.may_need_person();
+        let wait = Waiting {
+            text: "waiting for another process that is signing in to the same cluster".into(),
+            too_long: "another process has been signing in to the same cluster",
+            deadline: if impatient { Deadline::after(&*self.sys.clock, BY_HAND) } else { deadline },
+            impatient,
+        };
+        self.wait_for(slot, &wait, |waited| self.served(slot, before, waited)).await
     }
 
     /// One prompt at a time for all clusters that the same sign-in may open: whoever has thirty contexts
-    /// wants one tab, not thirty. Whoever signs in by hand does not wait for a prompt that somebody has
-    /// perhaps never seen.
+    /// wants one tab, not thirty.
     pub(super) async fn turn_to_ask(&self) -> Result<Turn, Error> {
-        let nobody = Turn::Ours { held: None, waited: false };
-        let (Some(person), Errand::Token) = (self.login().person(), self.errand) else { return Ok(nobody) };
+        let place = self.prompt_place().filter(|_| matches!(self.errand, Errand::Token));
+        let Some(place) = place else { return Ok(Turn::Ours { held: None, waited: false }) };
+        let program = self.sys.called_as();
+        let wait = Waiting {
+            text: format!("waiting for another process that asks somebody to sign in ({program} login does not wait)"),
+            too_long: "another process has been asking somebody to sign in",
+            deadline: self.human_deadline(),
+            impatient: false,
+        };
+        self.wait_for(&place, &wait, |_| None).await
+    }
+
+    /// Where it is known who asks, and that nobody wanted to be asked, for all clusters that the same
+    /// sign-in may open.
+    pub(super) fn prompt_place(&self) -> Option<Slot<'_>> {
+        let person = self.login().person().filter(|_| self.login().asks())?;
         let mut identity = Identity::new("prompt");
         identity.field("environment", &person.request.authority.environment());
         identity.field("client", person.client.as_str());
         identity.field("account", self.only().as_deref().unwrap_or_default());
-        let Some(place) = self.cache.slot(&identity) else { return Ok(nobody) };
-        let program = self.sys.called_as();
-        let text = format!("waiting for another process that asks somebody to sign in ({program} login does not wait)");
-        self.wait_for(&place, self.human_deadline(), &text, |_| None).await
+        self.cache.slot(&identity)
     }
 
     /// Takes the lock of `place`, unless `served` finds what is wanted before.
     async fn wait_for(
         &self,
         place: &Slot<'_>,
-        deadline: Deadline,
-        text: &str,
+        wait: &Waiting,
         served: impl Fn(bool) -> Option<Token>,
     ) -> Result<Turn, Error> {
         let clock = &*self.sys.clock;
@@ -66,13 +85,14 @@ impl Attempt<'_> {
                 match lock {
                     Lock::Held(held) => return Ok(Turn::Ours { held: Some(held), waited }),
                     Lock::Unavailable => return Ok(Turn::Ours { held: None, waited }),
-                    Lock::Busy if deadline.left(clock).is_zero() => return Err(another_took_too_long(deadline)),
-                    Lock::Busy => waited = true,
+                    Lock::Busy if !wait.deadline.left(clock).is_zero() => waited = true,
+                    Lock::Busy if wait.impatient => return Ok(Turn::Ours { held: None, waited }),
+                    Lock::Busy => return Err(wait.too_long()),
                 }
                 clock.sleep(LOOK_AGAIN).await;
             }
         };
-        self.sys.terminal.while_waiting(clock, Wait::of(text).noted_after(SILENT_WAIT), turn).await
+        self.sys.terminal.while_waiting(clock, Wait::of(&wait.text).noted_after(SILENT_WAIT), turn).await
     }
 
     fn served(&self, slot: &Slot, before: &Kept, waited: bool) -> Option<Token> {
@@ -90,7 +110,19 @@ impl Attempt<'_> {
     }
 }
 
-fn another_took_too_long(deadline: Deadline) -> Error {
-    let what = format!("another process has been signing in to the same cluster for {} s", deadline.given().as_secs());
-    Error::new(&situation::DEADLINE, what).remedy("run the command again when that one has ended")
+/// What is waited for.
+struct Waiting {
+    text: String,
+    /// What is told when it takes too long.
+    too_long: &'static str,
+    deadline: Deadline,
+    /// Whether the work is then done without the lock.
+    impatient: bool,
+}
+
+impl Waiting {
+    fn too_long(&self) -> Error {
+        let what = format!("{} for {} s", self.too_long, self.deadline.given().as_secs());
+        Error::new(&situation::DEADLINE, what).remedy("run the command again when that one has ended")
+    }
 }

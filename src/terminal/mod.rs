@@ -13,7 +13,7 @@ use std::cell::{Cell, RefCell};
 use std::io::Write;
 
 pub use prompt::Prompt;
-pub use seen::{nobody_sees, stderr_is_terminal};
+pub use seen::{nobody_is_there, nobody_sees, stderr_is_terminal};
 pub use signed_in::{SignedIn, moment};
 pub use wait::Wait;
 

@@ -39,7 +39,8 @@ fn one_sign_in_serves_every_tenant_and_every_kind_of_cluster() {
 fn between_two_people_nobody_is_guessed() {
     let env = two_people();
     let run = in_tenant(&env, OTHER_TENANT);
-    let note = format!("note: {ALICE} and {BOB} are signed in; --account NAME picks one of them\n");
+    let note =
+        format!("note: {ALICE} and {BOB} are signed in; `kubentra login --account NAME` picks one for a cluster\n");
     assert!(run.stderr.starts_with(&note), "{run:#?}");
     assert_eq!((prompts(&run.stderr), take_grants(&env)), (1, strings(["devicecode", "device_code"])));
     // Whoever was named once is not asked for again.

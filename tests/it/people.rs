@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,13 +15,65 @@ use crate::env::{Run, TestEnv, get_token};
 use crate::kubectl::{kubeconfig, signed_out, with_every_kubectl};
 use crate::parallel::{Running, grants, prompts};
 use crate::pty::Pty;
+use crate::support::browser::Opening;
 use crate::support::certificates::{Kind, pem_file};
-use crate::support::entra::directory::{AKS_CLIENT, AKS_SERVER, ALICE, APP, APP_SECRET};
+use crate::support::entra::directory::{AKS_CLIENT, AKS_SERVER, ALICE, APP, APP_SECRET, BOB};
 use crate::support::entra::{Claims, Fault, Rotation};
 use crate::support::pop::thumbprint;
 
 const CLUSTER: &str = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Kubernetes/connectedClusters/arc";
 const PASSWORD: &str = "correct horse battery canary";
+
+// --- Who signs in ------------------------------------------------------------------------------
+
+#[test]
+fn only_the_one_who_was_named_may_sign_in_at_the_old_endpoint_too() {
+    let env = TestEnv::new();
+    env.world.entra.approve(BOB);
+    let args = env.device_code(&["--legacy", "--account", ALICE]);
+    let run = env.run_all(&args);
+    assert_eq!((run.code, run.stdout.as_str()), (1, ""), "{run:#?}");
+    assert!(run.stderr.contains(&format!("Error: {BOB} has signed in, and not {ALICE}; ")), "{run:#?}");
+    env.world.entra.approve(ALICE);
+    let login: Vec<_> = args.iter().map(|word| word.replace("get-token", "login")).collect();
+    let run = env.run_all(&login);
+    assert!(run.stderr.contains(&format!("signed in as {ALICE} ")), "{run:#?}");
+    assert_eq!(env.run(&["logout", "--account", ALICE]).code, 0);
+    assert_eq!(files(&env, "grant").len(), 0, "no sign-in is left without a name");
+}
+
+#[test]
+fn a_browser_is_opened_wherever_stderr_goes() {
+    let mut env = TestEnv::new();
+    let opener = env.opener(Opening::Works);
+    env.set("DISPLAY", ":0");
+    env.world.entra.approve_in_browser(ALICE);
+    let args = get_token("interactive", AKS_CLIENT, &[]);
+    let script = "exec kubentra \"$@\" 2>/dev/null";
+    let words: Vec<&str> = ["-c", script, "sh"].into_iter().chain(args.iter().map(String::as_str)).collect();
+    let mut command = env.other(Path::new("/bin/sh"), &words);
+    let child = command.stdout(Stdio::piped()).spawn().expect("a shell");
+    let address = opener.wait_opened(Duration::from_secs(20));
+    env.world.browser().get(&address);
+    let output = child.wait_with_output().expect("it ends");
+    assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("\"token\""));
+    env.set("CI", "true");
+    env.run(&["logout"]);
+    let mut words = words;
+    words.insert(0, "-w");
+    words.insert(1, "/bin/sh");
+    let run = Run::of(env.other(Path::new("/usr/bin/setsid"), &words).stdin(Stdio::null()));
+    assert_eq!((run.code, opener.opened().len()), (1, 1), "nobody is there in a pipeline: {run:#?}");
+}
+
+#[test]
+fn the_command_by_hand_names_the_cluster_that_only_kubectl_knows() {
+    let mut env = TestEnv::new();
+    env.set("CI", "true");
+    env.set("KUBERNETES_EXEC_INFO", format!(r#"{{"spec":{{"cluster":{{"config":{{"u":"{CLUSTER}"}}}}}}}}"#));
+    let run = unseen(&Way { args: env.device_code(&["--pop-enabled"]), env, renews: true });
+    assert!(run.stderr.contains(&format!(" --pop-enabled --pop-claims u={CLUSTER}` in a terminal")), "{run:#?}");
+}
 
 // --- Methods ---------------------------------------------------------------------------------
 
