@@ -71,7 +71,9 @@ impl Sys {
     pub fn as_for_entry(&self, variables: &[(String, String)]) -> Self {
         let world = Self::around(self.args.clone(), self.env.with_entry(variables));
         world.terminal.set_verbosity(self.terminal.verbosity());
-        for name in OF_THE_USER.into_iter().filter(|name| world.env.is_passed_over(name)) {
+        let of_user = OF_THE_USER.into_iter().filter(|name| world.env.is_passed_over(name));
+        let of_machine = variables.iter().map(|(name, _)| name.as_str()).filter(|name| is_of_machine(name));
+        for name in of_user.chain(of_machine) {
             world.terminal.detail(1, || format!("the entry's {name} does not count here"));
         }
         world
@@ -115,6 +117,27 @@ fn readable_argument((index, argument): (usize, std::ffi::OsString)) -> Result<S
 /// [`Env::of_user`].
 const OF_THE_USER: [&str; 6] = ["PATH", "BROWSER", "DISPLAY", "WAYLAND_DISPLAY", "SSL_CERT_FILE", "SSL_CERT_DIR"];
 
+/// What the variables begin with by which a machine, a pod or a build job says where its own proof is
+/// asked for: an entry that named another place would be sent it.
+const OF_THE_MACHINE: [&str; 11] = [
+    "ACTIONS_ID_TOKEN_",
+    "ARM_OIDC_REQUEST_",
+    "AZURE_KUBERNETES_",
+    "AZURE_POD_IDENTITY_",
+    "BUILDKITE_AGENT_",
+    "IDENTITY_",
+    "IMDS_",
+    "KUBERNETES_EXEC_INFO",
+    "MSI_",
+    "SYSTEM_ACCESSTOKEN",
+    "SYSTEM_OIDC",
+];
+
+fn is_of_machine(name: &str) -> bool {
+    let name = name.to_ascii_uppercase();
+    OF_THE_MACHINE.iter().any(|start| name.starts_with(start))
+}
+
 /// A snapshot of the environment. A variable that is set to the empty string counts as unset:
 /// pipelines export empty secrets all the time.
 ///
@@ -154,10 +177,11 @@ impl Env {
         if self.of_entry.iter().any(|(known, _)| is_same(known, name)) { None } else { self.get(name) }
     }
 
-    /// The same with what an exec entry sets.
+    /// The same with what an exec entry sets, but for what belongs to the machine.
     #[must_use]
     pub fn with_entry(&self, variables: &[(String, String)]) -> Self {
-        Self { of_entry: [&self.of_entry, variables].concat(), ..self.clone() }
+        let counts = variables.iter().filter(|(name, _)| !is_of_machine(name)).cloned();
+        Self { of_entry: self.of_entry.iter().cloned().chain(counts).collect(), ..self.clone() }
     }
 
     /// What an exec entry sets, in its order.
@@ -356,6 +380,14 @@ mod tests {
         assert!(!own.with_entry(&[("A".into(), "own".into())]).is_passed_over("A"), "it changes nothing");
         assert_eq!(env.all().collect::<Vec<_>>(), [("B", "own"), ("A", "last"), ("D", "new")]);
         assert_eq!(env.without(&["A"]).get("A"), None);
+    }
+
+    #[test]
+    fn an_entry_does_not_say_where_a_machine_proves_itself() {
+        let own = Env::from([("MSI_ENDPOINT", "http://127.0.0.1/")]);
+        let names = ["MSI_ENDPOINT", "ACTIONS_ID_TOKEN_REQUEST_URL", "AZURE_KUBERNETES_TOKEN_PROXY", "AZURE_CLIENT_ID"];
+        let env = own.with_entry(&names.map(|name| (name.into(), "x".into())));
+        assert_eq!(names.map(|name| env.get(name)), [Some("http://127.0.0.1/"), None, None, Some("x")]);
     }
 
     #[test]

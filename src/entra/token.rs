@@ -130,12 +130,10 @@ pub async fn authorization_code(session: &Session<'_>, person: Person<'_>, code:
         .exchange_code(oauth2::AuthorizationCode::new(code.code.expose().into()))
         .set_redirect_uri(std::borrow::Cow::Owned(redirect_uri))
         .set_pkce_verifier(code.verifier);
-    match &person.request.audience {
-        Audience::Scope(scope) => {
-            let scopes = person_scopes(scope).map(|scope| scope.to_string()).collect::<Vec<_>>().join(" ");
-            request = request.add_extra_param("scope", scopes).add_extra_param("client_info", "1");
-        }
-        Audience::Resource(resource) => request = request.add_extra_param("resource", resource),
+    let (name, wanted) = person.request.audience.of_person();
+    request = request.add_extra_param(name, wanted);
+    if matches!(person.request.audience, Audience::Scope(_)) {
+        request = request.add_extra_param("client_info", "1");
     }
     if let Some(claims) = &session.claims {
         request = request.add_extra_param("claims", claims);

@@ -215,9 +215,11 @@ fn read(slot: &Slot, binding: &Binding) -> (Kept, Option<Rc<PopKey>>) {
 /// Ctrl-C ends the work without a failed sign-in being remembered: the person may start over.
 async fn until_interrupted<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     tokio::select! {
-        outcome = work => outcome,
+        // The handlers stand before the work begins: a signal in between must not leave a terminal as it is.
+        biased;
         Ok(()) = tokio::signal::ctrl_c() => Err(Error::new(&situation::INTERRUPTED, "interrupted")),
         () = told_to_end() => Err(Error::new(&situation::INTERRUPTED, "told to end")),
+        outcome = work => outcome,
     }
 }
 

@@ -16,7 +16,7 @@ use crate::options::types::RedirectUrl;
 use crate::situation;
 use crate::terminal::{QUIET, Wait};
 
-use super::token::{self, person_scopes};
+use super::token;
 use super::{Audience, Grant, Person, Session};
 use answer::{Answer, State};
 use asker::Asker;
@@ -232,13 +232,10 @@ impl LoginPage<'_> {
                 .append_pair("state", state.expose())
                 .append_pair("code_challenge", self.challenge.as_str())
                 .append_pair("code_challenge_method", self.challenge.method().as_str());
-            match &request.audience {
-                Audience::Scope(scope) => {
-                    query.append_pair("scope", &scopes(scope)).append_pair("client_info", "1");
-                }
-                Audience::Resource(resource) => {
-                    query.append_pair("resource", resource);
-                }
+            let (name, wanted) = request.audience.of_person();
+            query.append_pair(name, &wanted);
+            if matches!(request.audience, Audience::Scope(_)) {
+                query.append_pair("client_info", "1");
             }
             // Browsers are signed in somewhere already: without a name the person chooses.
             match self.session.hint.as_deref() {
@@ -251,10 +248,6 @@ impl LoginPage<'_> {
         }
         url.into()
     }
-}
-
-fn scopes(scope: &str) -> String {
-    person_scopes(scope).map(|scope| scope.to_string()).collect::<Vec<_>>().join(" ")
 }
 
 fn unusable(port: Option<u16>, error: &std::io::Error) -> Error {
