@@ -14,7 +14,8 @@ pub(super) fn run(sys: &Sys, given: &Given) -> Result<Outcome, Error> {
     let exec = ExecInfo::from_env(&sys.env)?;
     let values = Values::resolve(given, &sys.env);
     explain(sys, &values);
-    let spec = Spec::parse(&Choices { given, values: &values, env: &sys.env, exec: &exec })?;
+    let choices = Choices { given, values: &values, env: &sys.env, exec: &exec };
+    let spec = Spec::parse(&choices)?;
     let token = obtain::token(sys, &spec)?;
     Ok(exec.respond(&token).into())
 }

@@ -74,7 +74,8 @@ fn who(given: &Given, is_who: impl Fn(&Typed) -> bool) -> Option<String> {
 fn sign_in(sys: &Sys, given: &Given, exec: &ExecInfo, who: Option<&str>) -> Result<Outcome, Error> {
     let values = Values::resolve(given, &sys.env);
     get_token::explain(sys, &values);
-    let spec = Spec::parse(&Choices { given, values: &values, env: &sys.env, exec })?;
+    let choices = Choices { given, values: &values, env: &sys.env, exec };
+    let spec = Spec::parse(&choices)?;
     let pin = Pin::of(&values)?;
     if let Some(who) = who {
         check_who(&spec, pin.as_ref(), who)?;
@@ -107,7 +108,7 @@ fn check_who(spec: &Spec, pin: Option<&Pin>, who: &str) -> Result<(), Error> {
     let who = one_line(who);
     if !spec.login.may_need_person() && spec.login.person().is_none() {
         let what =
-            format!("--account {who} does not go with --login {}, with which nobody signs in", spec.about.method);
+            format!("--account {who} does not go with --login {}, with which nobody signs in", spec.about().method);
         return Err(Error::new(&situation::USAGE, what).remedy("leave out --account"));
     }
     let Some(Pin { name, source }) = pin.filter(|pin| pin.name.to_lowercase() != who.to_lowercase()) else {
@@ -129,9 +130,9 @@ fn summary(spec: &Spec, signed: &ByHand, pin: Option<&Pin>, now: u64) -> String 
     let already = if signed.how == How::Before { "already " } else { "" };
     let by = match &signed.account {
         Some(account) => format!("as {}", one_line(&account.username)),
-        None => format!("with {}", spec.about.method),
+        None => format!("with {}", spec.about().method),
     };
-    let tenant = spec.about.tenant.as_deref().map(|tenant| format!(" (tenant {tenant})")).unwrap_or_default();
+    let tenant = spec.about().tenant.map(|tenant| format!(" (tenant {tenant})")).unwrap_or_default();
     let until = moment(signed.expires_on, now);
     let more = match (&signed.account, pin) {
         (Some(_), None) => "; --account NAME signs in as somebody else".to_owned(),

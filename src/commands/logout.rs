@@ -132,7 +132,8 @@ fn of_context(sys: &Sys, given: &Given, values: &Values) -> Result<Outcome, Erro
     let of_logout = |decl: &Decl| [&CONTEXT.decl, &KUBECONFIG.decl].iter().any(|own| std::ptr::eq(*own, decl));
     let request = given.only(|typed| !of_logout(typed.decl)).over(entry.given);
     let values = Values::resolve(&request, &world.env);
-    let spec = Spec::parse(&Choices { given: &request, values: &values, env: &world.env, exec: &entry.exec })?;
+    let choices = Choices { given: &request, values: &values, env: &world.env, exec: &entry.exec };
+    let spec = Spec::parse(&choices)?;
     let context = one_line(&entry.context);
     let Some(directory) = &spec.cache_dir else {
         sys.terminal.say(format!("nothing is kept for the context \"{context}\": there is no home directory"));

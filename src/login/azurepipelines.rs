@@ -56,9 +56,14 @@ mod tests {
     use super::super::Spec;
     use crate::federated::fake::choices;
 
-    fn parsed<const N: usize>(line: &str, env: [(&str, &str); N]) -> Result<Spec, String> {
+    fn name_of(spec: &Spec) -> crate::cache::Identity {
+        spec.identity()
+    }
+
+    /// What `then` makes of what the line asks for.
+    fn parsed<const N: usize, T>(line: &str, env: [(&str, &str); N], then: fn(&Spec) -> T) -> Result<T, String> {
         let line: Vec<_> = "-l azurepipelines --server-id SRV".split(' ').chain(line.split_whitespace()).collect();
-        choices(&line, env, |choices| Spec::parse(choices).map_err(|error| error.to_string()))
+        choices(&line, env, |choices| Spec::parse(choices).map(|spec| then(&spec)).map_err(|error| error.to_string()))
     }
 
     const JOB: [(&str, &str); 2] =
@@ -69,7 +74,7 @@ mod tests {
     fn what_is_missing_in_the_order_of_kubelogin() {
         let error = |line: &str, env: &[(&str, &str)]| {
             let set = |index: usize| env.get(index).copied().unwrap_or(("X", ""));
-            parsed(line, [set(0), set(1)]).err().unwrap()
+            parsed(line, [set(0), set(1)], |_| ()).err().unwrap()
         };
         let start = |line: &str, env: &[(&str, &str)]| error(line, env).split(';').next().unwrap().to_owned();
         assert_eq!(start("", &[]), "SYSTEM_ACCESSTOKEN environment variable not set");
@@ -90,7 +95,7 @@ mod tests {
             let [token, uri] = JOB;
             let ids = [("AZURESUBSCRIPTION_CLIENT_ID", "CID"), ("AZURESUBSCRIPTION_TENANT_ID", "T")];
             let connection = ("AZURESUBSCRIPTION_SERVICE_CONNECTION_ID", connection);
-            parsed("", [token, uri, ids[0], ids[1], connection]).unwrap().identity()
+            parsed("", [token, uri, ids[0], ids[1], connection], name_of).unwrap()
         };
         assert!(of_task("A") == of_task("A") && of_task("A") != of_task("B"));
     }

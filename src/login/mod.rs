@@ -26,8 +26,8 @@ use crate::error::Error;
 use crate::options::types::{GoDuration, Storage};
 use crate::options::{
     AUTHORITY_HOST, CACHE_DIR, CACHE_STORAGE, CLIENT_ID, Choices, DISABLE_ENVIRONMENT_OVERRIDE,
-    DISABLE_INSTANCE_DISCOVERY, Decl, ENVIRONMENT, Given, LOGIN, LOGIN_TIMEOUT, LOGTOSTDERR, Opt, POP_CLAIMS,
-    POP_ENABLED, POP_LIFETIME, SERVER_ID, Source, TENANT_ID, TIMEOUT, Takes, USE_AZURERM_ENV_VARS, VERBOSITY, Values,
+    DISABLE_INSTANCE_DISCOVERY, Decl, ENVIRONMENT, LOGIN, LOGIN_TIMEOUT, LOGTOSTDERR, Opt, POP_CLAIMS, POP_ENABLED,
+    POP_LIFETIME, SERVER_ID, Source, TENANT_ID, TIMEOUT, Takes, USE_AZURERM_ENV_VARS, VERBOSITY, Values,
 };
 use crate::situation;
 use crate::sys::{Env, Pending};
@@ -214,7 +214,7 @@ pub struct Settled {
 const POP_WINDOW: Duration = Duration::from_secs(240);
 
 /// Everything that one run of `get-token` needs to know.
-pub struct Spec {
+pub struct Spec<'c> {
     method: &'static Method,
     /// How to sign in.
     pub login: Box<dyn Login>,
@@ -228,17 +228,16 @@ pub struct Spec {
     pub cache_dir: Option<PathBuf>,
     /// How long kubectl may use a signed token before it asks for the next.
     pub pop_lifetime: Duration,
-    /// What is asked for, in the words of the options.
-    pub about: About,
-    given: Given,
+    /// What it was parsed from.
+    choices: &'c Choices<'c>,
 }
 
-impl Spec {
+impl<'c> Spec<'c> {
     /// Parses `choices`, in the order of Azure/kubelogin's validation.
     ///
     /// # Errors
     /// The first thing that is missing or wrong.
-    pub fn parse(choices: &Choices) -> Result<Self, Error> {
+    pub fn parse(choices: &'c Choices<'c>) -> Result<Self, Error> {
         let values = choices.values;
         let method = Method::find(values)?;
         check(values)?;
@@ -253,16 +252,21 @@ impl Spec {
             storage: kept(&*login, values.require(&CACHE_STORAGE, "cache storage cannot be empty")?),
             cache_dir: cache_dir(values, choices.env)?,
             pop_lifetime: positive(values, &POP_LIFETIME)?.unwrap_or(POP_WINDOW),
-            about: About {
-                method: method.name.into(),
-                cloud: login.request().map(|request| request.authority.environment()),
-                tenant: values.get(&TENANT_ID)?.map(|tenant| tenant.to_string()),
-                client: values.get(&CLIENT_ID)?.map(|client| client.to_string()),
-                server: values.get(&SERVER_ID)?,
-            },
-            given: choices.given.clone(),
+            choices,
             login,
         })
+    }
+
+    /// What is asked for, in the words of the options.
+    pub fn about(&self) -> About {
+        let values = self.choices.values;
+        About {
+            method: self.method.name.into(),
+            cloud: self.login.request().map(|request| request.authority.environment()),
+            tenant: values.get(&TENANT_ID).ok().flatten().map(|tenant| tenant.to_string()),
+            client: values.get(&CLIENT_ID).ok().flatten().map(|client| client.to_string()),
+            server: values.get(&SERVER_ID).ok().flatten(),
+        }
     }
 
     /// The flag or variable that gives a person's sign-in its time, for messages.
@@ -272,8 +276,8 @@ impl Spec {
 
     /// The command with which a person signs in for the same by hand, without secrets.
     pub fn by_hand(&self, program: &str) -> String {
-        let flags = self
-            .given
+        let given = self.choices.given;
+        let flags = given
             .flags()
             .iter()
             .filter(|typed| !typed.decl.secret && !LEFT_OUT.iter().any(|out| std::ptr::eq(*out, typed.decl)));
@@ -284,7 +288,7 @@ impl Spec {
         });
         // What kubectl has said of the cluster it does not say to a person.
         let claims = match self.login.binding() {
-            Binding::Key(host) if self.given.last(&POP_CLAIMS.decl).is_none() => {
+            Binding::Key(host) if given.last(&POP_CLAIMS.decl).is_none() => {
                 Some(format!("{} {}", POP_CLAIMS.decl.flag(), shell_word(&format!("u={host}"))))
             }
             _ => None,

@@ -86,16 +86,21 @@ mod tests {
     use super::super::Spec;
     use crate::federated::fake::{EXEC, choices, token};
 
-    fn parsed<const N: usize>(line: &str, env: [(&str, &str); N]) -> Result<Spec, String> {
+    fn name_of(spec: &Spec) -> crate::cache::Identity {
+        spec.identity()
+    }
+
+    /// What `then` makes of what the line asks for.
+    fn parsed<const N: usize, T>(line: &str, env: [(&str, &str); N], then: fn(&Spec) -> T) -> Result<T, String> {
         let line: Vec<_> = "-l workloadidentity --server-id SRV".split(' ').chain(line.split_whitespace()).collect();
-        choices(&line, env, |choices| Spec::parse(choices).map_err(|error| error.to_string()))
+        choices(&line, env, |choices| Spec::parse(choices).map(|spec| then(&spec)).map_err(|error| error.to_string()))
     }
 
     const IDS: &str = "--client-id CID -t T";
 
     #[test]
     fn what_is_missing_in_the_order_of_kubelogin() {
-        let error = |line| parsed(line, []).err().unwrap();
+        let error = |line| parsed(line, [], |_| ()).err().unwrap();
         assert_eq!(error(""), "client ID cannot be empty; give --client-id or set AZURE_CLIENT_ID");
         assert_eq!(error("--client-id CID"), "tenant ID cannot be empty; give --tenant-id or set AZURE_TENANT_ID");
         assert!(
@@ -112,7 +117,7 @@ mod tests {
             crate::files::replace(file.path(), jwt.as_bytes()).unwrap();
             let path = file.path().to_str().unwrap();
             let env = [("AZURE_FEDERATED_TOKEN_FILE", path), ("AZURE_KUBERNETES_TOKEN_PROXY", proxy), ("JWT", &jwt)];
-            parsed(line, env).unwrap().identity()
+            parsed(line, env, name_of).unwrap()
         };
         let usual = || known(IDS, "");
         assert!(usual() == known(IDS, ""), "another file with a token for the same");
@@ -126,8 +131,10 @@ mod tests {
     #[test]
     fn an_authority_that_only_the_kubeconfig_names_gets_no_assertion() {
         let line = format!("{IDS} --authority-host https://evil.example/ --federated-token-file /x");
-        let login = parsed(&line, [EXEC]).unwrap().login;
-        assert!(!login.brings_own_secret());
-        assert!(login.request().unwrap().authority.admit(login.brings_own_secret()).is_err());
+        let outcome = |spec: &Spec| {
+            let own = spec.login.brings_own_secret();
+            (own, spec.login.request().unwrap().authority.admit(own).is_err())
+        };
+        assert_eq!(parsed(&line, [EXEC], outcome), Ok((false, true)));
     }
 }

@@ -51,7 +51,7 @@ impl Attempt<'_> {
 
     /// What was asked for, and how it was had.
     pub(super) fn about(&self) -> About {
-        let about = self.spec.about.clone();
+        let about = self.spec.about();
         match self.settled.get() {
             Some(settled) => About {
                 method: settled.way.into(),

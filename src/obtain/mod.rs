@@ -244,7 +244,7 @@ async fn told_to_end() {
 
 struct Attempt<'a> {
     sys: &'a Sys,
-    spec: &'a Spec,
+    spec: &'a Spec<'a>,
     errand: Errand<'a>,
     cache: &'a Cache,
     slot: Option<Slot<'a>>,

@@ -83,7 +83,7 @@ impl Attempt<'_> {
     /// one than those of clusters it is asked first: whoever writes a kubeconfig chooses both the server
     /// application and where kubectl sends the token, and a refresh token would serve Azure itself.
     fn was_signed_in(&self, account: &Account) -> bool {
-        let own = &self.spec.about;
+        let own = self.spec.about();
         let client = self.login().person().map(|person| person.client);
         let same = |about: About| {
             about.server.is_some() && about.server == own.server && client.is_some_and(|client| is_of(&about, client))
