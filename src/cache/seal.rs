@@ -28,13 +28,9 @@ impl Seal {
 
     /// The keyed hash of `identity`, in hexadecimal.
     pub(super) fn name(&self, identity: &[u8]) -> String {
-        use std::fmt::Write;
         let hash = hmac::sign(&self.naming, identity);
-        let mut name = String::with_capacity(64);
-        for byte in hash.as_ref() {
-            let _ = write!(name, "{byte:02x}");
-        }
-        name
+        let digit = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble)]);
+        hash.as_ref().iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
     }
 
     /// `content` sealed for the file `name`: it opens under no other name.
