@@ -21,11 +21,11 @@ use super::Outcome;
 /// Converts, or shows what it would do; says for each user what it did.
 pub(super) fn run(sys: &Sys, given: &Given) -> Result<Outcome, Error> {
     let values = Values::resolve(given, &sys.env);
-    let context = values.get(&CONTEXT)?;
+    let contexts: Vec<&str> = given.every(&CONTEXT.decl).collect();
     let wish = Wish {
         method: Method::find(&values)?,
         typed: given,
-        context: context.as_deref(),
+        contexts: &contexts,
         command: if sys.called_as() == "kubelogin" { "kubelogin" } else { "kubentra" },
     };
     crate::login::check(&Values::resolve(given, &Env::default()))?;

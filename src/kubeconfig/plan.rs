@@ -26,8 +26,8 @@ pub struct Wish<'a> {
     pub method: &'static Method,
     /// The flags that were typed; the environment has no say in what is written (design, D1).
     pub typed: &'a Given,
-    /// Only the user of this context.
-    pub context: Option<&'a str>,
+    /// Only the users of these contexts; all users, where there are none.
+    pub contexts: &'a [&'a str],
     /// The program that new entries name.
     pub command: &'a str,
 }
@@ -63,7 +63,7 @@ pub enum Verdict {
     Impossible(Error),
 }
 
-/// Decides about every user of `files`, or about the one of `wish.context`.
+/// Decides about every user of `files`, or about those of `wish.contexts`, each once.
 ///
 /// # Errors
 /// A context that doesn't exist, or whose user isn't one that can be converted; flags that are
@@ -71,10 +71,17 @@ pub enum Verdict {
 pub fn plan(files: &[Loaded], wish: &Wish) -> Result<Vec<Line>, Error> {
     refuse_variable(wish)?;
     refuse_flags(wish)?;
-    match wish.context {
-        None => Ok(all(files, wish)),
-        Some(context) => Ok(vec![of_context(files, wish, context)?]),
+    if wish.contexts.is_empty() {
+        return Ok(all(files, wish));
     }
+    let mut lines: Vec<Line> = Vec::new();
+    for context in wish.contexts {
+        let line = of_context(files, wish, context)?;
+        if !lines.iter().any(|known| (known.file, known.user) == (line.file, line.user)) {
+            lines.push(line);
+        }
+    }
+    Ok(lines)
 }
 
 /// kubectl takes a user from the first file that defines it.
@@ -382,7 +389,7 @@ mod tests {
         let flags: Vec<_> = flags.iter().map(|&flag| flag.to_owned()).collect();
         let typed = args::read(&flags, Commands::CONVERT).unwrap();
         let file = Loaded { path: PathBuf::new(), document: Document::parse(text.to_owned()).unwrap() };
-        let wish = Wish { method, typed: &typed, context: None, command: "kubelogin" };
+        let wish = Wish { method, typed: &typed, contexts: &[], command: "kubelogin" };
         Ok(plan(&[file], &wish)?.remove(0).verdict)
     }
 

@@ -40,6 +40,12 @@ impl Given {
         self.flags.iter().rev().find(|typed| std::ptr::eq(typed.decl, decl))
     }
 
+    /// What every flag that sets `decl` says, in order; an empty one says nothing.
+    pub fn every(&self, decl: &Decl) -> impl Iterator<Item = &str> {
+        let flags = self.flags.iter().filter(move |typed| std::ptr::eq(typed.decl, decl));
+        flags.map(|typed| typed.text.expose()).filter(|text| !text.is_empty())
+    }
+
     /// The same without the flags that set `decl`.
     #[must_use]
     pub fn without(&self, decl: &Decl) -> Self {

@@ -500,7 +500,7 @@ options! {
         .on(Commands(2 | 16 | 32));
 
     /// The context that is meant.
-    CONTEXT: String = text("context", "NAME", any, "Context of the kubeconfig whose user is meant, and no other")
+    CONTEXT: String = text("context", "NAME", any, "Context of the kubeconfig whose user is meant, and no other; convert-kubeconfig takes several")
         .on(Commands(2 | 16 | 32));
 
     /// Show and write nothing.
