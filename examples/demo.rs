@@ -68,6 +68,9 @@ impl<'a> Demo<'a> {
         let world = World::start(directory);
         let kubeconfig = directory.join("config");
         std::fs::write(&kubeconfig, old_kubeconfig(&world)).expect("a kubeconfig");
+        // As az writes it.
+        #[cfg(unix)]
+        std::fs::set_permissions(&kubeconfig, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("a mode");
         let this = std::env::current_exe().expect("our own path");
         link(&this, &directory.join("kubentra"));
         Self { world, directory, kubeconfig, kubectl: find_kubectl() }

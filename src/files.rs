@@ -121,6 +121,19 @@ pub fn create_private_directory(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
+/// The permissions of the file at `path`, such as 0644, if others than its owner may read or write it.
+#[cfg(unix)]
+pub fn open_to_others(path: &Path) -> Option<u32> {
+    let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(path).ok()?) & 0o777;
+    (mode & 0o066 != 0).then_some(mode)
+}
+
+/// Elsewhere a file's mode says nothing of others.
+#[cfg(not(unix))]
+pub fn open_to_others(_: &Path) -> Option<u32> {
+    None
+}
+
 /// Opens a lock file, creating it with mode 0600. Its content has no meaning.
 ///
 /// # Errors

@@ -64,10 +64,12 @@ impl Conversion<'_> {
             let changes = changes(&files, &lines)?;
             if self.dry_run {
                 self.report(&files, &lines);
+                self.warn_of_readers(&files, &lines);
                 return self.diff(&changes);
             }
             if self.write(&changes)? {
                 self.report(&files, &lines);
+                self.warn_of_readers(&files, &lines);
                 return Ok(Secret::new(""));
             }
         }
@@ -133,6 +135,17 @@ impl Conversion<'_> {
         let claims = self.values.get(&POP_CLAIMS).ok().flatten().filter(|_| self.writes(&POP_CLAIMS.decl));
         if let Some(claims) = claims.filter(|claims| !claims.ignored.is_empty()) {
             self.tell(&format!("note: no cluster reads these claims, they are not sent: {}", listed(claims.ignored)));
+        }
+    }
+
+    /// A kubeconfig leads into clusters, and may hold keys beside what we convert.
+    fn warn_of_readers(&self, files: &[Loaded], lines: &[Line]) {
+        let used = |index: usize| lines.iter().any(|line| line.file == index);
+        for (_, file) in files.iter().enumerate().filter(|(index, _)| used(*index)) {
+            if let Some(mode) = crate::files::open_to_others(&file.path) {
+                let path = file.path.display();
+                self.tell(&format!("warning: others can read {path} (mode {mode:04o}); chmod 600 keeps it to you"));
+            }
         }
     }
 
