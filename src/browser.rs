@@ -191,10 +191,9 @@ pub(crate) mod fake {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "clippy's own exception does not see through the two conditions")]
-
     use super::*;
     use crate::sys::SystemClock;
 

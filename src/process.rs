@@ -55,7 +55,8 @@ const AFTER_THE_END: Duration = Duration::from_millis(300);
 #[cfg(windows)]
 const CREATE_NO_WINDOW: u32 = 0x0800_0000;
 
-/// Where `name` lies on the user's `PATH`; an exec entry chooses no programs for `login`. Relative entries are passed over: they mean another
+/// Where `name` lies on the user's `PATH`; an exec entry chooses no programs for `login`. Relative
+/// entries of `PATH` are passed over: they mean another
 /// program in every directory.
 pub fn find(env: &Env, name: &str) -> Option<PathBuf> {
     let directories = std::env::split_paths(env.of_user("PATH")?).filter(|directory| directory.is_absolute());
@@ -100,21 +101,17 @@ pub fn parent_command() -> Vec<String> {
 /// What the programs get of an exec entry's variables: where az and azd keep their sign-in, what decides
 /// about their tokens (the caches tell them apart by it), and the way to the network. Not the rest, for
 /// `BASH_ENV` and `LD_PRELOAD` name code to run, and `REQUESTS_CA_BUNDLE` whom to believe.
-const OF_ENTRY: [&str; 18] = [
+const OF_ENTRY: [&str; 14] = [
     "ACC_CLOUD",
     "AZD_CONFIG_DIR",
     "AZD_IN_CLOUDSHELL",
     "AZURE_CLOUD_NAME",
     "AZURE_CONFIG_DIR",
     "AZURE_IDENTITY_DISABLE_CP1",
-    "AZURE_POD_IDENTITY_AUTHORITY_HOST",
     "AZURE_SUBSCRIPTION_ID",
     "COPILOT_AGENT_SESSION_ID",
     "HOME",
     "HTTPS_PROXY",
-    "IDENTITY_ENDPOINT",
-    "IMDS_ENDPOINT",
-    "MSI_ENDPOINT",
     "NO_PROXY",
     "USERPROFILE",
     "https_proxy",

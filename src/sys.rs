@@ -171,8 +171,8 @@ impl Env {
         self.get(name) != self.of_user(name)
     }
 
-    /// The value of `name`, unless an exec entry says it: whoever writes a kubeconfig does not decide whom the user
-    /// trusts.
+    /// The value of `name`, unless an exec entry says it: whoever writes a kubeconfig does not decide whom
+    /// the user trusts.
     pub fn own(&self, name: &str) -> Option<&str> {
         if self.of_entry.iter().any(|(known, _)| is_same(known, name)) { None } else { self.get(name) }
     }

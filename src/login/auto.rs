@@ -35,7 +35,7 @@ use crate::sys::Pending;
 
 use super::{Login, Method, Rule, Settled};
 use probe::{Memory, machine, try_imds};
-use ways::{Found, Question, WAYS, Way};
+use ways::{Found, NOTHING_ELSE, Question, WAYS, Way};
 
 /// `--login auto`.
 pub(super) static METHOD: Method = Method {
@@ -81,6 +81,8 @@ enum Reason {
     Known(String),
     /// A probe has to say.
     Probe(Question),
+    /// It does if a browser can be opened.
+    Browser,
 }
 
 struct Auto {
@@ -112,6 +114,7 @@ fn parse(choices: &Choices) -> Result<Box<dyn Login>, Error> {
                 continue;
             }
             Found::Perhaps(login, question) => (login, Reason::Probe(question)),
+            Found::WithBrowser(login) => (login, Reason::Browser),
             Found::Present(login, reason) => (login, Reason::Known(reason)),
         };
         if bound && *login.binding() == Binding::Bearer {
@@ -129,13 +132,14 @@ fn parse(choices: &Choices) -> Result<Box<dyn Login>, Error> {
 
 impl Login for Auto {
     /// Whatever could change the choice is part of the name in the cache: a new secret, a sign-in to
-    /// az or its end takes effect with the next call. A probe's outcome is not, it is looked up when a
-    /// token is wanted; what would be asked, and the machine, stand for it.
+    /// az or its end takes effect with the next call. A probe's outcome is not, nor whether a browser can
+    /// be opened: they are looked up when a token is wanted. What would be asked, and the machine, stand
+    /// for a probe.
     fn identify(&self, identity: &mut Identity) {
         for Candidate { way, login, reason, .. } in &self.candidates {
             identity.field("way", way.method.name);
             match reason {
-                Reason::Known(_) => login.identify(identity),
+                Reason::Known(_) | Reason::Browser => login.identify(identity),
                 Reason::Probe(Question { host, wanted }) => {
                     host.identify(wanted, identity);
                     identity.field("machine", &machine());
@@ -183,6 +187,10 @@ impl Auto {
         for (index, candidate) in self.candidates.iter().enumerate() {
             match &candidate.reason {
                 Reason::Known(reason) => chosen = Some((candidate, reason.as_str(), None)),
+                Reason::Browser => match session.sys.browser.hindrance(&session.sys.env) {
+                    None => chosen = Some((candidate, NOTHING_ELSE, None)),
+                    Some(why) => in_vain.note(candidate.order, format!("no browser can be opened ({why})")),
+                },
                 Reason::Probe(question) => {
                     let memory = Memory::of(cache, question, self.is_last_hope(index, session));
                     let served = before == Some(candidate.way.method.name);

@@ -3,10 +3,10 @@
 use crate::cache::Identity;
 use crate::entra::{Grant, Person, Session, TokenRequest, device};
 use crate::error::Error;
-use crate::options::types::ClientId;
 use crate::options::{CLIENT_ID, Choices, ENVIRONMENT, LEGACY, LOGIN_HINT, POP_CLAIMS, POP_ENABLED, TENANT_ID};
 use crate::sys::Pending;
 
+use super::public_client::PublicClient;
 use super::{Login, Method, Rule};
 
 /// `--login devicecode`.
@@ -26,40 +26,26 @@ pub(super) static METHOD: Method = Method {
     parse,
 };
 
-struct DeviceCode {
-    client: ClientId,
-    request: TokenRequest,
-    account: Option<String>,
-}
+struct DeviceCode(PublicClient);
 
 fn parse(choices: &Choices) -> Result<Box<dyn Login>, Error> {
-    let client = choices.values.require(&CLIENT_ID, "client ID cannot be empty")?;
-    let account = choices.values.get(&LOGIN_HINT)?;
-    Ok(Box::new(DeviceCode { client, request: TokenRequest::parse(choices)?, account }))
+    Ok(Box::new(DeviceCode(PublicClient::parse(choices)?)))
 }
 
 impl Login for DeviceCode {
     fn identify(&self, identity: &mut Identity) {
-        self.request.identify(identity);
-        identity.field("client", self.client.as_str());
-        identity.field("account", self.account.as_deref().unwrap_or_default());
+        self.0.identify(identity);
     }
 
     fn acquire<'a>(&'a self, session: &'a Session<'a>) -> Pending<'a, Grant> {
-        Box::pin(device::sign_in(session, self.who()))
+        Box::pin(device::sign_in(session, self.0.person()))
     }
 
     fn request(&self) -> Option<&TokenRequest> {
-        Some(&self.request)
+        Some(&self.0.request)
     }
 
     fn person(&self) -> Option<Person<'_>> {
-        Some(self.who())
-    }
-}
-
-impl DeviceCode {
-    fn who(&self) -> Person<'_> {
-        Person { client: &self.client, request: &self.request, account: self.account.as_deref(), shared: true }
+        Some(self.0.person())
     }
 }

@@ -3,11 +3,12 @@
 use crate::cache::Identity;
 use crate::entra::{Grant, Person, Session, TokenRequest, browser};
 use crate::error::Error;
-use crate::options::types::{ClientId, RedirectUrl};
+use crate::options::types::RedirectUrl;
 use crate::options::{CLIENT_ID, Choices, ENVIRONMENT, LOGIN_HINT, POP_CLAIMS, POP_ENABLED, REDIRECT_URL, TENANT_ID};
 use crate::sys::{Env, Pending};
 use crate::terminal::{nobody_is_there, nobody_sees};
 
+use super::public_client::PublicClient;
 use super::{Login, Method, Rule};
 
 /// `--login interactive`.
@@ -28,35 +29,26 @@ pub(super) static METHOD: Method = Method {
 };
 
 struct Interactive {
-    client: ClientId,
-    request: TokenRequest,
+    client: PublicClient,
     redirect: Option<RedirectUrl>,
-    account: Option<String>,
 }
 
 fn parse(choices: &Choices) -> Result<Box<dyn Login>, Error> {
-    Ok(Box::new(Interactive {
-        client: choices.values.require(&CLIENT_ID, "client ID cannot be empty")?,
-        request: TokenRequest::parse(choices)?,
-        redirect: choices.values.get(&REDIRECT_URL)?,
-        account: choices.values.get(&LOGIN_HINT)?,
-    }))
+    Ok(Box::new(Interactive { client: PublicClient::parse(choices)?, redirect: choices.values.get(&REDIRECT_URL)? }))
 }
 
 impl Login for Interactive {
     /// Where the browser comes back to makes no other token.
     fn identify(&self, identity: &mut Identity) {
-        self.request.identify(identity);
-        identity.field("client", self.client.as_str());
-        identity.field("account", self.account.as_deref().unwrap_or_default());
+        self.client.identify(identity);
     }
 
     fn acquire<'a>(&'a self, session: &'a Session<'a>) -> Pending<'a, Grant> {
-        Box::pin(browser::sign_in(session, self.who(), self.redirect.as_ref()))
+        Box::pin(browser::sign_in(session, self.client.person(), self.redirect.as_ref()))
     }
 
     fn request(&self) -> Option<&TokenRequest> {
-        Some(&self.request)
+        Some(&self.client.request)
     }
 
     /// A browser is seen wherever stderr goes: `kubectl get pods 2>/dev/null` opens it as well.
@@ -65,12 +57,6 @@ impl Login for Interactive {
     }
 
     fn person(&self) -> Option<Person<'_>> {
-        Some(self.who())
-    }
-}
-
-impl Interactive {
-    fn who(&self) -> Person<'_> {
-        Person { client: &self.client, request: &self.request, account: self.account.as_deref(), shared: true }
+        Some(self.client.person())
     }
 }

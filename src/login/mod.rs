@@ -8,6 +8,7 @@ mod devicecode;
 mod given_secret;
 mod interactive;
 mod msi;
+mod public_client;
 mod ropc;
 mod spn;
 mod tool;
@@ -27,7 +28,7 @@ use crate::options::types::{GoDuration, Storage};
 use crate::options::{
     AUTHORITY_HOST, CACHE_DIR, CACHE_STORAGE, CLIENT_ID, Choices, DISABLE_ENVIRONMENT_OVERRIDE,
     DISABLE_INSTANCE_DISCOVERY, Decl, ENVIRONMENT, LOGIN, LOGIN_TIMEOUT, LOGTOSTDERR, Opt, POP_CLAIMS, POP_ENABLED,
-    POP_LIFETIME, SERVER_ID, Source, TENANT_ID, TIMEOUT, Takes, USE_AZURERM_ENV_VARS, VERBOSITY, Values,
+    POP_LIFETIME, SERVER_ID, Source, TENANT_ID, TIMEOUT, Takes, USE_AZURERM_ENV_VARS, VERBOSITY, Values, shown,
 };
 use crate::situation;
 use crate::sys::{Env, Pending};
@@ -284,7 +285,7 @@ impl<'c> Spec<'c> {
         let words = flags.map(|typed| match (typed.decl.takes, typed.text.expose()) {
             (Takes::Nothing, "true") => typed.decl.flag(),
             (Takes::Nothing, text) => format!("{}={text}", typed.decl.flag()),
-            (_, text) => format!("{} {}", typed.decl.flag(), shell_word(text)),
+            _ => format!("{} {}", typed.decl.flag(), shell_word(&shown(typed.decl, &typed.text))),
         });
         // What kubectl has said of the cluster it does not say to a person.
         let claims = match self.login.binding() {

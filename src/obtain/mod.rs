@@ -415,16 +415,15 @@ impl Attempt<'_> {
     }
 
     fn session(&self, deadline: Deadline, claims: Option<String>) -> Session<'_> {
+        let kept = self.read();
         let just_now = |failure: &SignInFailure| self.now() < failure.on.saturating_add(JUST_NOW);
-        let failed_lately = self.read().sign_in_failure.filter(just_now).map(|failure| failure.what);
-        let longer_by = self.spec.longer_by();
         let only = self.only();
-        let before = self.read().account.filter(|account| !is_nameless(account)).map(|account| account.username);
+        let before = kept.account.filter(|account| !is_nameless(account) && !account.is_unnamed());
         Session {
-            longer_by,
+            longer_by: self.spec.longer_by(),
             claims,
-            failed_lately,
-            hint: only.clone().or(before),
+            failed_lately: kept.sign_in_failure.filter(just_now).map(|failure| failure.what),
+            hint: only.clone().or(before.map(|account| account.username)),
             only,
             by_hand: self.spec.by_hand(self.sys.called_as()),
             key: self.key.borrow().clone(),

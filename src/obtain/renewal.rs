@@ -55,13 +55,13 @@ impl Attempt<'_> {
         if !person.shared {
             return None;
         }
-        let environment = person.request.authority.environment();
+        let (environment, only) = (person.request.authority.environment(), self.only());
         let mut accounts: Vec<Account> = Vec::new();
         for grant in self.cache.grants() {
             let same = grant.shared && grant.environment == environment && is_of(&grant.about, person.client);
-            let meant = self.only().is_none_or(|only| grant.account.is_called(&only));
-            let silently = person.request.audience.is_of_clusters() || self.was_signed_in(&grant.account);
-            if same && meant && silently && !accounts.iter().any(|known| known.is_called(&grant.account.username)) {
+            let meant = || only.as_deref().is_none_or(|only| grant.account.is_called(only));
+            let silently = || person.request.audience.is_of_clusters() || self.was_signed_in(&grant.account);
+            if same && meant() && silently() && !accounts.iter().any(|known| known.is_called(&grant.account.username)) {
                 accounts.push(grant.account);
             }
         }

@@ -10,7 +10,7 @@ pub mod values;
 use std::collections::BTreeMap;
 
 pub use args::{Given, Typed};
-pub use values::{Choices, Source, Values};
+pub use values::{Choices, Source, Values, shown};
 
 use crate::secret::Secret;
 use types::{

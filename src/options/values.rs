@@ -140,14 +140,7 @@ impl Values {
     pub fn explain(&self) -> impl Iterator<Item = String> {
         let own = self.found.iter().filter(|value| value.decl.commands.meets(Commands::GET_TOKEN));
         own.map(|Value { decl, text, source }| {
-            let is = |other: &Decl| std::ptr::eq(*decl, other);
-            let text = match text.expose() {
-                _ if decl.secret => "<secret>".into(),
-                url if is(&AUTHORITY_HOST.decl) => without_password(url),
-                source if is(&FEDERATED_TOKEN_SOURCE.decl) => without_keys(source),
-                text => text.to_owned(),
-            };
-            format!("--{} is {} ({source})", decl.name, crate::error::one_line(&text))
+            format!("--{} is {} ({source})", decl.name, crate::error::one_line(&shown(decl, text)))
         })
     }
 
@@ -175,6 +168,17 @@ impl Values {
 
     fn find(&self, decl: &Decl) -> Option<&Value> {
         self.found.iter().find(|value| std::ptr::eq(value.decl, decl))
+    }
+}
+
+/// The text of an option as it may be seen: without what is secret in it.
+pub fn shown(decl: &Decl, text: &Secret) -> String {
+    let is = |other: &Decl| std::ptr::eq(decl, other);
+    match text.expose() {
+        _ if decl.secret => "<secret>".into(),
+        url if is(&AUTHORITY_HOST.decl) => without_password(url),
+        source if is(&FEDERATED_TOKEN_SOURCE.decl) => without_keys(source),
+        text => text.to_owned(),
     }
 }
 

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use crate::browser;
 use crate::cache::Identity;
 use crate::entra::{Grant, Session};
 use crate::error::Error;
@@ -48,7 +47,12 @@ pub(super) enum Found {
     Present(Box<dyn Login>, String),
     /// Only a probe can say.
     Perhaps(Box<dyn Login>, Question),
+    /// It is, if a browser can be opened.
+    WithBrowser(Box<dyn Login>),
 }
+
+/// Why a person is asked.
+pub(super) const NOTHING_ELSE: &str = "nothing else is there";
 
 /// What a host would be asked, if it is there.
 pub(super) struct Question {
@@ -191,16 +195,18 @@ type IfSignedIn = fn(&Choices) -> Result<Option<Box<dyn Login>>, Error>;
 #[expect(clippy::unnecessary_wraps, reason = "the other ways have errors")]
 fn person(choices: &Choices, method: &Method) -> Result<Found, Error> {
     Ok(match AsIf::of_entry(choices, method).parse(choices, method) {
-        Ok(login) => Found::Present(login, "nothing else is there".into()),
+        Ok(login) => Found::Present(login, NOTHING_ELSE.into()),
         Err(error) => absent(format!("nobody can be asked ({})", error.what())),
     })
 }
 
-/// The browser asks for less than a code does, and more tenants allow it.
+/// The browser asks for less than a code does, and more tenants allow it. Whether one can be opened is
+/// looked up when somebody is asked: a token from the cache needs none.
 fn person_with_browser(choices: &Choices, method: &Method) -> Result<Found, Error> {
-    let found = person(choices, method)?;
-    let hindrance = browser::hindrance(choices.env).filter(|_| matches!(found, Found::Present(..)));
-    Ok(hindrance.map_or(found, |why| absent(format!("no browser can be opened ({why})"))))
+    Ok(match person(choices, method)? {
+        Found::Present(login, _) => Found::WithBrowser(login),
+        other => other,
+    })
 }
 
 fn absent(why: impl Into<String>) -> Found {
