@@ -1,9 +1,11 @@
 //! Kubeconfigs: which files, what stands in them, and how they are changed.
 
 pub mod context;
+pub mod diff;
 pub mod document;
 pub mod lock;
 pub mod plan;
+pub mod replace;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,7 +14,7 @@ use crate::error::{Error, io_words};
 use crate::situation;
 use crate::sys::Env;
 
-use document::Document;
+use document::{Document, DocumentError};
 
 /// A kubeconfig that was read.
 pub struct Loaded {
@@ -56,6 +58,13 @@ pub fn default_files(env: &Env) -> Vec<PathBuf> {
         }
     }
     files
+}
+
+/// The error for an edit of the file at `path` that was refused.
+pub fn cannot_edit(path: &Path, why: &DocumentError) -> Error {
+    Error::new(&situation::KUBECONFIG, format!("the kubeconfig cannot be edited: {why}"))
+        .from_source(path.display())
+        .remedy("rewrite that part by hand; nothing was changed")
 }
 
 fn load_file(path: &Path) -> Result<Loaded, Failure> {
