@@ -5,6 +5,7 @@
 //! | [`tls::Authority`] | the CA that the machine trusts |
 //! | [`entra::FakeEntra`] | Entra ID in every cloud, and an AD FS |
 //! | [`apiserver::FakeApiServer`] | the API server of an AKS cluster |
+//! | [`arm::FakeArm`] | Azure Resource Manager, which hands out kubeconfigs |
 //! | [`hosts::FakeHosts`] | managed identity on every host, and the OIDC of CI systems |
 //! | [`token_proxy::TokenProxy`] | the way to Entra of pods with an identity binding |
 //! | [`az::FakeTool`] | `az` and `azd` on PATH |
@@ -20,6 +21,7 @@
 )]
 
 pub mod apiserver;
+pub mod arm;
 pub mod az;
 pub mod browser;
 pub mod certificates;
