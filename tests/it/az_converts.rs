@@ -1,5 +1,6 @@
-//! `az aks get-credentials` converts what it has fetched: it starts `kubelogin` by itself. Here by the
-//! real az, where it is installed (or named by `KUBENTRA_TEST_AZ`), on a fake ARM.
+//! `az aks get-credentials` converts what it has fetched: it starts `kubelogin` by itself. Here the real
+//! az does, where it is installed (or named by `KUBENTRA_TEST_AZ`), on a fake ARM; and everywhere an
+//! imitation of it that has to write the same files.
 //!
 //! What az 2.91.0 does, by the lines of its `acs/custom.py`:
 //!
@@ -33,12 +34,17 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 
 use crate::env::{Run, TestEnv};
 use crate::kubectl::{Aks, NAMESPACES, aks_kubeconfig, kubectls};
 use crate::real_az::real_az;
 use crate::support::apiserver::FakeApiServer;
 use crate::support::arm::{FakeArm, ManagedCluster};
+use crate::support::az_merge::{calls_kubelogin, merge};
 use crate::support::entra::directory::{AKS_CLIENT, AKS_SERVER, APP, APP_OID, APP_SECRET, TENANT};
 
 const CONVERTED: &str = "WARNING: Converted kubeconfig to use Azure CLI authentication.\n";
@@ -73,6 +79,68 @@ users:
       interactiveMode: IfAvailable
 ";
 
+/// The imitation is as good as this: the real az made `az_wrote.yaml` of [`STRANGERS`].
+#[test]
+fn the_imitated_az_writes_what_the_real_one_wrote() {
+    let env = TestEnv::new();
+    let prod = aks_kubeconfig(&[Aks { name: "prod", server: &env.world.api, tenant: TENANT }]);
+    let ca = STANDARD.encode(env.world.api.ca_pem());
+    let prod = prod.replace(&env.world.api.url(), "https://prod-abc.hcp.westeurope.azmk8s.io:443").replace(&ca, "Y2E=");
+    let wrote = include_str!("support/az_wrote.yaml");
+    assert_eq!(merge(STRANGERS, &prod), wrote);
+    assert_eq!(merge(wrote, &prod), wrote);
+}
+
+#[test]
+fn the_imitated_az_fetches_and_converts_as_often_as_it_likes() {
+    let mut env = TestEnv::new();
+    let file = env.write(".kube/config", STRANGERS);
+    let fetched = |name| aks_kubeconfig(&[Aks { name, server: &env.world.api, tenant: TENANT }]);
+    let (prod, dev) = (fetched("prod"), fetched("dev"));
+    let directory = "/home/me/az";
+    imitated(&env, &file, &prod);
+    let named = env.run(&[&CALL[..], &["--context", "prod", "--azure-config-dir", directory]].concat());
+    assert_eq!(named.code, 0, "{named:#?}");
+    let kept = item(&text(&file), "clusterUser_rg_prod");
+    assert!(kept.contains(&format!("- name: AZURE_CONFIG_DIR\n        value: {directory}\n")), "{kept}");
+
+    // What az has in its own environment is nothing for the file.
+    env.set("AZURE_CONFIG_DIR", "/azs/own");
+    imitated(&env, &file, &dev);
+    let both = text(&file);
+    assert_eq!(item(&both, "clusterUser_rg_prod"), kept);
+    assert_eq!(item(&both, "oidc"), item(STRANGERS, "oidc"));
+    assert_eq!((both.matches("- azurecli\n").count(), both.matches("devicecode").count()), (2, 0));
+    for _ in 0..3 {
+        imitated(&env, &file, &dev);
+        assert_eq!(text(&file), both);
+    }
+    // az moves what it has fetched to the end; it takes the variable with it.
+    imitated(&env, &file, &prod);
+    imitated(&env, &file, &dev);
+    let moved = text(&file);
+    assert_eq!(item(&moved, "clusterUser_rg_dev"), item(&both, "clusterUser_rg_dev"));
+    assert_eq!(item(&moved, "clusterUser_rg_prod"), item(&both, "clusterUser_rg_dev").replace("_dev", "_prod"));
+    let left: Vec<_> = fs::read_dir(env.home().join(".kube")).expect("a directory").collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+}
+
+#[test]
+fn the_imitated_az_does_not_wait_for_us_on_five_hundred_clusters() {
+    let env = TestEnv::new();
+    let names: Vec<String> = (0..500).map(|number| format!("cluster-{number}")).collect();
+    let clusters: Vec<_> = names.iter().map(|name| Aks { name, server: &env.world.api, tenant: TENANT }).collect();
+    let (all, last) = (aks_kubeconfig(&clusters), aks_kubeconfig(&clusters[499..]));
+    let file = env.home().join(".kube/config");
+    let converted = || text(&file).matches("- azurecli\n").count();
+    let first = imitated(&env, &file, &all);
+    assert_eq!(converted(), 500);
+    // From then on one is new. The quickest of some, for other tests want the processor too.
+    let quickest = (0..4).map(|_| imitated(&env, &file, &last)).min().expect("four calls");
+    assert_eq!(converted(), 500);
+    assert!(quickest < Duration::from_secs(1) && first < Duration::from_secs(5), "{quickest:?}, {first:?}");
+}
+
 #[test]
 fn the_real_az_fetches_and_converts_as_often_as_it_likes() {
     let Some(az) = Az::signed_in() else { return };
@@ -99,6 +167,9 @@ fn the_real_az_fetches_and_converts_as_often_as_it_likes() {
         az.converts("dev", &["--overwrite-existing"]);
         assert_eq!(az.text(), both);
     }
+    let imitation = az.env.write("imitation", &merge(&both, &managed("dev", &az.dev).user));
+    az.env.run(&[&CALL[..], &["--kubeconfig", path(&imitation)]].concat());
+    assert_eq!(text(&imitation), both);
     // Without the flag az gives up before it comes to us.
     let refused = az.get_credentials("dev", &[]);
     let different =
@@ -235,7 +306,7 @@ impl Az {
         let arm = FakeArm::start(&env.world);
         let dev = FakeApiServer::start(&env.world.authority, &env.world.entra);
         for (name, server) in [("prod", &env.world.api), ("dev", &dev)] {
-            arm.cluster(managed(&Aks { name, server, tenant: TENANT }));
+            arm.cluster(managed(name, server));
         }
         let az = Self { env, arm, dev, program };
         let login = ["login", "--service-principal", "-u", APP, "-p", APP_SECRET, "--tenant", TENANT];
@@ -318,6 +389,24 @@ impl Noted {
     }
 }
 
+/// `az aks get-credentials --overwrite-existing` into `file`, imitated; how long the call of kubelogin took,
+/// of which nobody is told anything.
+fn imitated(env: &TestEnv, file: &Path, fetched: &str) -> Duration {
+    assert!(calls_kubelogin(fetched));
+    let directory = file.parent().expect("a directory");
+    fs::create_dir_all(directory).expect("a directory");
+    let new = directory.join("tmp8xj2");
+    fs::write(&new, merge(&fs::read_to_string(file).unwrap_or_default(), fetched)).expect("a file");
+    chmod(&new, 0o600);
+    fs::rename(new, file).expect("a file");
+    let mut command = env.command("kubelogin", &CALL);
+    let start = Instant::now();
+    let run = Run::of(command.current_dir(directory));
+    let took = start.elapsed();
+    assert_eq!((run.code, run.stdout.as_str(), run.stderr.as_str()), (0, "", ""));
+    took
+}
+
 /// How az starts kubelogin, when all goes well.
 fn started(directory: &Path) -> Noted {
     let directory = directory.canonicalize().expect("a directory");
@@ -328,8 +417,9 @@ fn merged(context: &str, file: &Path) -> String {
     format!("WARNING: Merged \"{context}\" as current context in {}\n", file.display())
 }
 
-fn managed(cluster: &Aks) -> ManagedCluster {
-    let user = aks_kubeconfig(&[Aks { ..*cluster }]);
+/// A cluster as ARM knows it.
+fn managed(name: &str, server: &FakeApiServer) -> ManagedCluster {
+    let user = aks_kubeconfig(&[Aks { name, server, tenant: TENANT }]);
     let head = user.split("    exec:\n").next().expect("a user").to_owned();
     let legacy = format!(
         "{head}    auth-provider:
@@ -338,14 +428,13 @@ fn managed(cluster: &Aks) -> ManagedCluster {
         client-id: {AKS_CLIENT}
         config-mode: \"1\"
         environment: AzurePublicCloud
-        tenant-id: {}
+        tenant-id: {TENANT}
       name: azure
-",
-        cluster.tenant
+"
     );
     let keys = "    client-certificate-data: Y2VydA==\n    client-key-data: a2V5\n    token: \"01234567\"\n";
     let admin = Some(head.replace("clusterUser", "clusterAdmin") + keys);
-    ManagedCluster { group: "rg".into(), name: cluster.name.into(), user, legacy, admin }
+    ManagedCluster { group: "rg".into(), name: name.into(), user, legacy, admin }
 }
 
 /// Names of subscriptions that YAML 1.1 takes for something else, unless they are quoted.

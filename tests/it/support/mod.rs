@@ -9,6 +9,7 @@
 //! | [`hosts::FakeHosts`] | managed identity on every host, and the OIDC of CI systems |
 //! | [`token_proxy::TokenProxy`] | the way to Entra of pods with an identity binding |
 //! | [`az::FakeTool`] | `az` and `azd` on PATH |
+//! | [`az_merge::merge`] | what az makes of a kubeconfig before it calls us |
 //! | [`browser::FakeBrowser`], [`browser::FakeOpener`] | a browser, and what opens it |
 //! | [`chromium::Chromium`] | nothing: it is the real one, if it is installed |
 //! | [`proxy::FakeProxy`] | the network: leads the real host names to the fakes |
@@ -23,6 +24,7 @@
 pub mod apiserver;
 pub mod arm;
 pub mod az;
+pub mod az_merge;
 pub mod browser;
 pub mod certificates;
 pub mod chromium;
