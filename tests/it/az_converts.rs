@@ -27,14 +27,14 @@
 //! - A path without a directory (`-f name`, `-f -`, `KUBECONFIG=name`) has the directory "", which cannot
 //!   be changed to: `Error running kubelogin: [Errno 2] No such file or directory: ''` (2075), and
 //!   kubelogin was never started. That is azure-cli#34091.
-//! - A relative `KUBECONFIG=sub/name` names nothing from the directory `sub`, in which kubelogin is started.
+//! - A relative `KUBECONFIG=sub/name` names nothing from the directory `sub`, in which kubelogin is started:
+//!   client-go's rules find nothing to convert, and az says "Converted" (2071). We look for `name` there.
 //! - `az aks namespace get-credentials` (727) merges and starts nobody.
 
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -132,13 +132,17 @@ fn the_imitated_az_does_not_wait_for_us_on_five_hundred_clusters() {
     let clusters: Vec<_> = names.iter().map(|name| Aks { name, server: &env.world.api, tenant: TENANT }).collect();
     let (all, last) = (aks_kubeconfig(&clusters), aks_kubeconfig(&clusters[499..]));
     let file = env.home().join(".kube/config");
-    let converted = || text(&file).matches("- azurecli\n").count();
-    let first = imitated(&env, &file, &all);
-    assert_eq!(converted(), 500);
-    // From then on one is new. The quickest of some, for other tests want the processor too.
-    let quickest = (0..4).map(|_| imitated(&env, &file, &last)).min().expect("four calls");
-    assert_eq!(converted(), 500);
-    assert!(quickest < Duration::from_secs(1) && first < Duration::from_secs(5), "{quickest:?}, {first:?}");
+    // All of them are of the device code; one is; none.
+    for fetched in [Some(&all), Some(&last), None] {
+        let existing = fs::read_to_string(&file).unwrap_or_default();
+        env.write(".kube/config", &fetched.map_or(existing.clone(), |fetched| merge(&existing, fetched)));
+        let mut command = env.other(Path::new("/bin/sh"), &["-c", "kubelogin convert-kubeconfig -l azurecli && times"]);
+        let run = Run::of(command.current_dir(env.home().join(".kube")));
+        assert_eq!((run.code, run.stderr.as_str()), (0, ""));
+        assert_eq!(text(&file).matches("- azurecli\n").count(), 500);
+        let took = children_took(&run.stdout);
+        assert!(took < 1.0, "{took} s");
+    }
 }
 
 #[test]
@@ -234,6 +238,11 @@ fn the_real_az_writes_elsewhere() {
     let (run, _) = az.fetch("dev", &[]);
     assert_eq!((run.code, run.stderr), (0, merged("dev", Path::new("./here")) + CONVERTED));
     assert!(text(&az.env.home().join("here")).contains("- azurecli\n"));
+    // `sub/file` is not; we find it all the same.
+    az.env.set("KUBECONFIG", "sub/file");
+    let (run, _) = az.fetch("dev", &[]);
+    assert_eq!((run.code, run.stderr), (0, merged("dev", Path::new("sub/file")) + CONVERTED));
+    assert!(text(&az.env.home().join("sub/file")).contains("- azurecli\n"));
 }
 
 #[test]
@@ -384,27 +393,33 @@ impl Noted {
         let mut words = line.split('\t').map(String::from);
         let directory = words.next().expect("a directory").into();
         let took: u64 = words.next().and_then(|took| took.parse().ok()).expect("milliseconds");
-        assert!(took < 1000, "{took} ms");
+        assert!(took < 5000, "{took} ms");
         Self { directory, code: words.next().expect("a code"), arguments: words.collect() }
     }
 }
 
-/// `az aks get-credentials --overwrite-existing` into `file`, imitated; how long the call of kubelogin took,
-/// of which nobody is told anything.
-fn imitated(env: &TestEnv, file: &Path, fetched: &str) -> Duration {
+/// `az aks get-credentials --overwrite-existing` into `file`, imitated; nobody is told anything of it.
+fn imitated(env: &TestEnv, file: &Path, fetched: &str) {
     assert!(calls_kubelogin(fetched));
     let directory = file.parent().expect("a directory");
-    fs::create_dir_all(directory).expect("a directory");
     let new = directory.join("tmp8xj2");
     fs::write(&new, merge(&fs::read_to_string(file).unwrap_or_default(), fetched)).expect("a file");
     chmod(&new, 0o600);
     fs::rename(new, file).expect("a file");
     let mut command = env.command("kubelogin", &CALL);
-    let start = Instant::now();
     let run = Run::of(command.current_dir(directory));
-    let took = start.elapsed();
     assert_eq!((run.code, run.stdout.as_str(), run.stderr.as_str()), (0, "", ""));
-    took
+}
+
+/// Seconds of the processor, by the second line of the shell's `times`: other tests want it too, so that
+/// a clock would measure them.
+fn children_took(times: &str) -> f64 {
+    let line = times.lines().nth(1).expect("the children's times");
+    let seconds = |time: &str| {
+        let (minutes, seconds) = time.strip_suffix('s')?.split_once('m')?;
+        Some(minutes.parse::<f64>().ok()? * 60.0 + seconds.parse::<f64>().ok()?)
+    };
+    line.split(' ').map(|time| seconds(time).unwrap_or_else(|| panic!("{times}"))).sum()
 }
 
 /// How az starts kubelogin, when all goes well.
