@@ -40,7 +40,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::env::{Run, TestEnv};
-use crate::kubectl::{Aks, NAMESPACES, aks_kubeconfig, kubectls};
+use crate::kubectl::{Aks, NAMESPACES, aks_kubeconfig, kubeconfig, kubectls, signed_out};
+use crate::pty::Pty;
 use crate::real_az::real_az;
 use crate::support::apiserver::FakeApiServer;
 use crate::support::arm::{FakeArm, ManagedCluster};
@@ -143,6 +144,33 @@ fn the_imitated_az_does_not_wait_for_us_on_five_hundred_clusters() {
         let took = children_took(&run.stdout);
         assert!(took < 1.0, "{took} s");
     }
+}
+
+/// az hands its own stderr on: lines of ours, two for each cluster, would stand among its two. (A person
+/// who types the same is told: `azs_call_in_a_terminal_is_reported`.)
+#[test]
+fn the_imitated_az_in_a_terminal_has_the_last_word() {
+    let env = signed_out();
+    let shell = ["sh", "-c", "kubelogin convert-kubeconfig -l azurecli; echo converted >&2", "az"];
+    let Some(pty) = Pty::start_program(&env, &shell, &["aks".into(), "get-credentials".into()], 80) else { return };
+    let ended = pty.finish();
+    assert_eq!((ended.code, ended.raw.as_str()), (Some(0), "converted\r\n"));
+    assert!(text(&kubeconfig(&env)).contains("- azurecli\n"));
+}
+
+#[test]
+fn the_real_az_in_a_terminal_has_the_last_word() {
+    let Some(mut az) = Az::signed_in() else { return };
+    // Without what notes our starts: it would be the one that starts us.
+    let beside = az.program.parent().expect("a directory").display();
+    let path = format!("{}:{beside}:/usr/bin:/bin", az.env.dir().join("bin").display());
+    az.env.set("PATH", path);
+    let args = ["aks", "get-credentials", "-g", "rg", "-n", "prod"].map(String::from);
+    let Some(pty) = Pty::start_program(&az.env, &["az"], &args, 80) else { return };
+    let ended = pty.finish();
+    let expected = (merged("prod", &az.kubeconfig()) + CONVERTED).replace('\n', "\r\n");
+    assert_eq!((ended.code, ended.raw), (Some(0), expected));
+    assert!(az.text().contains("- azurecli\n"));
 }
 
 #[test]

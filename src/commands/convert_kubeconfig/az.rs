@@ -10,6 +10,11 @@ pub(super) fn is_calling(sys: &Sys) -> bool {
     sys.args.iter().skip(1).eq(["convert-kubeconfig", "-l", "azurecli"])
 }
 
+/// Whether it is az that has started us, as far as it can be known; what we print stands among its lines.
+pub(super) fn has_started(sys: &Sys) -> bool {
+    (sys.parent)().windows(2).any(|words| words == ["aks", "get-credentials"])
+}
+
 /// The kubeconfig that az has written, where our rules don't find it: az takes the first item of
 /// `KUBECONFIG` and starts us in its directory, from where a relative item names nothing any more.
 pub(super) fn written_kubeconfig(env: &Env) -> Option<PathBuf> {

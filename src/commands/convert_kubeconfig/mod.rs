@@ -33,7 +33,7 @@ pub(super) fn run(sys: &Sys, given: &Given) -> Result<Outcome, Error> {
     let by_az = az::is_calling(sys);
     let written = || by_az.then(|| az::written_kubeconfig(&sys.env)).flatten();
     let path = values.get(&KUBECONFIG)?.map(|path| path.0).or_else(written);
-    let quiet = by_az && !stderr_is_terminal();
+    let quiet = by_az && (!stderr_is_terminal() || az::has_started(sys));
     let conversion = Conversion { sys, wish: &wish, dry_run: values.is_on(&DRY_RUN), quiet, values: &values };
     conversion.run(path.as_deref()).map(Outcome::from)
 }
