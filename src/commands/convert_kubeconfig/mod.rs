@@ -14,7 +14,7 @@ use crate::options::{CONTEXT, DRY_RUN, Given, KUBECONFIG, Values};
 use crate::secret::Secret;
 use crate::situation;
 use crate::sys::{Env, Sys};
-use crate::terminal::stderr_is_terminal;
+use crate::terminal::{Look, stderr_is_terminal};
 
 use super::Outcome;
 
@@ -81,7 +81,10 @@ impl Conversion<'_> {
     fn diff(&self, changes: &[Change]) -> Secret {
         let typed = self.wish.typed.flags().iter().filter(|typed| typed.decl.secret);
         let typed: Vec<_> = typed.map(|typed| typed.text.expose()).filter(|text| !text.is_empty()).collect();
-        Secret::new(changes.iter().map(|change| diff::unified(change, &typed)).collect::<String>())
+        let look = Look::of_stdout(&self.sys.env);
+        Secret::new(
+            changes.iter().map(|change| diff::unified(change, &change.file.path, &typed, look)).collect::<String>(),
+        )
     }
 }
 
