@@ -494,13 +494,14 @@ options! {
     OUTPUT: Report = text("output", "FORM", Report::parse, "Form of the report: text or json")
         .short('o').default("text").on(Commands::STATUS);
 
-    /// The form of a conversion's report; there `--output` names a file.
-    REPORT: Report = text("report", "FORM", Report::parse, "Form of the report: text or json")
-        .short('o').default("text").on(Commands::CONVERT);
+    /// The program that entries name.
+    COMMAND: String = text("command", "NAME|PATH", any,
+        "Program that the entries run (default: what they run now; new ones the name this was called by)")
+        .on(Commands::CONVERT);
 
-    /// Where the converted kubeconfig goes.
-    OUTPUT_FILE: Path = text("output", "FILE", Path::parse,
-        "Write the converted kubeconfig there and leave the original alone; - is stdout")
+    /// The version of the exec protocol that entries ask for.
+    EXEC_API_VERSION: &'static str = text("exec-api-version", "VERSION", types::exec_api_version,
+        "apiVersion of the entries: v1 or v1beta1 (default: what they have; new ones v1beta1)")
         .on(Commands::CONVERT);
 
     /// The file to convert.
@@ -515,6 +516,15 @@ options! {
     /// Show and write nothing.
     DRY_RUN: bool = switch("dry-run", "Print the change as a diff and write nothing")
         .on(Commands::CONVERT);
+
+    /// Where the converted kubeconfig goes.
+    OUTPUT_FILE: Path = text("output", "FILE", Path::parse,
+        "Write the converted kubeconfig there and leave the original alone; - is stdout")
+        .on(Commands::CONVERT);
+
+    /// The form of a conversion's report; there `--output` names a file.
+    REPORT: Report = text("report", "FORM", Report::parse, "Form of the report: text or json")
+        .short('o').default("text").on(Commands::CONVERT);
 
     /// How much is said.
     VERBOSITY: u8 = Opt::new(Decl::new("v", Takes::Number, "How much is said on stderr, 0 to 10"), types::level)
