@@ -167,7 +167,7 @@ pub fn visible(text: &str) -> String {
 }
 
 /// The explicit formatting characters of the Unicode Bidirectional Algorithm (UAX #9, section 2).
-fn turns_text(c: char) -> bool {
+pub fn turns_text(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
