@@ -81,7 +81,7 @@ pub(super) fn check(values: &Values, form: Form) -> Result<(), Error> {
 pub(super) fn write(sys: &Sys, path: &Path, text: &str) -> Result<(), Error> {
     let place = resolved(path)?;
     let lock = FileLock::hold(sys, path)?;
-    crate::files::replace(&place, text.as_bytes()).map_err(|error| cannot_write(path, &io_words(&error)))?;
+    crate::files::replace(&place, text.as_bytes()).map_err(|error| unwritable(path, &error))?;
     drop(lock);
     Ok(())
 }
@@ -118,18 +118,17 @@ fn only<'a>(files: &'a [Loaded], env: &Env) -> Result<&'a Loaded, Error> {
 
 /// The file behind `path`, through symlinks, whether it exists or not.
 fn resolved(path: &Path) -> Result<PathBuf, Error> {
-    let place = behind(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => cannot_write(path, "its directory does not exist"),
-        _ => cannot_write(path, &io_words(&error)),
-    })?;
-    if place.is_dir() {
-        return Err(cannot_write(path, "it is a directory"));
+    if path.is_dir() {
+        return Err(cannot_write(path, "it is a directory", "name a file in it"));
     }
     // To replace a device such as /dev/null would take it from everybody.
-    if is_no_file(&place) {
-        return Err(cannot_write(path, "it is no file").remedy("name a file, or - for stdout"));
+    if is_no_file(path) {
+        return Err(cannot_write(path, "it is no regular file", "name a file, or - for stdout"));
     }
-    Ok(place)
+    behind(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => cannot_write(path, "its directory does not exist", "create that first"),
+        _ => cannot_write(path, &io_words(&error), "name another file"),
+    })
 }
 
 fn behind(path: &Path) -> io::Result<PathBuf> {
@@ -144,9 +143,12 @@ fn behind(path: &Path) -> io::Result<PathBuf> {
     }
 }
 
-fn cannot_write(path: &Path, why: &str) -> Error {
-    let output = OUTPUT_FILE.decl.flag();
+fn unwritable(path: &Path, error: &io::Error) -> Error {
+    cannot_write(path, &io_words(error), "check the owner and mode of it and of its directory, or name another file")
+}
+
+fn cannot_write(path: &Path, why: &str, remedy: &str) -> Error {
     Error::new(&situation::FILE, format!("the kubeconfig cannot be written to {}: {why}", path.display()))
-        .from_source(&output)
-        .remedy(format!("name a file in a directory that exists and that you may write to with {output}"))
+        .from_source(OUTPUT_FILE.decl.flag())
+        .remedy(remedy)
 }

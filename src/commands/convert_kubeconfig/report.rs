@@ -263,11 +263,11 @@ impl Conversion<'_> {
             }
         }
         let fields: Vec<String> = fields.into_iter().map(|field| places(field, &paths)).collect();
-        let begins = if self.dry_run { "would start" } else { "start" };
         (!fields.is_empty()).then(|| {
             let (to, directory) = (to.display(), directory(to).unwrap_or_default());
             let directory = directory.display();
-            format!("warning: relative paths in {to} {begins} from {directory} now: {}", fields.join(", "))
+            let start = if self.dry_run { "would start" } else { "now start" };
+            format!("warning: relative paths in {to} {start} from {directory}: {}", fields.join(", "))
         })
     }
 
