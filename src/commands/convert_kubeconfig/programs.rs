@@ -46,7 +46,7 @@ fn missing<'a>(commands: &'a [String], env: &'a Env) -> impl Iterator<Item = Str
 
 /// What kubectl's policy forbids.
 fn refused(sys: &Sys, commands: &[String]) -> Option<String> {
-    let policy = Policy::load(sys).filter(|_| !commands.is_empty())?;
+    let policy = if commands.is_empty() { None } else { Policy::load(sys) }?;
     let refused = commands.iter().filter_map(|command| Some((command, policy.refuses(command, &sys.env)?)));
     let refused: Vec<(&String, Refusal)> = refused.collect();
     let (_, reason) = refused.first()?;

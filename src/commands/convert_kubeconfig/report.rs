@@ -121,7 +121,9 @@ impl Conversion<'_> {
         let mut notes = self.notes_on_flags(files, &users);
         notes.extend(readers(files, lines, destination));
         notes.extend(self.moved_paths(files, changes, destination));
-        notes.extend(programs::notes(self.sys, files, lines, &users, destination));
+        if !self.quiet {
+            notes.extend(programs::notes(self.sys, files, lines, &users, destination));
+        }
         let output = match destination {
             Destination::File(path) => Some(path.display().to_string()),
             Destination::Original | Destination::Stdout => None,
@@ -143,20 +145,16 @@ impl Conversion<'_> {
     fn users(&self, files: &[Loaded], lines: &[Line], refused: bool) -> Vec<UserReport> {
         let routes = Routes::new(files);
         let mut first: HashMap<&str, usize> = HashMap::new();
-        let user = |line: &'_ Line| {
-            let user = &files[line.file].document.users()[line.user];
-            let path = &files[line.file].path;
-            let report = self.user(user, path, &line.verdict, refused);
-            (user, report)
-        };
         let mut users = Vec::with_capacity(lines.len());
         for line in lines {
-            let (user, mut report) = user(line);
+            let (file, user) = (&files[line.file], &files[line.file].document.users()[line.user]);
             // kubectl takes a user from the first file that defines it.
-            if *first.entry(&user.name).or_insert(line.file) == line.file {
-                report.contexts = routes.to(user).iter().map(|context| context.name.clone()).collect();
-            }
-            users.push(report);
+            let counts = *first.entry(&user.name).or_insert(line.file) == line.file;
+            let contexts = routes.to(user).iter().filter(|_| counts).map(|context| context.name.clone());
+            users.push(UserReport {
+                contexts: contexts.collect(),
+                ..self.user(user, &file.path, &line.verdict, refused)
+            });
         }
         users
     }
