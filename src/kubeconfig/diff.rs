@@ -4,11 +4,10 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::path::Path;
 
-use similar::{Algorithm, DiffOp, DiffTag, capture_diff, group_diff_ops};
+use similar::{Algorithm, DiffOp, DiffTag, capture_diff_slices, group_diff_ops};
 
 use crate::terminal::{Colour, Look};
 
-use super::document::Touched;
 use super::replace::Change;
 
 /// How many lines stand around a change.
@@ -19,90 +18,29 @@ const CONTEXT: usize = 3;
 /// another spelling.
 pub fn unified(change: &Change, name: &Path, typed: &[&str], look: Look) -> String {
     let (old, new) = (&change.file.document, &change.edited.document);
-    let secrets = Secrets::of([old.secrets(), new.secrets(), typed.to_vec()].concat());
-    let sides = Sides { old: Lines::of(old.text()), new: Lines::of(new.text()) };
-    let mut shown = Shown { look, secrets, text: String::new() };
-    for hunk in group_diff_ops(sides.compare(&change.edited.touched), CONTEXT) {
-        if shown.text.is_empty() {
-            shown.line(&format!("--- {}", change.file.path.display()), Some(Colour::Bold));
-            shown.line(&format!("+++ {}", name.display()), Some(Colour::Bold));
-        }
-        shown.hunk(&hunk, &sides);
-    }
-    shown.text
+    let titles = [change.file.path.display().to_string(), name.display().to_string()];
+    let secrets = [old.secrets(), new.secrets(), typed.to_vec()].concat();
+    shown([old.text(), new.text()], [&titles[0], &titles[1]], secrets, look)
 }
 
-/// The lines of a text, each with its end.
-struct Lines<'a> {
-    lines: Vec<&'a str>,
-    /// Where each begins.
-    starts: Vec<usize>,
+/// A unified diff of two texts under their `titles`, with all `secrets` masked, byte for byte.
+pub fn between(old: &str, new: &str, titles: (&str, &str), secrets: &[&str]) -> String {
+    shown([old, new], [titles.0, titles.1], secrets.to_vec(), Look::Exact)
 }
 
-impl<'a> Lines<'a> {
-    fn of(text: &'a str) -> Self {
-        let lines: Vec<&str> = text.split_inclusive('\n').collect();
-        let starts = lines.iter().scan(0, |next, line| {
-            let start = *next;
-            *next += line.len();
-            Some(start)
-        });
-        Self { starts: starts.collect(), lines }
+fn shown(texts: [&str; 2], titles: [&str; 2], secrets: Vec<&str>, look: Look) -> String {
+    // `patch` knows no other end of a line than this one.
+    let [old, new] = texts.map(|text| text.split_inclusive('\n').collect::<Vec<_>>());
+    let hunks = group_diff_ops(capture_diff_slices(Algorithm::Myers, &old, &new), CONTEXT);
+    let mut diff = Shown { look, secrets: Secrets::of(secrets), text: String::new() };
+    if !hunks.is_empty() {
+        diff.line(&format!("--- {}", titles[0]), Some(Colour::Bold));
+        diff.line(&format!("+++ {}", titles[1]), Some(Colour::Bold));
     }
-
-    /// The lines of `bytes`, and the one that goes on behind them.
-    fn around(&self, bytes: &Range<usize>) -> Range<usize> {
-        let line_of = |byte: usize| self.starts.partition_point(|start| *start <= byte);
-        line_of(bytes.start).saturating_sub(1)..line_of(bytes.end)
+    for hunk in hunks {
+        diff.hunk(&hunk, &old, &new);
     }
-}
-
-struct Sides<'a> {
-    old: Lines<'a>,
-    new: Lines<'a>,
-}
-
-impl Sides<'_> {
-    /// What changes. Only the entries that were touched are compared: a file may have 100,000 lines.
-    fn compare(&self, touched: &[Touched]) -> Vec<DiffOp> {
-        let mut ops = Vec::new();
-        let (mut old_index, mut new_index) = (0, 0);
-        for (old, new) in self.regions(touched) {
-            equal(&mut ops, old_index, new_index, old.start - old_index);
-            (old_index, new_index) = (old.end, new.end);
-            let (old_lines, new_lines) = (&self.old.lines[..], &self.new.lines[..]);
-            for op in capture_diff(Algorithm::Myers, old_lines, old, new_lines, new) {
-                match op {
-                    DiffOp::Equal { old_index, new_index, len } => equal(&mut ops, old_index, new_index, len),
-                    other => ops.push(other),
-                }
-            }
-        }
-        equal(&mut ops, old_index, new_index, self.old.lines.len() - old_index);
-        ops
-    }
-
-    /// The lines of what was touched, before and after. Entries that share a line are one region.
-    fn regions(&self, touched: &[Touched]) -> Vec<(Range<usize>, Range<usize>)> {
-        let mut regions: Vec<(Range<usize>, Range<usize>)> = Vec::new();
-        for touched in touched {
-            let (old, new) = (self.old.around(&touched.old), self.new.around(&touched.new));
-            match regions.last_mut() {
-                Some(last) if old.start < last.0.end => (last.0.end, last.1.end) = (old.end, new.end),
-                _ => regions.push((old, new)),
-            }
-        }
-        regions
-    }
-}
-
-/// Lines that stay; what stays on both sides of a border is one.
-fn equal(ops: &mut Vec<DiffOp>, old_index: usize, new_index: usize, len: usize) {
-    match ops.last_mut() {
-        _ if len == 0 => {}
-        Some(DiffOp::Equal { len: before, .. }) => *before += len,
-        _ => ops.push(DiffOp::Equal { old_index, new_index, len }),
-    }
+    diff.text
 }
 
 /// The diff as it is printed.
@@ -113,18 +51,18 @@ struct Shown<'a> {
 }
 
 impl Shown<'_> {
-    fn hunk(&mut self, ops: &[DiffOp], sides: &Sides) {
+    fn hunk(&mut self, ops: &[DiffOp], old_lines: &[&str], new_lines: &[&str]) {
         let (Some(first), Some(last)) = (ops.first(), ops.last()) else { return };
         let old = place(&(first.old_range().start..last.old_range().end));
         let new = place(&(first.new_range().start..last.new_range().end));
         self.line(&format!("@@ -{old} +{new} @@"), Some(Colour::Cyan));
         for op in ops {
             if op.tag() == DiffTag::Equal {
-                self.lines(' ', &sides.old.lines[op.old_range()], None);
+                self.lines(' ', &old_lines[op.old_range()], None);
                 continue;
             }
-            self.lines('-', &sides.old.lines[op.old_range()], Some(Colour::Red));
-            self.lines('+', &sides.new.lines[op.new_range()], Some(Colour::Green));
+            self.lines('-', &old_lines[op.old_range()], Some(Colour::Red));
+            self.lines('+', &new_lines[op.new_range()], Some(Colour::Green));
         }
     }
 
@@ -210,8 +148,6 @@ impl<'a> Secrets<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Loaded;
-    use super::super::document::{Change as ExecChange, Document, Edit};
     use super::*;
 
     #[test]
@@ -224,43 +160,34 @@ mod tests {
         assert_eq!(mask("nothing", &[]), "nothing");
     }
 
-    /// Converts every user to `args` and compares with what similar finds in the whole texts.
-    fn diff(text: &str, args: &[&str]) -> String {
-        let file = Loaded { path: "f".into(), document: Document::parse(text.into()).unwrap() };
-        let args: Vec<String> = args.iter().map(ToString::to_string).collect();
-        let change = ExecChange { args, ..ExecChange::default() };
-        let users = 0..file.document.users().len();
-        let edits: Vec<_> = users.map(|user| (user, Edit::Exec(change.clone()))).collect();
-        let edited = file.document.edit(&edits).unwrap();
-        let new = edited.document.text().to_owned();
-        let found = unified(&Change { file: &file, edited }, Path::new("f"), &[], Look::Exact);
-        let whole = similar::TextDiff::from_lines(text, &new).unified_diff().header("f", "f").to_string();
-        assert_eq!(found, whole);
-        found
+    fn exact(old: &str, new: &str) -> String {
+        between(old, new, ("old", "new"), &["canary"])
     }
 
     #[test]
-    fn only_what_was_touched_is_compared_and_nothing_is_missed() {
-        let user = |name: &str| format!("- name: {name}\n  user:\n    exec:\n      args: [a]\n      command: c\n");
-        let between = "# one\n# two\n# three\n# four\n# five\n# six\n# seven\n";
-        for (gap, hunks) in [("", 1), ("# one\n", 1), (between, 3)] {
-            let users = ["u", "v", "w"].map(user).join(gap);
-            let text = format!("kind: Config\nusers:\n{users}contexts: []\n{between}");
-            assert_eq!(diff(&text, &["b", "c"]).matches("\n@@ ").count(), hunks, "{gap}");
-            assert_eq!(diff(text.trim_end(), &["b", "c"]).matches("\n@@ ").count(), hunks, "{gap}");
-        }
-        assert_eq!(diff(&format!("users:\n{}", user("u")), &["a"]), "", "nothing changes");
-        let in_a_line =
-            "users: [{name: u, user: {exec: {args: [a]}}}, {name: v, user: {exec: {args: [b]}}}]\nkind: x\n";
-        assert_eq!(diff(in_a_line, &["c"]).matches("\n-").count(), 1);
+    fn what_is_alike_is_no_diff() {
+        assert_eq!([exact("", ""), exact("a\n", "a\n")], ["", ""]);
     }
 
     #[test]
-    fn a_file_without_a_last_newline() {
-        let found = diff("users: [{name: u, user: {exec: {args: [a]}}}]", &["b"]);
-        let side = |sign, arg| format!("{sign}users: [{{name: u, user: {{exec: {{args: [{arg}]}}}}}}]\n");
+    fn changes_that_are_near_are_one_hunk() {
+        let text = |gap: &str| format!("1\n2\n3\n4\nx\n{gap}y\n5\n");
+        let hunks =
+            |gap: &str| exact(&text(gap), &text(gap).replace('x', "X").replace('y', "Y")).matches("\n@@").count();
+        assert_eq!((hunks("a\nb\nc\nd\ne\nf\n"), hunks("a\nb\nc\nd\ne\nf\ng\n")), (1, 2));
+        let near = exact(&text("a canary\n"), &text("a canary\n").replace('x', "X\nXX"));
+        assert_eq!(near, "--- old\n+++ new\n@@ -2,7 +2,8 @@\n 2\n 3\n 4\n-x\n+X\n+XX\n a ***\n y\n 5\n");
+    }
+
+    #[test]
+    fn a_file_without_a_last_newline_and_lines_of_windows() {
         let missing = "\\ No newline at end of file\n";
-        assert_eq!(found, format!("--- f\n+++ f\n@@ -1 +1 @@\n{}{missing}{}{missing}", side('-', 'a'), side('+', 'b')));
+        assert_eq!(exact("a", "b"), format!("--- old\n+++ new\n@@ -1 +1 @@\n-a\n{missing}+b\n{missing}"));
+        assert_eq!(exact("", "b"), format!("--- old\n+++ new\n@@ -0,0 +1 @@\n+b\n{missing}"));
+        let windows = "--- old\n+++ new\n@@ -1,2 +1,2 @@\n-a\r\n+b\r\n c\rd\r\n";
+        assert_eq!(exact("a\r\nc\rd\r\n", "b\r\nc\rd\r\n"), windows, "only a newline ends a line");
+        let shown = shown(["a\r\n", "b\u{1b}\r\n"], ["o", "n"], vec![], Look::Plain);
+        assert_eq!(shown, "--- o\n+++ n\n@@ -1 +1 @@\n-a\r\n+b\\u{1b}\r\n");
     }
 
     #[test]
