@@ -160,7 +160,7 @@ fn convert_exec(exec: &Exec, wish: &Wish) -> Result<Option<Edit>, Error> {
     let entry = read_entry(&exec.args);
     let args = arguments(wish, &Source::Entry(&entry))?;
     check(&args, exec.provide_cluster_info)?;
-    let change = Change { args, variables: variables(wish) };
+    let change = Change { args, variables: variables(wish), ..Change::default() };
     let version = exec.api_version.as_deref().unwrap_or("missing");
     if !exec_credential::VERSIONS.contains(&version) {
         return Err(Error::new(
