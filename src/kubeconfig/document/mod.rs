@@ -14,6 +14,7 @@ mod secrets;
 mod source;
 #[cfg(test)]
 mod support;
+mod take_back;
 mod text;
 mod tree;
 mod write;
@@ -23,6 +24,7 @@ use std::fmt;
 use std::ops::Range;
 
 use edit::{Plan, Reach};
+pub use take_back::{PastEdit, Standing, TakenBack};
 use tree::{TOP, Tree};
 
 /// A kubeconfig file that has been read.
