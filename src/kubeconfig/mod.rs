@@ -3,6 +3,7 @@
 pub mod context;
 pub mod diff;
 pub mod document;
+pub mod journal;
 pub mod lock;
 pub mod plan;
 pub mod replace;

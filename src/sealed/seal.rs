@@ -14,6 +14,12 @@ pub(super) struct Seal {
     sealing: LessSafeKey,
 }
 
+/// Two digits a byte.
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    let digit = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
 /// File format: this magic with the format's version, the nonce, the sealed content.
 const MAGIC: &[u8; 8] = b"kubentr1";
 
@@ -28,9 +34,7 @@ impl Seal {
 
     /// The keyed hash of `identity`, in hexadecimal.
     pub(super) fn name(&self, identity: &[u8]) -> String {
-        let hash = hmac::sign(&self.naming, identity);
-        let digit = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble)]);
-        hash.as_ref().iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+        hexadecimal(hmac::sign(&self.naming, identity).as_ref())
     }
 
     /// `content` sealed for the file `name`: it opens under no other name.

@@ -6,11 +6,12 @@ use std::path::Path;
 
 use crate::error::Error;
 use crate::kubeconfig::document::Edit;
+use crate::kubeconfig::journal::{Keeping, What};
 use crate::kubeconfig::plan::{self, Line, Verdict, Wish};
-use crate::kubeconfig::replace::{Change, replace};
+use crate::kubeconfig::replace::{Ahead, Change, replace};
 use crate::kubeconfig::{self, Loaded, cannot_edit, diff, lock};
 use crate::login::Method;
-use crate::options::{CONTEXT, DRY_RUN, Given, KUBECONFIG, Values};
+use crate::options::{CONTEXT, DRY_RUN, Given, KUBECONFIG, NO_UNDO, Values};
 use crate::secret::Secret;
 use crate::situation;
 use crate::sys::{Env, Sys};
@@ -67,9 +68,15 @@ impl Conversion<'_> {
                 self.warn_of_readers(&files, &lines);
                 return Ok(self.diff(&changes));
             }
-            if replace(self.sys, &changes)? {
+            let what = What { command: "convert-kubeconfig".into(), login: self.wish.method.name.into() };
+            let mut keeping = Keeping::new(self.sys, &what, &changes);
+            let ahead: &mut dyn Ahead = if self.values.is_on(&NO_UNDO) { &mut () } else { &mut keeping };
+            if replace(self.sys, &changes, "is converted", ahead)? {
                 self.report(&files, &lines);
                 self.warn_of_readers(&files, &lines);
+                if let Some(why) = keeping.why_not() {
+                    self.tell(&format!("note: this change cannot be taken back by undo: {why}"));
+                }
                 return Ok(Secret::new(""));
             }
         }

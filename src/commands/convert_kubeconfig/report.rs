@@ -96,7 +96,7 @@ impl Conversion<'_> {
     }
 
     /// Says what is no problem.
-    fn tell(&self, line: &str) {
+    pub(super) fn tell(&self, line: &str) {
         if !self.quiet {
             self.say(line);
         }

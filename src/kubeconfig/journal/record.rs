@@ -1,0 +1,165 @@
+//! A record: what one file was, what it became, and the entries that differ.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::kubeconfig::replace::Change;
+use crate::sealed::hexadecimal;
+
+/// The format of records; another one is not read.
+const VERSION: u32 = 1;
+
+/// The edit of one file. It may hold what is secret, so it is no `Debug`.
+#[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(test, derive(Debug, PartialEq, Eq))]
+pub struct Record {
+    version: u32,
+    /// When, in seconds since 1970.
+    pub when: u64,
+    /// What was done.
+    pub what: What,
+    /// The file as it was named, made absolute.
+    pub file: PathBuf,
+    /// What that led to: it may have been a symlink.
+    pub target: PathBuf,
+    /// The [fingerprint] of the file before.
+    pub before: String,
+    /// The [fingerprint] of the file after.
+    pub after: String,
+    /// The entries that differ, in the order of the text.
+    pub users: Vec<Entry>,
+    /// Whether `undo` was about to put the old text back.
+    pub taking_back: bool,
+}
+
+/// What an edit was, in words that hold nothing secret: never the command line.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(Debug))]
+pub struct What {
+    /// The command.
+    pub command: String,
+    /// The login method that it was to set.
+    pub login: String,
+}
+
+/// The entry of a user.
+#[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(test, derive(Debug, PartialEq, Eq))]
+pub struct Entry {
+    /// The user's name.
+    pub name: String,
+    /// The bytes that stood there.
+    pub before: String,
+    /// The bytes that stand there now.
+    pub after: String,
+    /// Where they begin in the new text.
+    pub start: usize,
+    /// How many characters stood before the entry on its line.
+    pub column: usize,
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} to {}", self.command, self.login)
+    }
+}
+
+impl Record {
+    /// The record of `change`, which `what` makes at `when`.
+    ///
+    /// # Errors
+    /// The file system's, where it can't be said which file is meant.
+    pub fn of(change: &Change, what: &What, when: u64) -> std::io::Result<Self> {
+        let (old, new) = (change.file.document.text(), change.edited.document.text());
+        let slice = |text: &str, range: &std::ops::Range<usize>| text.get(range.clone()).unwrap_or_default().to_owned();
+        let users = change.edited.touched.iter().map(|touched| Entry {
+            name: change.file.document.users().get(touched.user).map(|user| user.name.clone()).unwrap_or_default(),
+            before: slice(old, &touched.old),
+            after: slice(new, &touched.new),
+            start: touched.new.start,
+            column: touched.column,
+        });
+        Ok(Self {
+            version: VERSION,
+            when,
+            what: what.clone(),
+            file: std::path::absolute(&change.file.path)?,
+            target: std::fs::canonicalize(&change.file.path)?,
+            before: fingerprint(old.as_bytes()),
+            after: fingerprint(new.as_bytes()),
+            users: users.collect(),
+            taking_back: false,
+        })
+    }
+
+    pub(super) fn is_of_this_version(&self) -> bool {
+        self.version == VERSION
+    }
+
+    /// The same, with or without the mark of an `undo` that is about to write.
+    #[must_use]
+    pub fn marked(&self, taking_back: bool) -> Self {
+        Self { taking_back, ..self.clone() }
+    }
+
+    /// The same for `users` alone. The whole file never was what they make of it, so it has no fingerprints.
+    #[must_use]
+    pub fn of_the_rest(&self, users: Vec<Entry>) -> Self {
+        Self { users, before: String::new(), after: String::new(), taking_back: false, ..self.clone() }
+    }
+
+    /// The file as it was named while that leads where it led then, else where it led.
+    pub fn path(&self) -> &Path {
+        let still = std::fs::canonicalize(&self.file).is_ok_and(|target| target == self.target);
+        if still { &self.file } else { &self.target }
+    }
+
+    /// How the file stands to this edit.
+    pub fn state(&self) -> State {
+        match std::fs::read(self.path()) {
+            Ok(bytes) => match fingerprint(&bytes) {
+                now if now == self.before => State::AsBefore,
+                now if now == self.after => State::AsLeft,
+                _ => State::Changed,
+            },
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => State::Gone,
+            Err(_) => State::Unreadable,
+        }
+    }
+
+    /// The old text, out of the new one; `None` where that is not the text which this edit has left, or
+    /// something is wrong here.
+    pub fn taken_back(&self, text: &str) -> Option<String> {
+        let mut old = String::with_capacity(text.len());
+        let mut done = 0;
+        for user in &self.users {
+            old.push_str(text.get(done..user.start)?);
+            old.push_str(&user.before);
+            done = user.start.checked_add(user.after.len())?;
+        }
+        old.push_str(text.get(done..)?);
+        (fingerprint(old.as_bytes()) == self.before).then_some(old)
+    }
+}
+
+/// How a file stands to an edit of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// As the edit has left it.
+    AsLeft,
+    /// As it was before.
+    AsBefore,
+    /// Neither.
+    Changed,
+    /// It isn't there.
+    Gone,
+    /// Nobody can tell.
+    Unreadable,
+}
+
+/// SHA-256 of a file, in hexadecimal.
+pub fn fingerprint(file: &[u8]) -> String {
+    hexadecimal(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, file).as_ref())
+}
