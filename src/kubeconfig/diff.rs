@@ -9,9 +9,14 @@ use super::replace::Change;
 pub fn unified(change: &Change, typed: &[&str]) -> String {
     let (old, new) = (&change.file.document, &change.edited.document);
     let name = change.file.path.display().to_string();
-    let diff = TextDiff::from_lines(old.text(), new.text()).unified_diff().header(&name, &name).to_string();
     let secrets = [old.secrets(), new.secrets(), typed.to_vec()].concat();
-    mask(&diff, &secrets)
+    between(old.text(), new.text(), (&name, &name), &secrets)
+}
+
+/// A unified diff of two texts under their `titles`, with all `secrets` masked.
+pub fn between(old: &str, new: &str, titles: (&str, &str), secrets: &[&str]) -> String {
+    let diff = TextDiff::from_lines(old, new).unified_diff().header(titles.0, titles.1).to_string();
+    mask(&diff, secrets)
 }
 
 /// Longer secrets first: one may be a part of another.

@@ -24,6 +24,7 @@ use std::fmt;
 use std::ops::Range;
 
 use edit::{Plan, Reach};
+pub use secrets::secrets_of_entry;
 pub use take_back::{PastEdit, Standing, TakenBack};
 use tree::{TOP, Tree};
 

@@ -2,7 +2,8 @@
 
 use granit_parser::ScalarStyle;
 
-use super::tree::Tree;
+use super::take_back::fragment;
+use super::tree::{TOP, Tree};
 
 const FIELDS: [&str; 3] = ["token", "password", "client-key-data"];
 const CONFIG: [&str; 4] = ["access-token", "refresh-token", "id-token", "client-secret"];
@@ -11,6 +12,17 @@ const WORDS: [&str; 3] = ["SECRET", "PASSWORD", "TOKEN"];
 
 /// Masking fewer characters than these would hide half of a diff.
 const SHORTEST: usize = 4;
+
+/// The slices of the entry of one user that hold secrets, as [`Document::secrets`](super::Document::secrets)
+/// finds them; `None` where the entry can't be read without the rest of its file.
+pub fn secrets_of_entry(text: &str, column: usize) -> Option<Vec<String>> {
+    let tree = fragment(text, column)?;
+    let mut found = Vec::new();
+    if let Some(user) = tree.get(TOP, "user") {
+        tree.user_secrets(user, &mut found);
+    }
+    Some(found.into_iter().map(String::from).collect())
+}
 
 impl Tree {
     pub(super) fn user_secrets<'a>(&'a self, user: usize, found: &mut Vec<&'a str>) {

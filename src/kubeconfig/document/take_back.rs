@@ -121,7 +121,7 @@ impl Document {
 }
 
 /// The bytes of an entry as a tree of their own.
-fn fragment(text: &str, column: usize) -> Option<Tree> {
+pub(super) fn fragment(text: &str, column: usize) -> Option<Tree> {
     // What follows a block scalar decides whether it ends with a line break.
     Tree::parse(format!("{:column$}{text}\n", "")).ok()
 }
