@@ -148,8 +148,12 @@ pub fn listed(mut words: Vec<String>) -> String {
 /// Text from servers and files goes onto a terminal: one line, and no characters that could move the
 /// cursor, change colours or let a name be read in another order.
 pub fn one_line(text: &str) -> String {
-    let printable = text.chars().map(|c| if c.is_control() || turns_text(c) { ' ' } else { c }).collect::<String>();
-    printable.split_whitespace().collect::<Vec<_>>().join(" ")
+    printable(text).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The same for a line whose blanks count.
+pub fn printable(line: &str) -> String {
+    line.chars().map(|c| if c.is_control() || turns_text(c) { ' ' } else { c }).collect()
 }
 
 /// The explicit formatting characters of the Unicode Bidirectional Algorithm (UAX #9, section 2).

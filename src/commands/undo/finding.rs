@@ -103,7 +103,8 @@ impl<'r> Finding<'r> {
         let secrets = [document.secrets(), of_record.iter().map(String::as_str).collect()].concat();
         let name = &user.name;
         let titles = (format!("{name}, as {} left it", self.record.what.command), format!("{name} now"));
-        Some(diff::between(&user.after, now, (&titles.0, &titles.1), &secrets))
+        let lines = |entry: &str| format!("{}\n", entry.trim_end());
+        Some(diff::between(&lines(&user.after), &lines(now), (&titles.0, &titles.1), &secrets))
     }
 }
 

@@ -1,9 +1,12 @@
 //! What can be taken back, for people and for programs.
 
+use std::collections::HashMap;
+use std::path::PathBuf;
+
 use serde::Serialize;
 
 use crate::error::{Error, one_line};
-use crate::kubeconfig::journal::{Journal, Record, State};
+use crate::kubeconfig::journal::{Journal, Now, Record, State};
 use crate::options::types::Report as Form;
 use crate::secret::Secret;
 use crate::situation;
@@ -35,10 +38,11 @@ struct File {
 /// The edits that are kept, as text or JSON.
 pub(super) fn list(kept: &Kept, form: Form) -> Result<Secret, Error> {
     let mut edits: Vec<Row> = Vec::new();
+    let mut files = Files::default();
     for records in kept.edits() {
         let Some((_, first)) = records.first() else { continue };
         let (on, what) = (rfc3339(first.when), one_line(&first.what.to_string()));
-        let files: Vec<File> = records.iter().filter_map(|(_, record)| File::of(record)).collect();
+        let files: Vec<File> = records.iter().filter_map(|(_, record)| files.row(record)).collect();
         if !files.is_empty() {
             edits.push(Row { number: edits.len() + 1, on, what, files });
         }
@@ -75,17 +79,26 @@ impl Row {
     }
 }
 
-impl File {
-    /// Nothing, where the file is as it was before.
-    fn of(record: &Record) -> Option<Self> {
-        let state = match record.state() {
-            State::AsLeft => "can be taken back",
+/// What each file is, or will be once all the edits that were looked at are taken back.
+#[derive(Default)]
+struct Files(HashMap<PathBuf, Now>);
+
+impl Files {
+    /// What is told of `record`, which is older than all before it; nothing, where the file is as it was
+    /// before the edit.
+    fn row(&mut self, record: &Record) -> Option<File> {
+        let now = self.0.entry(record.target.clone()).or_insert_with(|| Now::of(record.path()));
+        let state = match record.state(now) {
+            State::AsLeft => {
+                *now = Now::Is(record.before.clone());
+                "can be taken back"
+            }
             State::AsBefore => return None,
             State::Changed => "changed since",
             State::Gone => "file is gone",
             State::Unreadable => "cannot be read",
         };
         let users = record.users.iter().map(|user| one_line(&user.name)).collect();
-        Some(Self { file: one_line(&record.path().display().to_string()), users, state })
+        Some(File { file: one_line(&record.path().display().to_string()), users, state })
     }
 }

@@ -8,7 +8,7 @@
 //! | `edits[].number` | 1 for the edit that `undo` takes back next |
 //! | `edits[].on` | when it was made, RFC 3339 in UTC |
 //! | `edits[].what` | what it was, such as `convert-kubeconfig to azurecli` |
-//! | `edits[].files[]` | `file`, `users` (their names) and `state`: `can be taken back`, `changed since`, `file is gone` or `cannot be read` |
+//! | `edits[].files[]` | `file`, `users` (their names) and `state`: `can be taken back` (after the edits before it), `changed since`, `file is gone` or `cannot be read` |
 
 mod finding;
 mod list;
@@ -16,9 +16,9 @@ mod list;
 use std::cell::Cell;
 use std::path::Path;
 
-use crate::error::{Error, listed, one_line};
+use crate::error::{Error, listed, one_line, printable};
 use crate::kubeconfig::diff;
-use crate::kubeconfig::journal::{self, Journal, Record, State};
+use crate::kubeconfig::journal::{self, Journal, Now, Record, State};
 use crate::kubeconfig::lock::{FileLock, clear_dead};
 use crate::kubeconfig::replace::{Ahead, replace};
 use crate::options::types::Report as Form;
@@ -154,7 +154,7 @@ impl Undo<'_> {
         for finding in findings.iter().filter(|_| !self.dry_run) {
             // Whoever writes a record holds this lock until its file is replaced.
             let _lock = FileLock::hold(self.sys, &finding.path)?;
-            if !(finding.record.state() == State::AsBefore) {
+            if !(finding.record.state(&Now::of(&finding.path)) == State::AsBefore) {
                 return Ok(false);
             }
             self.journal.remove(&[finding.name.to_owned()]);
@@ -257,7 +257,7 @@ impl Report<'_> {
                 };
                 self.say(&format!("left alone: {name}: {why} ({file})"));
                 for line in finding.difference(user, fate).iter().flat_map(|diff| diff.lines()) {
-                    self.say(line);
+                    self.undo.sys.terminal.say(printable(line));
                 }
                 left.push(one_line(name));
             }

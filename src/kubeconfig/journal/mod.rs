@@ -16,7 +16,7 @@ use crate::sealed::{self, Vault, lock};
 use crate::sys::{Env, Sys};
 
 pub use keeping::Keeping;
-pub use record::{Entry, Record, State, What, fingerprint};
+pub use record::{Entry, Now, Record, State, What, fingerprint};
 
 /// So many edits are kept.
 pub const MAX_EDITS: usize = 50;
@@ -79,7 +79,7 @@ impl Journal {
         match Vault::open(directory.clone(), LIMIT)? {
             Some(vault) => Ok(Some(Self { vault, directory })),
             None if names(&directory).is_empty() => Ok(None),
-            None => Err(format!("{} is missing or open to others", directory.join(sealed::KEY).display())),
+            None => Err(format!("{} is missing, damaged or open to others", directory.join(sealed::KEY).display())),
         }
     }
 

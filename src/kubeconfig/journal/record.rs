@@ -116,16 +116,14 @@ impl Record {
         if still { &self.file } else { &self.target }
     }
 
-    /// How the file stands to this edit.
-    pub fn state(&self) -> State {
-        match std::fs::read(self.path()) {
-            Ok(bytes) => match fingerprint(&bytes) {
-                now if now == self.before => State::AsBefore,
-                now if now == self.after => State::AsLeft,
-                _ => State::Changed,
-            },
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => State::Gone,
-            Err(_) => State::Unreadable,
+    /// How a file that is `now` what it is stands to this edit.
+    pub fn state(&self, now: &Now) -> State {
+        match now {
+            Now::Is(now) if *now == self.before => State::AsBefore,
+            Now::Is(now) if *now == self.after => State::AsLeft,
+            Now::Is(_) => State::Changed,
+            Now::Gone => State::Gone,
+            Now::Unreadable => State::Unreadable,
         }
     }
 
@@ -141,6 +139,27 @@ impl Record {
         }
         old.push_str(text.get(done..)?);
         (fingerprint(old.as_bytes()) == self.before).then_some(old)
+    }
+}
+
+/// What a file is.
+pub enum Now {
+    /// A file of this [fingerprint].
+    Is(String),
+    /// Not there.
+    Gone,
+    /// Nobody can tell.
+    Unreadable,
+}
+
+impl Now {
+    /// What the file at `path` is.
+    pub fn of(path: &Path) -> Self {
+        match std::fs::read(path) {
+            Ok(bytes) => Self::Is(fingerprint(&bytes)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Self::Gone,
+            Err(_) => Self::Unreadable,
+        }
     }
 }
 
