@@ -7,5 +7,5 @@ pub(crate) mod private;
 mod seal;
 mod vault;
 
-pub(crate) use seal::hexadecimal;
+pub(crate) use seal::{Fingerprint, hexadecimal};
 pub(crate) use vault::{KEY, LOCK, Vault, names};

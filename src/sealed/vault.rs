@@ -13,7 +13,7 @@ use crate::error::io_words;
 use super::key::{KeyBytes, KeyFile, KeyStore, new_key};
 use super::lock;
 use super::private::{FileCheck, check_directory, own_and_tighten, read_private};
-use super::seal::Seal;
+use super::seal::{Fingerprint, Seal};
 
 /// Extension of a lock.
 pub(crate) const LOCK: &str = "lock";
@@ -71,6 +71,16 @@ impl Vault {
     /// The file name, without extension, for `identity`.
     pub(crate) fn name(&self, identity: &[u8]) -> String {
         self.seal.name(identity)
+    }
+
+    /// By what `content` is known again, by whoever has the key.
+    pub(crate) fn fingerprint(&self, content: &[u8]) -> io::Result<Fingerprint> {
+        self.seal.fingerprint(content)
+    }
+
+    /// Whether `content` is what `fingerprint` was taken of.
+    pub(crate) fn matches(&self, fingerprint: &Fingerprint, content: &[u8]) -> bool {
+        self.seal.matches(fingerprint, content)
     }
 
     /// What the file `name` holds, or nothing.

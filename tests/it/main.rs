@@ -32,3 +32,4 @@ mod real_az;
 mod support;
 mod terminal;
 mod tools;
+mod undo;

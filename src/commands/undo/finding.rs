@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::error::Error;
 use crate::kubeconfig::document::{Document, Edited, PastEdit, Standing, secrets_of_entry};
-use crate::kubeconfig::journal::{Entry, Record, fingerprint};
+use crate::kubeconfig::journal::{Entry, Journal, Record, State};
 use crate::kubeconfig::replace::Change;
 use crate::kubeconfig::{self, Loaded, cannot_edit, diff};
 use crate::situation;
@@ -42,7 +42,7 @@ pub(super) enum Fate {
 impl<'r> Finding<'r> {
     /// # Errors
     /// A file that can't be read or understood.
-    pub(super) fn of(name: &'r str, record: &'r Record) -> Result<Self, Error> {
+    pub(super) fn of(journal: &Journal, name: &'r str, record: &'r Record) -> Result<Self, Error> {
         let path = record.path().to_owned();
         let all = |fate| vec![fate; record.users.len()];
         let bare = Self { name, record, path, file: None, back: None, fates: Vec::new() };
@@ -51,15 +51,15 @@ impl<'r> Finding<'r> {
         }
         let file = kubeconfig::load(Some(&bare.path), &crate::sys::Env::default())?.pop();
         let Some(file) = file else { return Ok(Self { fates: all(Fate::FileGone), ..bare }) };
-        let now = fingerprint(file.document.text().as_bytes());
-        let (back, fates) = if now == record.before {
+        let text = file.document.text();
+        let (back, fates) = match record.state_of(journal, text) {
             // That an `undo` was about to put it there says that it was this edit.
-            (None, all(if record.taking_back { Fate::Back } else { Fate::AsBefore }))
-        } else if now == record.after {
-            let old = record.taken_back(file.document.text());
-            (Some(old.ok_or_else(|| contradiction(record))?), all(Fate::Back))
-        } else {
-            by_name(&file, record)?
+            State::AsBefore => (None, all(if record.taking_back { Fate::Back } else { Fate::AsBefore })),
+            State::AsLeft => {
+                let old = record.taken_back(journal, text).ok_or_else(|| contradiction(record))?;
+                (Some(old), all(Fate::Back))
+            }
+            _ => by_name(&file, record)?,
         };
         Ok(Self { file: Some(file), back, fates, ..bare })
     }

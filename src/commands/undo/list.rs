@@ -40,14 +40,15 @@ pub(super) fn list(kept: &Kept, form: Form) -> Result<Secret, Error> {
     let mut edits: Vec<Row> = Vec::new();
     let mut files = Files::default();
     for records in kept.edits() {
+        let Some(journal) = kept.journal else { break };
         let Some((_, first)) = records.first() else { continue };
         let (on, what) = (rfc3339(first.when), one_line(&first.what.to_string()));
-        let files: Vec<File> = records.iter().filter_map(|(_, record)| files.row(record)).collect();
+        let files: Vec<File> = records.iter().filter_map(|(_, record)| files.row(journal, record)).collect();
         if !files.is_empty() {
             edits.push(Row { number: edits.len() + 1, on, what, files });
         }
     }
-    let directory = kept.journal.map(|journal: &Journal| journal.directory().display().to_string());
+    let directory = kept.journal.map(|journal| journal.directory().display().to_string());
     let list = List { directory, edits };
     match form {
         Form::Text => Ok(Secret::new(list.text())),
@@ -86,11 +87,12 @@ struct Files(HashMap<PathBuf, Now>);
 impl Files {
     /// What is told of `record`, which is older than all before it; nothing, where the file is as it was
     /// before the edit.
-    fn row(&mut self, record: &Record) -> Option<File> {
+    fn row(&mut self, journal: &Journal, record: &Record) -> Option<File> {
         let now = self.0.entry(record.target.clone()).or_insert_with(|| Now::of(record.path()));
-        let state = match record.state(now) {
+        let state = match record.state(journal, now) {
             State::AsLeft => {
-                *now = Now::Is(record.before.clone());
+                let Now::Is(text) = now else { return None };
+                *text = record.taken_back(journal, text)?;
                 "can be taken back"
             }
             State::AsBefore => return None,

@@ -134,8 +134,10 @@ impl Undo<'_> {
     /// Takes one edit back; `None` if nothing of it is there.
     fn edit(&self, records: &[Named]) -> Result<Option<Outcome>, Error> {
         for _ in 0..ATTEMPTS {
-            let findings: Vec<Finding> =
-                records.iter().map(|(name, record)| Finding::of(name, record)).collect::<Result<_, _>>()?;
+            let findings: Vec<Finding> = records
+                .iter()
+                .map(|(name, record)| Finding::of(self.journal, name, record))
+                .collect::<Result<_, _>>()?;
             if findings.iter().all(Finding::is_void) {
                 if self.let_go(&findings)? {
                     return Ok(None);
@@ -154,7 +156,7 @@ impl Undo<'_> {
         for finding in findings.iter().filter(|_| !self.dry_run) {
             // Whoever writes a record holds this lock until its file is replaced.
             let _lock = FileLock::hold(self.sys, &finding.path)?;
-            if !(finding.record.state(&Now::of(&finding.path)) == State::AsBefore) {
+            if !(finding.record.state(self.journal, &Now::of(&finding.path)) == State::AsBefore) {
                 return Ok(false);
             }
             self.journal.remove(&[finding.name.to_owned()]);
@@ -178,8 +180,8 @@ impl Undo<'_> {
             let problem = report.tell()?;
             return Ok(Some(Outcome { stdout: Secret::new(diffs), problem }));
         }
-        for change in &changes {
-            clear_dead(&change.file.path);
+        for finding in findings {
+            clear_dead(&finding.path);
         }
         let mut marking = Marking { journal: self.journal, findings: &marked };
         if !replace(self.sys, &changes, "is taken back", &mut marking)? {

@@ -36,7 +36,7 @@ impl<'a> Keeping<'a> {
     fn keep(&self) -> Result<(Journal, Edit), String> {
         let journal = Journal::create(&self.sys.env)?;
         let now = self.sys.clock.now();
-        let records = self.changes.iter().map(|change| Record::of(change, self.what, now));
+        let records = self.changes.iter().map(|change| Record::of(&journal, change, self.what, now));
         let records = records.collect::<std::io::Result<Vec<_>>>().map_err(|error| io_words(&error))?;
         let edit = journal.keep(self.sys, &records)?;
         Ok((journal, edit))

@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use crate::error::io_words;
 use crate::sealed::private::{FileCheck, check_directory, own_and_tighten};
-use crate::sealed::{self, Vault, lock};
+use crate::sealed::{self, Fingerprint, Vault, lock};
 use crate::sys::{Env, Sys};
 
 pub use keeping::Keeping;
-pub use record::{Entry, Now, Record, State, What, fingerprint};
+pub use record::{Entry, Now, Record, State, What};
 
 /// So many edits are kept.
 pub const MAX_EDITS: usize = 50;
@@ -111,6 +111,16 @@ impl Journal {
         self.vault.read(&path_of(name)).filter(Record::is_of_this_version)
     }
 
+    /// By what a text is known again.
+    fn fingerprint(&self, text: &str) -> std::io::Result<Fingerprint> {
+        self.vault.fingerprint(text.as_bytes())
+    }
+
+    /// Whether `text` is what `fingerprint` was taken of; that of nothing is of no text.
+    fn is(&self, text: &str, fingerprint: Option<&Fingerprint>) -> bool {
+        fingerprint.is_some_and(|fingerprint| self.vault.matches(fingerprint, text.as_bytes()))
+    }
+
     /// Keeps `records` as one edit, and lets go of what is too old or too much. The error says why nothing
     /// is kept.
     pub fn keep(&self, sys: &Sys, records: &[Record]) -> Result<Edit, String> {
@@ -196,4 +206,133 @@ fn random() -> Option<String> {
     let mut bytes = [0; 4];
     aws_lc_rs::rand::fill(&mut bytes).ok()?;
     Some(sealed::hexadecimal(&bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::tests::sys_with;
+    use crate::kubeconfig::Loaded;
+    use crate::kubeconfig::document::{Change as ExecChange, Document, Edit as DocumentEdit};
+    use crate::kubeconfig::replace::Change;
+    use crate::sys::fake::FakeClock;
+
+    const OLD: &str = "users:\r\n- name: u\r\n  user: {exec: {args: [x], command: c}} # c\r\n- name: v\r\n  user:\r\n    exec:\r\n      args: [y]\r\n";
+
+    /// A world whose clock the test moves, and a kubeconfig in it.
+    struct World {
+        sys: Sys,
+        clock: FakeClock,
+        home: tempfile::TempDir,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let (clock, home) = (FakeClock::default(), tempfile::tempdir().unwrap());
+            let mut sys = sys_with(clock.clone());
+            sys.env = Env::from([("XDG_STATE_HOME", home.path().join("state").to_str().unwrap())]);
+            crate::files::create(&home.path().join("config"), OLD.as_bytes()).unwrap();
+            Self { sys, clock, home }
+        }
+
+        fn pass(&self, time: Duration) {
+            self.clock.0.set(self.clock.0.get() + time);
+        }
+
+        fn journal(&self) -> Journal {
+            Journal::create(&self.sys.env).unwrap()
+        }
+
+        /// Keeps an edit of as many files.
+        fn keep(&self, files: usize) -> Edit {
+            let file = Loaded { path: self.home.path().join("config"), document: Document::parse(OLD.into()).unwrap() };
+            let args = vec!["a longer list".to_owned(), String::new()];
+            let edit = DocumentEdit::Exec(ExecChange { args, ..ExecChange::default() });
+            let edited = file.document.edit(&[(0, edit.clone()), (1, edit)]).unwrap();
+            let change = Change { file: &file, edited };
+            let what = What { command: "convert-kubeconfig".into(), login: "spn".into() };
+            let journal = self.journal();
+            let record = Record::of(&journal, &change, &what, self.sys.clock.now()).unwrap();
+            let new = change.edited.document.text();
+            assert_eq!(record.taken_back(&journal, new).as_deref(), Some(OLD));
+            for other in [OLD, &new[1..], &format!("{new} ")] {
+                assert_eq!(record.taken_back(&journal, other), None);
+            }
+            assert_eq!(
+                [OLD, new, ""].map(|text| record.state_of(&journal, text)),
+                [State::AsBefore, State::AsLeft, State::Changed]
+            );
+            journal.keep(&self.sys, &vec![record; files]).unwrap()
+        }
+    }
+
+    #[test]
+    fn records_of_one_edit_belong_together_and_the_newest_is_the_first() {
+        let world = World::new();
+        let (one, other) = (world.keep(2), world.keep(3));
+        assert_eq!((one.names.len(), other.names.len()), (2, 3));
+        assert_eq!(world.journal().edits(&world.sys), [other.clone(), one.clone()]);
+        // A clock that goes back changes nothing.
+        world.pass(Duration::from_secs(3600));
+        let last = world.keep(1);
+        world.clock.0.set(Duration::ZERO);
+        let late = world.keep(1);
+        assert_eq!(world.journal().edits(&world.sys), [late, last, other, one]);
+    }
+
+    #[test]
+    fn the_newest_fifty_edits_are_kept() {
+        let world = World::new();
+        let kept: Vec<Edit> = (0..MAX_EDITS + 2).map(|_| world.keep(2)).collect();
+        let journal = world.journal();
+        let newest: Vec<Edit> = kept.iter().rev().take(MAX_EDITS).cloned().collect();
+        assert_eq!(journal.edits(&world.sys), newest);
+        assert!(kept[..2].iter().flat_map(|edit| &edit.names).all(|name| journal.read(name).is_none()));
+        assert_eq!(names(journal.directory()).len(), 2 * MAX_EDITS);
+    }
+
+    #[test]
+    fn an_edit_is_kept_for_thirty_days() {
+        let world = World::new();
+        let old = world.keep(1);
+        world.pass(MAX_AGE);
+        assert_eq!(world.journal().edits(&world.sys), [old]);
+        world.pass(Duration::from_secs(1));
+        assert_eq!(world.journal().edits(&world.sys), []);
+        assert_eq!(names(world.journal().directory()).len(), 1, "nothing is removed before something is written");
+        let new = world.keep(1);
+        assert_eq!(names(world.journal().directory()), new.names);
+    }
+
+    #[test]
+    fn a_record_opens_under_its_own_name_only() {
+        let world = World::new();
+        let (one, other) = (world.keep(1), world.keep(1));
+        let journal = world.journal();
+        let path = |edit: &Edit| journal.directory().join(RECORDS).join(&edit.names[0]);
+        std::fs::copy(path(&one), path(&other)).unwrap();
+        assert!(journal.read(&one.names[0]).is_some() && journal.read(&other.names[0]).is_none());
+        let bytes = std::fs::read(path(&one)).unwrap();
+        assert!(!bytes.windows(6).any(|window| window == b"longer"));
+    }
+
+    #[test]
+    fn where_the_journal_lies() {
+        let home = ("HOME", "/h");
+        let of = |env: &Env| directory(env).map(|path| path.display().to_string());
+        if cfg!(target_os = "linux") {
+            assert_eq!(of(&Env::from([home])).as_deref(), Some("/h/.local/state/kubentra"));
+            assert_eq!(of(&Env::from([home, ("XDG_STATE_HOME", "/s")])).as_deref(), Some("/s/kubentra"));
+            assert_eq!(of(&Env::from([home, ("XDG_STATE_HOME", "s")])).as_deref(), Some("/h/.local/state/kubentra"));
+        }
+        assert_eq!(of(&Env::default()), None);
+    }
+
+    #[test]
+    fn only_our_own_names_count() {
+        assert_eq!(moment("01800000000000000000-0123abcd.edit"), Some(1_800_000_000_000_000_000));
+        for name in ["1800000000000000000-0123abcd.edit", "01800000000000000000-0123abc.edit", "x.edit", "key", ""] {
+            assert_eq!(moment(name), None, "{name}");
+        }
+    }
 }

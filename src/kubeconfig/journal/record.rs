@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::kubeconfig::replace::Change;
-use crate::sealed::hexadecimal;
+use crate::sealed::Fingerprint;
+
+use super::Journal;
 
 /// The format of records; another one is not read.
 const VERSION: u32 = 1;
@@ -24,10 +26,10 @@ pub struct Record {
     pub file: PathBuf,
     /// What that led to: it may have been a symlink.
     pub target: PathBuf,
-    /// The [fingerprint] of the file before.
-    pub before: String,
-    /// The [fingerprint] of the file after.
-    pub after: String,
+    /// By what the file is known that was there before; nothing, where it never was.
+    before: Option<Fingerprint>,
+    /// By what the file is known that was there after.
+    after: Option<Fingerprint>,
     /// The entries that differ, in the order of the text.
     pub users: Vec<Entry>,
     /// Whether `undo` was about to put the old text back.
@@ -71,7 +73,7 @@ impl Record {
     ///
     /// # Errors
     /// The file system's, where it can't be said which file is meant.
-    pub fn of(change: &Change, what: &What, when: u64) -> std::io::Result<Self> {
+    pub fn of(journal: &Journal, change: &Change, what: &What, when: u64) -> std::io::Result<Self> {
         let (old, new) = (change.file.document.text(), change.edited.document.text());
         let slice = |text: &str, range: &std::ops::Range<usize>| text.get(range.clone()).unwrap_or_default().to_owned();
         let users = change.edited.touched.iter().map(|touched| Entry {
@@ -87,8 +89,8 @@ impl Record {
             what: what.clone(),
             file: std::path::absolute(&change.file.path)?,
             target: std::fs::canonicalize(&change.file.path)?,
-            before: fingerprint(old.as_bytes()),
-            after: fingerprint(new.as_bytes()),
+            before: Some(journal.fingerprint(old)?),
+            after: Some(journal.fingerprint(new)?),
             users: users.collect(),
             taking_back: false,
         })
@@ -104,10 +106,10 @@ impl Record {
         Self { taking_back, ..self.clone() }
     }
 
-    /// The same for `users` alone. The whole file never was what they make of it, so it has no fingerprints.
+    /// The same for `users` alone. The whole file never was what they make of it, so it is not known again.
     #[must_use]
     pub fn of_the_rest(&self, users: Vec<Entry>) -> Self {
-        Self { users, before: String::new(), after: String::new(), taking_back: false, ..self.clone() }
+        Self { users, before: None, after: None, taking_back: false, ..self.clone() }
     }
 
     /// The file as it was named while that leads where it led then, else where it led.
@@ -117,19 +119,28 @@ impl Record {
     }
 
     /// How a file that is `now` what it is stands to this edit.
-    pub fn state(&self, now: &Now) -> State {
+    pub fn state(&self, journal: &Journal, now: &Now) -> State {
         match now {
-            Now::Is(now) if *now == self.before => State::AsBefore,
-            Now::Is(now) if *now == self.after => State::AsLeft,
-            Now::Is(_) => State::Changed,
+            Now::Is(text) => self.state_of(journal, text),
             Now::Gone => State::Gone,
             Now::Unreadable => State::Unreadable,
         }
     }
 
+    /// How a file with this `text` stands to this edit.
+    pub fn state_of(&self, journal: &Journal, text: &str) -> State {
+        if journal.is(text, self.before.as_ref()) {
+            State::AsBefore
+        } else if journal.is(text, self.after.as_ref()) {
+            State::AsLeft
+        } else {
+            State::Changed
+        }
+    }
+
     /// The old text, out of the new one; `None` where that is not the text which this edit has left, or
     /// something is wrong here.
-    pub fn taken_back(&self, text: &str) -> Option<String> {
+    pub fn taken_back(&self, journal: &Journal, text: &str) -> Option<String> {
         let mut old = String::with_capacity(text.len());
         let mut done = 0;
         for user in &self.users {
@@ -138,13 +149,13 @@ impl Record {
             done = user.start.checked_add(user.after.len())?;
         }
         old.push_str(text.get(done..)?);
-        (fingerprint(old.as_bytes()) == self.before).then_some(old)
+        journal.is(&old, self.before.as_ref()).then_some(old)
     }
 }
 
 /// What a file is.
 pub enum Now {
-    /// A file of this [fingerprint].
+    /// A file with this text.
     Is(String),
     /// Not there.
     Gone,
@@ -155,8 +166,8 @@ pub enum Now {
 impl Now {
     /// What the file at `path` is.
     pub fn of(path: &Path) -> Self {
-        match std::fs::read(path) {
-            Ok(bytes) => Self::Is(fingerprint(&bytes)),
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::Is(text),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Self::Gone,
             Err(_) => Self::Unreadable,
         }
@@ -176,9 +187,4 @@ pub enum State {
     Gone,
     /// Nobody can tell.
     Unreadable,
-}
-
-/// SHA-256 of a file, in hexadecimal.
-pub fn fingerprint(file: &[u8]) -> String {
-    hexadecimal(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, file).as_ref())
 }
