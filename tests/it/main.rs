@@ -10,6 +10,7 @@
 mod accounts;
 mod arc;
 mod auto;
+mod az_converts;
 mod browser;
 mod cases;
 mod certificates;

@@ -1,5 +1,6 @@
 //! `convert-kubeconfig`: exec entries out of what AKS hands out.
 
+mod az;
 mod report;
 
 use std::path::Path;
@@ -30,15 +31,12 @@ pub(super) fn run(sys: &Sys, given: &Given) -> Result<Outcome, Error> {
         command: if sys.called_as() == "kubelogin" { "kubelogin" } else { "kubentra" },
     };
     crate::login::check(&Values::resolve(given, &Env::default()))?;
-    let path = values.get(&KUBECONFIG)?.map(|path| path.0);
-    let quiet = called_by_az(sys) && !stderr_is_terminal();
+    let by_az = az::is_calling(sys);
+    let written = || by_az.then(|| az::written_kubeconfig(&sys.env)).flatten();
+    let path = values.get(&KUBECONFIG)?.map(|path| path.0).or_else(written);
+    let quiet = by_az && (!stderr_is_terminal() || az::has_started(sys));
     let conversion = Conversion { sys, wish: &wish, dry_run: values.is_on(&DRY_RUN), quiet, values: &values };
     conversion.run(path.as_deref()).map(Outcome::from)
-}
-
-/// Whether this is the call that `az aks get-credentials` makes by itself.
-fn called_by_az(sys: &Sys) -> bool {
-    sys.args.iter().skip(1).eq(["convert-kubeconfig", "-l", "azurecli"])
 }
 
 struct Conversion<'a> {
