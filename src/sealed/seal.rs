@@ -13,7 +13,7 @@ use super::key::KeyBytes;
 pub(super) struct Seal {
     naming: hmac::Key,
     sealing: LessSafeKey,
-    marking: LessSafeKey,
+    root: hmac::Key,
 }
 
 /// By what a text is known again: its GMAC (NIST SP 800-38D), under a nonce of its own. Without the
@@ -53,8 +53,7 @@ impl Seal {
         let root = hmac::Key::new(hmac::HMAC_SHA256, &key[..]);
         let naming = hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&root, b"kubentra 1 names").as_ref());
         let sealing = UnboundKey::new(&AES_256_GCM, hmac::sign(&root, b"kubentra 1 content").as_ref()).ok()?;
-        let marking = UnboundKey::new(&AES_256_GCM, hmac::sign(&root, b"kubentra 1 fingerprints").as_ref()).ok()?;
-        Some(Self { naming, sealing: LessSafeKey::new(sealing), marking: LessSafeKey::new(marking) })
+        Some(Self { naming, sealing: LessSafeKey::new(sealing), root })
     }
 
     /// The keyed hash of `identity`, in hexadecimal.
@@ -75,7 +74,11 @@ impl Seal {
     pub(super) fn fingerprint(&self, content: &[u8]) -> io::Result<Fingerprint> {
         let nonce = fresh_nonce()?;
         let unique = Nonce::assume_unique_for_key(nonce);
-        let sealed = self.marking.seal_in_place_separate_tag(unique, Aad::from(content), &mut []).map_err(failed)?;
+        let sealed = self
+            .marking()
+            .map_err(failed)?
+            .seal_in_place_separate_tag(unique, Aad::from(content), &mut [])
+            .map_err(failed)?;
         let tag = sealed.as_ref().try_into().map_err(io::Error::other)?;
         Ok(Fingerprint { nonce, tag })
     }
@@ -83,7 +86,13 @@ impl Seal {
     /// Whether `content` is what `fingerprint` was taken of.
     pub(super) fn matches(&self, fingerprint: &Fingerprint, content: &[u8]) -> bool {
         let nonce = Nonce::assume_unique_for_key(fingerprint.nonce);
-        self.marking.open_in_place(nonce, Aad::from(content), &mut fingerprint.tag.clone()).is_ok()
+        let marking = self.marking();
+        marking.is_ok_and(|key| key.open_in_place(nonce, Aad::from(content), &mut fingerprint.tag.clone()).is_ok())
+    }
+
+    /// The key of fingerprints, made when it is asked for: tokens have none.
+    fn marking(&self) -> Result<LessSafeKey, aws_lc_rs::error::Unspecified> {
+        UnboundKey::new(&AES_256_GCM, hmac::sign(&self.root, b"kubentra 1 fingerprints").as_ref()).map(LessSafeKey::new)
     }
 
     /// The content of the file `name`, or `None` if it is not what `seal` wrote for that name.

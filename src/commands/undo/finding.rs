@@ -98,9 +98,12 @@ impl<'r> Finding<'r> {
         }
         let document = &self.file.as_ref()?.document;
         let index = document.users().iter().position(|found| found.name == user.name)?;
-        let now = document.text().get(document.entry(index))?;
-        let of_record = secrets_of_entry(&user.after, user.column)?;
-        let secrets = [document.secrets(), of_record.iter().map(String::as_str).collect()].concat();
+        let entry = document.entry(index);
+        let before = document.text().get(..entry.start)?;
+        let column = before.rsplit(['\r', '\n']).next().map_or(0, |line| line.chars().count());
+        let now = document.text().get(entry)?;
+        let secrets = [secrets_of_entry(&user.after, user.column)?, secrets_of_entry(now, column)?].concat();
+        let secrets: Vec<&str> = secrets.iter().map(String::as_str).collect();
         let name = &user.name;
         let titles = (format!("{name}, as {} left it", self.record.what.command), format!("{name} now"));
         let lines = |entry: &str| format!("{}\n", entry.trim_end());
@@ -118,12 +121,12 @@ fn contradiction(record: &Record) -> Error {
 fn by_name(file: &Loaded, record: &Record) -> Result<(Option<String>, Vec<Fate>), Error> {
     let past: Vec<PastEdit> = record.users.iter().map(past).collect();
     let taken = file.document.take_back(&past).map_err(|error| cannot_edit(&file.path, &error))?;
-    let fates: Vec<Fate> =
-        taken.standings.iter().zip(&past).map(|(standing, edit)| fate(file, *standing, edit)).collect();
-    let fates: Vec<Fate> = fates
-        .into_iter()
-        .map(|fate| if fate == Fate::AsBefore && record.taking_back { Fate::Back } else { fate })
-        .collect();
+    let mut fates: Vec<Fate> = taken.standings.iter().map(|standing| fate(*standing)).collect();
+    // Those that an `undo` was about to put back are its work.
+    let as_before = if record.taking_back { Fate::Back } else { Fate::AsBefore };
+    for index in stand_as_before(file, &past, &fates) {
+        fates[index] = as_before;
+    }
     let differs = taken.document.text() != file.document.text();
     Ok((differs.then(|| taken.document.text().to_owned()), fates))
 }
@@ -132,21 +135,23 @@ fn past(user: &Entry) -> PastEdit<'_> {
     PastEdit { name: &user.name, as_left: &user.after, before: &user.before, column: user.column }
 }
 
-fn fate(file: &Loaded, standing: Standing, edit: &PastEdit) -> Fate {
+fn fate(standing: Standing) -> Fate {
     match standing {
         Standing::AsLeft | Standing::Rewritten => Fate::Back,
-        Standing::InFlow => Fate::InFlow,
-        Standing::Gone => Fate::Gone,
-        Standing::Changed if stands_as_before(file, edit) => Fate::AsBefore,
         Standing::Changed => Fate::Changed,
+        Standing::Gone => Fate::Gone,
+        Standing::InFlow => Fate::InFlow,
     }
 }
 
-/// Seen the other way round: as if the edit had been made from what it left to what was before.
-fn stands_as_before(file: &Loaded, edit: &PastEdit) -> bool {
-    let reverse = PastEdit { as_left: edit.before, before: edit.as_left, ..*edit };
-    let taken = file.document.take_back(&[reverse]);
-    taken.is_ok_and(|taken| {
-        matches!(taken.standings.as_slice(), [Standing::AsLeft | Standing::Rewritten | Standing::InFlow])
-    })
+/// Which of the changed entries are what they were before the edit: seen the other way round, as if the edit
+/// had been made from what it left to what was before.
+fn stand_as_before(file: &Loaded, past: &[PastEdit], fates: &[Fate]) -> Vec<usize> {
+    let changed: Vec<usize> = (0..past.len()).filter(|index| fates[*index] == Fate::Changed).collect();
+    let reverse =
+        |index: &usize| PastEdit { as_left: past[*index].before, before: past[*index].as_left, ..past[*index] };
+    let reverse: Vec<PastEdit> = changed.iter().map(reverse).collect();
+    let standings = file.document.take_back(&reverse).map(|taken| taken.standings).unwrap_or_default();
+    let reads_so = |standing: &Standing| matches!(standing, Standing::AsLeft | Standing::Rewritten | Standing::InFlow);
+    changed.into_iter().zip(standings).filter(|(_, standing)| reads_so(standing)).map(|(index, _)| index).collect()
 }

@@ -96,6 +96,7 @@ fn push_lines<'a>(raw: &'a str, found: &mut Vec<&'a str>) {
 #[cfg(test)]
 mod tests {
     use super::super::support::parse;
+    use super::secrets_of_entry;
 
     #[test]
     fn finds_secrets() {
@@ -108,6 +109,14 @@ mod tests {
     fn finds_the_keys_of_token_sources() {
         let text = "users:\n- name: a\n  user:\n    exec:\n      args: [--federated-token-source, 'url:https://x/t?key=k1', '--federated-token-source=url:https://x/t?k2k2']\n";
         assert_eq!(parse(text).secrets(), ["key=k1", "k2k2"]);
+    }
+
+    #[test]
+    fn finds_them_in_an_entry_by_itself() {
+        let of = |text: &str, column| secrets_of_entry(text, column);
+        assert_eq!(of("name: a\n    user:\n      token: canary", 4), Some(vec!["canary".to_owned()]));
+        assert_eq!(of("{\"name\": \"a\", \"user\": {\"password\": \"word\"}}", 9), Some(vec!["word".to_owned()]));
+        assert_eq!(of("name: a\n  user: *other", 2), None);
     }
 
     #[test]
