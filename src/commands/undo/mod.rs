@@ -18,7 +18,7 @@ use std::path::Path;
 
 use crate::error::{Error, listed, one_line, printable};
 use crate::kubeconfig::diff;
-use crate::kubeconfig::journal::{self, Journal, Now, Record, State};
+use crate::kubeconfig::journal::{self, Journal, Record};
 use crate::kubeconfig::lock::{FileLock, clear_dead};
 use crate::kubeconfig::replace::{Ahead, replace};
 use crate::options::types::Report as Form;
@@ -156,7 +156,7 @@ impl Undo<'_> {
         for finding in findings.iter().filter(|_| !self.dry_run) {
             // Whoever writes a record holds this lock until its file is replaced.
             let _lock = FileLock::hold(self.sys, &finding.path)?;
-            if !(finding.record.state(self.journal, &Now::of(&finding.path)) == State::AsBefore) {
+            if !Finding::of(self.journal, finding.name, finding.record)?.is_void() {
                 return Ok(false);
             }
             self.journal.remove(&[finding.name.to_owned()]);
