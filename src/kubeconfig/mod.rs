@@ -5,6 +5,7 @@ pub mod context;
 pub mod diff;
 pub mod document;
 pub mod journal;
+pub mod kuberc;
 pub mod lock;
 pub mod plan;
 pub mod replace;

@@ -15,6 +15,7 @@ mod browser;
 mod cases;
 mod certificates;
 mod chromium;
+mod conversion;
 mod env;
 mod fakes;
 mod get_token;

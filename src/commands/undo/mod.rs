@@ -16,7 +16,7 @@ mod list;
 use std::cell::Cell;
 use std::path::Path;
 
-use crate::error::{Error, listed, one_line, printable};
+use crate::error::{Error, listed, one_line, visible};
 use crate::kubeconfig::diff;
 use crate::kubeconfig::journal::{self, Journal, Record};
 use crate::kubeconfig::lock::{FileLock, clear_dead};
@@ -26,6 +26,7 @@ use crate::options::{DRY_RUN, Given, KUBECONFIG, LIST, OUTPUT, Values};
 use crate::secret::Secret;
 use crate::situation;
 use crate::sys::{Sys, rfc3339};
+use crate::terminal::Look;
 
 use super::Outcome;
 use finding::{Fate, Finding};
@@ -176,7 +177,9 @@ impl Undo<'_> {
         }
         let report = Report { undo: self, findings };
         if self.dry_run {
-            let diffs = changes.iter().map(|change| diff::unified(change, &[])).collect::<String>();
+            let look = Look::of_stdout(&self.sys.env);
+            let diffs =
+                changes.iter().map(|change| diff::unified(change, &change.file.path, &[], look)).collect::<String>();
             let problem = report.tell()?;
             return Ok(Some(Outcome { stdout: Secret::new(diffs), problem }));
         }
@@ -259,7 +262,7 @@ impl Report<'_> {
                 };
                 self.say(&format!("left alone: {name}: {why} ({file})"));
                 for line in finding.difference(user, fate).iter().flat_map(|diff| diff.lines()) {
-                    self.undo.sys.terminal.say(printable(line));
+                    self.undo.sys.terminal.say(visible(line));
                 }
                 left.push(one_line(name));
             }

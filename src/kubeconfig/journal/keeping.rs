@@ -14,22 +14,29 @@ pub struct Keeping<'a> {
     outcome: Option<Result<(Journal, Edit), String>>,
 }
 
+/// Whether `undo` takes a change back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kept {
+    /// Nothing was to be kept.
+    Nothing,
+    /// It does.
+    Edit,
+    /// It can't, and why.
+    Failed(String),
+}
+
 impl<'a> Keeping<'a> {
     /// For `changes`, which `what` makes.
     pub fn new(sys: &'a Sys, what: &'a What, changes: &'a [Change<'a>]) -> Self {
         Self { sys, what, changes, outcome: None }
     }
 
-    /// Whether something is kept that `undo` takes back.
-    pub fn is_kept(&self) -> bool {
-        matches!(self.outcome, Some(Ok(_)))
-    }
-
-    /// Why nothing is kept, where something should be.
-    pub fn why_not(&self) -> Option<&str> {
-        match &self.outcome {
-            Some(Err(why)) => Some(why),
-            _ => None,
+    /// What came of it.
+    pub fn kept(self) -> Kept {
+        match self.outcome {
+            None => Kept::Nothing,
+            Some(Ok(_)) => Kept::Edit,
+            Some(Err(why)) => Kept::Failed(why),
         }
     }
 

@@ -15,7 +15,7 @@ use crate::sealed::private::{FileCheck, check_directory, own_and_tighten};
 use crate::sealed::{self, Fingerprint, Vault, lock};
 use crate::sys::{Env, Sys};
 
-pub use keeping::Keeping;
+pub use keeping::{Keeping, Kept};
 pub use record::{Entry, Now, Record, State, What};
 
 /// So many edits are kept.
