@@ -95,7 +95,7 @@ impl Sys {
 }
 
 /// The names that this program answers to.
-const OWN_NAMES: [&str; 3] = ["kubentra", "kubelogin", "kubectl-entra"];
+pub const OWN_NAMES: [&str; 3] = ["kubentra", "kubelogin", "kubectl-entra"];
 
 /// Which of our names the command `path` ends in: any directory, with or without `.exe`, and
 /// without regard to case, as file systems on Windows and macOS have it.

@@ -38,7 +38,7 @@ use crate::login::{SECRETS, Ways};
 use crate::options::types::Report as Form;
 use crate::options::{CLIENT_CERTIFICATE, Decl, POP_CLAIMS};
 use crate::situation;
-use crate::sys::Env;
+use crate::sys::{Env, OWN_NAMES, own_name};
 
 use super::Conversion;
 use super::destination::Destination;
@@ -236,6 +236,12 @@ impl Conversion<'_> {
         if !passed_over.is_empty() {
             let (flags, method) = (passed_over.join(", "), self.wish.method.name);
             notes.push(format!("note: typed, and not written for --login {method}: {flags}"));
+        }
+        if let Some(command) = self.wish.typed_command().filter(|command| own_name(command).is_none()) {
+            let names = listed(OWN_NAMES.map(String::from).into());
+            notes.push(format!(
+                "note: the next conversion will take entries that run {command} for another program's; ours run {names}"
+            ));
         }
         let claims = self.values.get(&POP_CLAIMS).ok().flatten().filter(|_| self.writes(&POP_CLAIMS.decl));
         if let Some(claims) = claims.filter(|claims| !claims.ignored.is_empty()) {
