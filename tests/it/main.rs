@@ -34,3 +34,4 @@ mod real_az;
 mod support;
 mod terminal;
 mod tools;
+mod undo;

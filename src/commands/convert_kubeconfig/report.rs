@@ -30,6 +30,7 @@ use serde::Serialize;
 use crate::error::{Error, listed, turns_text};
 use crate::kubeconfig::context::Routes;
 use crate::kubeconfig::document::{Auth, Edit, RelativePath, User};
+use crate::kubeconfig::journal::Kept;
 use crate::kubeconfig::plan::{self, Line, Verdict};
 use crate::kubeconfig::replace::Change;
 use crate::kubeconfig::{self, Loaded};
@@ -325,6 +326,14 @@ impl Conversion<'_> {
 }
 
 impl Report {
+    /// The same with why `undo` can't take it back, where that was wanted.
+    pub(super) fn with_kept(mut self, kept: &Kept) -> Self {
+        if let Kept::Failed(why) = kept {
+            self.notes.push(format!("note: this change cannot be taken back by undo: {why}"));
+        }
+        self
+    }
+
     /// The same with what would change.
     pub(super) fn with_diff(self, diff: Option<Vec<FileDiff>>) -> Self {
         Self { diff, ..self }
