@@ -143,8 +143,9 @@ impl Tree {
         // A comment at the end of the last line: there is room for one.
         let behind = before.text.get(end..).unwrap_or_default().trim_end();
         let now = self.end(entry);
-        let free = self.text.get(now..self.line_end(now)).is_some_and(|rest| rest.trim().is_empty());
-        let (until, behind) = if free && !behind.is_empty() { (self.line_end(now), behind) } else { (now, "") };
+        let rest = self.text.get(now..).unwrap_or_default().trim_start_matches([' ', '\t']);
+        let behind = if rest.is_empty() || rest.starts_with(['\r', '\n']) { behind } else { "" };
+        let until = if behind.is_empty() { now } else { self.text.len() - rest.len() };
         Some((self.start(entry)..until, text + behind))
     }
 
@@ -202,7 +203,7 @@ fn same(old: &Tree, left: usize, new: &Tree, right: usize, level: Level) -> bool
         }
         (Some(Kind::List { .. }), Some(Kind::List { .. })) => {
             let (left, right) = (old.items(left), new.items(right));
-            let both = left.iter().zip(right);
+            let both = left.iter().zip(&right);
             left.len() == right.len()
                 && both.into_iter().all(|(&left, &right)| same(old, left, new, right, level.of("")))
         }
@@ -216,7 +217,7 @@ fn same(old: &Tree, left: usize, new: &Tree, right: usize, level: Level) -> bool
             left.len() == right.len() && left.iter().all(also)
         }
         (Some(Kind::Alias(target)), Some(Kind::Alias(new_target))) => {
-            level == Level::Exact && left.checked_sub(*target) == right.checked_sub(*new_target)
+            level == Level::Exact && left.checked_sub(target as usize) == right.checked_sub(new_target as usize)
         }
         // What an alias stands for may stand outside of the entry.
         _ => false,
@@ -227,7 +228,7 @@ fn same(old: &Tree, left: usize, new: &Tree, right: usize, level: Level) -> bool
 fn said(tree: &Tree, mapping: usize, level: Level) -> Option<HashMap<&str, usize>> {
     let mut said = HashMap::new();
     let mut keys = HashSet::new();
-    for &(key, value) in tree.members(mapping) {
+    for (key, value) in tree.members(mapping) {
         let merges = tree.is_merge(key);
         let key = tree.scalar(key)?;
         if !keys.insert(key) || merges && level != Level::Exact {
