@@ -260,10 +260,10 @@ impl Comparison<'_> {
     fn same_members(&mut self, old: usize, new: usize) -> bool {
         let keys = self.differences.keys.get(&old).cloned().unwrap_or_default();
         let (old_tree, new_tree) = (self.old, self.new);
-        let goes = |name: &str| keys.iter().any(|(go, _)| *go == name);
-        let comes = |name: &str| keys.iter().any(|(_, come)| *come == name);
-        let mut old = old_tree.members(old).filter(|member| !old_tree.scalar(member.0).is_some_and(goes));
-        let mut new = new_tree.members(new).filter(|member| !new_tree.scalar(member.0).is_some_and(comes));
+        let goes = |key: &Member| keys.iter().any(|(go, _)| old_tree.scalar(key.0) == Some(go));
+        let comes = |key: &Member| keys.iter().any(|(_, come)| new_tree.scalar(key.0) == Some(come));
+        let mut old = old_tree.members(old).filter(|member| !goes(member));
+        let mut new = new_tree.members(new).filter(|member| !comes(member));
         loop {
             match (old.next(), new.next()) {
                 (Some(old), Some(new)) if self.same(old.0, new.0) && self.same(old.1, new.1) => {}

@@ -72,6 +72,11 @@ impl Document {
         Ok(TakenBack { document, standings })
     }
 
+    /// How the entry stands to an edit, without taking it back.
+    pub fn standing(&self, edit: &PastEdit) -> Standing {
+        self.find_edit(edit).0
+    }
+
     fn find_edit<'a>(&self, edit: &PastEdit<'a>) -> (Standing, Option<Return<'a>>) {
         let user = self.users.iter().position(|user| user.name == edit.name);
         let Some((user, entry)) = user.and_then(|user| Some((user, self.entry_node(user)?))) else {
@@ -290,7 +295,10 @@ mod tests {
 
     fn back(text: &str, kept: &[Kept]) -> Result<(String, Vec<Standing>)> {
         let past: Vec<_> = kept.iter().map(Kept::past).collect();
-        parse(text).take_back(&past).map(|taken| (taken.document.text().to_owned(), taken.standings))
+        let document = parse(text);
+        let taken = document.take_back(&past)?;
+        assert!(past.iter().map(|edit| document.standing(edit)).eq(taken.standings.iter().copied()));
+        Ok((taken.document.text().to_owned(), taken.standings))
     }
 
     fn to_a() -> Vec<(usize, Edit)> {
