@@ -283,7 +283,7 @@ impl Comparison<'_> {
 mod tests {
     use super::super::Change;
     use super::super::support::{
-        AKS, PROVIDER, Random, args, convert, edited, exec_of, new_args, new_exec, parse, strings,
+        AKS, PROVIDER, Random, args, convert, edited, exec_of, new_args, new_exec, parse, set_env, strings,
     };
     use super::*;
 
@@ -414,6 +414,21 @@ mod tests {
         };
         let edits: Vec<_> = (0..1_000).map(|user| (user, new_args(strings(&["new"])))).collect();
         assert_eq!(parse(&file("null")).edit(&edits).unwrap().document.text(), file("[\"new\"]"));
+    }
+
+    /// A width in `format!` has a limit.
+    #[test]
+    fn no_indentation_is_too_deep() {
+        let dash = " ".repeat(70_000);
+        let file = |env: &str| {
+            format!(
+                "users:\n{dash}- name: u\n{dash}  user:\n{dash}    exec:\n{dash}      env:\n{dash}      - name: X\n{env}{dash}      command: c\n"
+            )
+        };
+        let value = format!("{dash}        value: /d\n");
+        assert_eq!(set_env(&file(""), "/d").unwrap(), file(&value));
+        let new = args(&file(""), &["a"]).unwrap();
+        assert_eq!(exec_of(&new).args, ["a"]);
     }
 
     #[test]

@@ -89,8 +89,8 @@ impl Tree {
             return Ok((end..end, format!(",{}{member}", layout.gap())));
         }
         let end = self.comment_end(self.end(name));
-        let indent = self.place(key).column.saturating_sub(1);
-        Ok((end..end, format!("{}{:indent$}{member}", self.eol, "")))
+        let indent = " ".repeat(self.place(key).column.saturating_sub(1));
+        Ok((end..end, format!("{}{indent}{member}", self.eol)))
     }
 
     fn append_variables(&self, (key, env): Member, new: &[Variable]) -> Result<Splice> {

@@ -64,7 +64,9 @@ impl Document {
     /// The new text is read again: those entries must say what they said before the edit and all
     /// else what it says now. Where that fails nothing is returned.
     pub fn take_back(&self, edits: &[PastEdit]) -> Result<TakenBack> {
-        let found: Vec<_> = edits.iter().map(|edit| self.find_edit(edit)).collect();
+        let users: HashMap<_, _> =
+            self.users.iter().enumerate().map(|(index, user)| (user.name.as_str(), index)).collect();
+        let found: Vec<_> = edits.iter().map(|edit| self.find_edit(edit, users.get(edit.name).copied())).collect();
         let standings = found.iter().map(|(standing, _)| *standing).collect();
         let mut returns: Vec<_> = found.into_iter().filter_map(|(_, found)| found).collect();
         let splices = returns.iter_mut().map(|found| std::mem::take(&mut found.splice)).collect();
@@ -74,11 +76,10 @@ impl Document {
 
     /// How the entry stands to an edit, without taking it back.
     pub fn standing(&self, edit: &PastEdit) -> Standing {
-        self.find_edit(edit).0
+        self.find_edit(edit, self.users.iter().position(|user| user.name == edit.name)).0
     }
 
-    fn find_edit<'a>(&self, edit: &PastEdit<'a>) -> (Standing, Option<Return<'a>>) {
-        let user = self.users.iter().position(|user| user.name == edit.name);
+    fn find_edit<'a>(&self, edit: &PastEdit<'a>, user: Option<usize>) -> (Standing, Option<Return<'a>>) {
         let Some((user, entry)) = user.and_then(|user| Some((user, self.entry_node(user)?))) else {
             return (Standing::Gone, None);
         };
@@ -127,8 +128,10 @@ impl Document {
 
 /// The bytes of an entry as a tree of their own.
 fn fragment(text: &str, column: usize) -> Option<Tree> {
+    // Where a flow mapping begins says nothing: its line may be the whole file.
+    let indent = " ".repeat(if text.starts_with('{') { 0 } else { column });
     // What follows a block scalar decides whether it ends with a line break.
-    Tree::parse(format!("{:column$}{text}\n", "")).ok()
+    Tree::parse(format!("{indent}{text}\n")).ok()
 }
 
 impl Tree {
@@ -322,6 +325,19 @@ mod tests {
         assert_eq!(back(&new, &kept).unwrap(), (two, vec![Standing::AsLeft; 2]));
         let (new, kept) = keep(PROVIDER, &[(0, Edit::ProviderToExec(new_exec()))]);
         assert_eq!(back(&new, &kept).unwrap(), (PROVIDER.to_owned(), vec![Standing::AsLeft]));
+    }
+
+    #[test]
+    fn a_large_file_on_one_line_comes_back() {
+        let entry = |index| {
+            format!("{{\"name\":\"u{index}\",\"user\":{{\"exec\":{{\"args\":null}},\"token\":\"{index:0200}\"}}}}")
+        };
+        let text = format!("{{\"users\":[{}]}}", (0..1_000).map(entry).collect::<Vec<_>>().join(","));
+        let edits: Vec<_> = (0..1_000).map(|user| (user, new_args(strings(&["a"])))).collect();
+        let (new, kept) = keep(&text, &edits);
+        assert_eq!(back(&new, &kept).unwrap(), (text.clone(), vec![Standing::AsLeft; 1_000]));
+        let spaced = new.replace("\"args\":", "\"args\": ");
+        assert_eq!(back(&spaced, &kept).unwrap(), (text, vec![Standing::Rewritten; 1_000]));
     }
 
     #[test]
