@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The benchmark with the static build beside the dynamic one, where this machine can build it
-# (rustup's musl target and a musl-gcc, Debian: musl-tools).
+# The benchmarks; that of get-token with the static build beside the dynamic one, where this machine
+# can build it (rustup's musl target and a musl-gcc, Debian: musl-tools).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target="$(uname -m)-unknown-linux-musl"
@@ -11,3 +11,4 @@ else
   echo "no static build here: it needs musl-gcc and 'rustup target add $target'" >&2
 fi
 cargo bench --locked --bench get_token
+cargo bench --locked --bench convert

@@ -99,7 +99,7 @@ impl Edit {
 impl Document {
     /// The node of a user's entry.
     pub(super) fn entry_node(&self, user: usize) -> Option<usize> {
-        self.tree.list_at(TOP, "users").ok()?.get(user).copied()
+        self.entries.get(user).copied()
     }
 
     pub(super) fn touched(&self, mut reaches: Vec<Reach>) -> Vec<Touched> {
@@ -117,7 +117,8 @@ impl Document {
 
     pub(super) fn plan(&self, index: usize, edit: &Edit) -> Result<Plan> {
         let user = self.users.get(index).ok_or_else(|| DocumentError::new("there is no such user"))?;
-        let fields = self.tree.fields_to_edit(index)?;
+        let entry = self.entry_node(index).unwrap_or_default();
+        let fields = self.tree.fields_to_edit(entry)?;
         match (edit, &user.auth) {
             (Edit::Exec(change), Auth::Exec(exec)) => self.tree.plan_change(fields, exec, change),
             (Edit::ProviderToExec(new), Auth::Provider { .. }) => self.tree.plan_exec(fields, new),
@@ -155,35 +156,37 @@ impl User {
 impl Tree {
     /// The `user` mapping of an entry, if no anchor or alias ties it, or what
     /// it stands in, to another place.
-    fn fields_to_edit(&self, index: usize) -> Result<Member> {
+    fn fields_to_edit(&self, entry: usize) -> Result<Member> {
         self.untied(TOP)?;
-        let users = self.member_to_edit(TOP, "users")?;
-        let entry = self.items(users.1).get(index).copied().unwrap_or_default();
+        self.member_to_edit(TOP, "users")?;
         self.untied(entry)?;
         self.member_to_edit(entry, "user")
     }
 
     pub(super) fn member_to_edit(&self, mapping: usize, key: &str) -> Result<Member> {
-        self.own_member(mapping, key)?.ok_or_else(|| self.merged(mapping, key))
+        self.own_member(mapping, key)?.ok_or_else(|| self.merged_in(mapping, key))
     }
 
-    pub(super) fn merged(&self, mapping: usize, key: &str) -> DocumentError {
+    pub(super) fn merged_in(&self, mapping: usize, key: &str) -> DocumentError {
         self.wrong(mapping, format!("`{key}` cannot be edited because a merge key brings it to the mapping"))
     }
 
     /// The key and value of a member, its value not tied to another place.
     pub(super) fn own_member(&self, mapping: usize, key: &str) -> Result<Option<Member>> {
-        let mut named = self.members(mapping).iter().filter(|(name, _)| self.scalar(*name) == Some(key));
-        let Some(&(name, value)) = named.next() else {
+        let mut named = self.members(mapping).filter(|(name, _)| self.scalar(*name) == Some(key));
+        let Some((name, value)) = named.next() else {
             return Ok(None);
         };
-        if let Some(&(again, _)) = named.next() {
+        if let Some((again, _)) = named.next() {
             let (first, second) = (self.place(name).line, self.place(again).line);
             return Err(DocumentError::new(format!(
                 "`{key}` cannot be edited because it is there twice, at lines {first} and {second}"
             )));
         }
         self.untied(value)?;
+        if self.get_or_null(mapping, key) != Some(value) {
+            return Err(self.merged_in(mapping, key));
+        }
         Ok(Some((name, value)))
     }
 
@@ -191,7 +194,7 @@ impl Tree {
     pub(super) fn untied(&self, node: usize) -> Result<()> {
         let line = self.place(node).line;
         if let Some(Kind::Alias(target)) = self.kind(node) {
-            let target = self.place(*target).line;
+            let target = self.place(target as usize).line;
             return Err(DocumentError::new(format!(
                 "the alias at line {line} cannot be edited without what it refers to at line {target}"
             )));
@@ -236,50 +239,52 @@ impl Comparison<'_> {
             self.twins.insert(old, new);
         }
         match (self.old.kind(old), self.new.kind(new)) {
-            (Some(Kind::Mapping { flow, .. }), Some(Kind::Mapping { flow: new_flow, .. })) => {
+            (Some(Kind::Mapping { flow }), Some(Kind::Mapping { flow: new_flow })) => {
                 flow == new_flow && self.same_members(old, new)
             }
-            (Some(Kind::List { flow, .. }), Some(Kind::List { flow: new_flow, .. })) => {
+            (Some(Kind::List { flow }), Some(Kind::List { flow: new_flow })) => {
                 flow == new_flow && self.same_items(old, new)
             }
-            (Some(Kind::Alias(target)), Some(Kind::Alias(new_target))) => self.twins.get(target) == Some(new_target),
-            (Some(old @ Kind::Scalar { .. }), Some(new)) => old == new,
+            (Some(Kind::Alias(target)), Some(Kind::Alias(new_target))) => {
+                self.twins.get(&(target as usize)) == Some(&(new_target as usize))
+            }
+            (
+                Some(Kind::Scalar { style, tagged, .. }),
+                Some(Kind::Scalar { style: new_style, tagged: new_tagged, .. }),
+            ) => (style, tagged) == (new_style, new_tagged) && self.old.scalar(old) == self.new.scalar(new),
             (None, None) => true,
             _ => false,
         }
     }
 
     fn same_members(&mut self, old: usize, new: usize) -> bool {
-        let keys = self.differences.keys.get(&old);
-        let (go, come): (Vec<_>, Vec<_>) = keys.into_iter().flatten().copied().unzip();
-        let old = members_without(self.old, old, &go);
-        let new = members_without(self.new, new, &come);
-        self.all_same(&old, &new)
+        let keys = self.differences.keys.get(&old).cloned().unwrap_or_default();
+        let (old_tree, new_tree) = (self.old, self.new);
+        let goes = |key: &Member| keys.iter().any(|(go, _)| old_tree.scalar(key.0) == Some(go));
+        let comes = |key: &Member| keys.iter().any(|(_, come)| new_tree.scalar(key.0) == Some(come));
+        let mut old = old_tree.members(old).filter(|member| !goes(member));
+        let mut new = new_tree.members(new).filter(|member| !comes(member));
+        loop {
+            match (old.next(), new.next()) {
+                (Some(old), Some(new)) if self.same(old.0, new.0) && self.same(old.1, new.1) => {}
+                (old, new) => return old.is_none() && new.is_none(),
+            }
+        }
     }
 
     fn same_items(&mut self, old: usize, new: usize) -> bool {
         let come = self.differences.items.get(&old).copied().unwrap_or_default();
-        let new = self.new.items(new);
-        let stay = new.len().checked_sub(come).and_then(|stay| new.get(..stay));
-        stay.is_some_and(|new| self.all_same(self.old.items(old), new))
+        let (old, new) = (self.old.items(old), self.new.items(new));
+        old.len() + come == new.len() && old.into_iter().zip(new).all(|(old, new)| self.same(old, new))
     }
-
-    fn all_same(&mut self, old: &[usize], new: &[usize]) -> bool {
-        old.len() == new.len() && old.iter().zip(new).all(|(&old, &new)| self.same(old, new))
-    }
-}
-
-/// The keys and values of a mapping, some keys and their values left out.
-fn members_without(tree: &Tree, mapping: usize, without: &[&str]) -> Vec<usize> {
-    let members = tree.members(mapping).iter();
-    let others = members.filter(|member| tree.scalar(member.0).is_none_or(|key| !without.contains(&key)));
-    others.flat_map(|&(key, value)| [key, value]).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::Change;
-    use super::super::support::{AKS, PROVIDER, Random, args, convert, edited, exec_of, new_args, new_exec, strings};
+    use super::super::support::{
+        AKS, PROVIDER, Random, args, convert, edited, exec_of, new_args, new_exec, parse, set_env, strings,
+    };
     use super::*;
 
     #[test]
@@ -324,6 +329,106 @@ mod tests {
             args("users:\n- name: a\n  user:\n    ? exec\n    : args: null\n", &["y"]).unwrap_err(),
             "line 5 is written in a way that cannot be edited"
         );
+    }
+
+    /// Two users: an anchor in the first, its alias in the second.
+    #[test]
+    fn anchors_used_elsewhere_are_kept_or_refused() {
+        let file =
+            |first: &str, second: &str| format!("users:\n- name: a\n  user: {first}\n- name: b\n  user: {second}\n");
+        let tied = Some("the value at line 3 cannot be edited because the alias at line 5 refers to it");
+        let alias = Some("the alias at line 5 cannot be edited without what it refers to at line 3");
+        let unread = Some("the edited file would not read back as intended");
+        // The anchor and the alias, and why the args of each of the two cannot be set, if they cannot.
+        let cases = [
+            ("{exec: {args: &x [old]}}", "{exec: {args: *x}}", tied, alias),
+            ("{exec: {args: [&x old]}}", "{exec: {args: [*x]}}", tied, None),
+            ("{exec: {args: [&x old, *x]}}", "{exec: {args: [old]}}", None, None),
+            ("{exec: &x {args: [old]}}", "{exec: *x}", tied, alias),
+            ("&x {exec: {args: [old]}}", "*x", tied, alias),
+            ("{exec: {args: [old], env: &x [{name: A}]}}", "{exec: {args: [old], env: *x}}", None, None),
+            ("{exec: {args: [old], command: &x c}}", "{exec: {args: [old], command: *x}}", None, None),
+            ("{exec: {args: [old]}, token: &x t}", "{exec: {args: [old]}, token: *x}", None, None),
+            ("{exec: {? &x args : [old]}}", "{exec: {*x : [old]}}", unread, None),
+        ];
+        for (first, second, first_error, second_error) in cases {
+            let text = file(first, second);
+            let set = |user| edited(&text, &[(user, new_args(strings(&["new"])))]).map_err(|error| error.to_string());
+            match first_error {
+                Some(error) => assert_eq!(set(0), Err(error.to_owned()), "{text}"),
+                None => assert_eq!(set(0).map(|new| new.contains(&second.replace("&x ", ""))), Ok(true), "{text}"),
+            }
+            match second_error {
+                Some(error) => assert_eq!(set(1), Err(error.to_owned()), "{text}"),
+                None => assert_eq!(set(1).map(|new| new.contains(first)), Ok(true), "{text}"),
+            }
+        }
+    }
+
+    #[test]
+    fn anchors_of_entries_and_providers_are_kept_or_refused() {
+        let set = |text: &str| args(text, &["new"]);
+        let entry = "users:\n- &x {name: a, user: {exec: {args: [old]}}}\nx: *x\n";
+        assert!(set(entry).unwrap_err().starts_with("the value at line 2 cannot be edited"));
+        let list = "users: &x\n- {name: a, user: {exec: {args: [old]}}}\nx: *x\n";
+        assert!(set(list).unwrap_err().starts_with("the value at line 2 cannot be edited"));
+        let key = "x: &x exec\nusers:\n- {name: a, user: {*x : {args: [old]}}}\n";
+        assert_eq!(set(key).unwrap(), key.replace("old", "new"));
+        let provider = |config: &str| {
+            format!(
+                "c: &c {{apiserver-id: S}}\nusers:\n- name: a\n  user:\n    auth-provider:\n      name: azure\n      config: {config}\n"
+            )
+        };
+        let used = |config: &str| provider(config) + "x: *x\n";
+        let tied = "the value at line 7 cannot be edited because the alias at line 8 refers to it";
+        for config in ["&x {a: b}", "{a: &x b}", "{&x a: b}"] {
+            assert_eq!(convert(&used(config)).unwrap_err(), tied);
+        }
+        let converted = convert(&provider("*c")).unwrap();
+        assert!(
+            converted.starts_with("c: &c {apiserver-id: S}\nusers:\n- name: a\n  user:\n    exec:\n"),
+            "{converted}"
+        );
+        let again = provider("&c {a: b}") + "x: &c 1\ny: *c\n";
+        assert!(convert(&again).unwrap().ends_with("provideClusterInfo: false\nx: &c 1\ny: *c\n"));
+    }
+
+    /// An anchor that goes would let the alias behind it mean the one of the same name before it.
+    #[test]
+    fn an_alias_never_changes_its_meaning() {
+        let text = "a: &x 1\nusers:\n- {name: a, user: {exec: {args: [&x old]}}}\nb: *x\n";
+        assert!(args(text, &["new"]).is_err());
+    }
+
+    #[test]
+    fn a_large_file_on_one_line_is_edited_in_no_time() {
+        let blob = "A".repeat(2_000);
+        let entry = |index: usize, args: &str| {
+            format!(
+                "{{\"name\":\"u{index}\",\"user\":{{\"token\":\"{blob}\",\"exec\":{{\"args\":{args},\"command\":\"c\"}}}}}}"
+            )
+        };
+        let file = |args: &str| {
+            let users: Vec<_> = (0..1_000).map(|index| entry(index, args)).collect();
+            format!("{{\"users\":[{}]}}", users.join(","))
+        };
+        let edits: Vec<_> = (0..1_000).map(|user| (user, new_args(strings(&["new"])))).collect();
+        assert_eq!(parse(&file("null")).edit(&edits).unwrap().document.text(), file("[\"new\"]"));
+    }
+
+    /// A width in `format!` has a limit.
+    #[test]
+    fn no_indentation_is_too_deep() {
+        let dash = " ".repeat(70_000);
+        let file = |env: &str| {
+            format!(
+                "users:\n{dash}- name: u\n{dash}  user:\n{dash}    exec:\n{dash}      env:\n{dash}      - name: X\n{env}{dash}      command: c\n"
+            )
+        };
+        let value = format!("{dash}        value: /d\n");
+        assert_eq!(set_env(&file(""), "/d").unwrap(), file(&value));
+        let new = args(&file(""), &["a"]).unwrap();
+        assert_eq!(exec_of(&new).args, ["a"]);
     }
 
     #[test]

@@ -31,7 +31,7 @@ impl Tree {
         }
         let list = Part::Variables(&new);
         let splices = match self.own_member(exec.1, "env")? {
-            None if self.get(exec.1, "env").is_some() => return Err(self.merged(exec.1, "env")),
+            None if self.get(exec.1, "env").is_some() => return Err(self.merged_in(exec.1, "env")),
             None => vec![self.add_part(exec, list)?],
             Some(env) if self.items(env.1).is_empty() => self.fill_list(exec.1, env, list)?,
             Some(env) => return self.set_variables(env, &new),
@@ -59,7 +59,7 @@ impl Tree {
 
     fn variable_named(&self, env: usize, name: &str) -> Result<Option<usize>> {
         let is_it = |item: &usize| self.get(*item, "name").and_then(|name| self.scalar(name)) == Some(name);
-        let mut named = self.items(env).iter().copied().filter(is_it);
+        let mut named = self.items(env).into_iter().filter(is_it);
         let (first, second) = (named.next(), named.next());
         if let Some((first, second)) = first.zip(second) {
             let (first, second) = (self.place(first).line, self.place(second).line);
@@ -89,8 +89,8 @@ impl Tree {
             return Ok((end..end, format!(",{}{member}", layout.gap())));
         }
         let end = self.comment_end(self.end(name));
-        let indent = self.place(key).column.saturating_sub(1);
-        Ok((end..end, format!("{}{:indent$}{member}", self.eol, "")))
+        let indent = " ".repeat(self.place(key).column.saturating_sub(1));
+        Ok((end..end, format!("{}{indent}{member}", self.eol)))
     }
 
     fn append_variables(&self, (key, env): Member, new: &[Variable]) -> Result<Splice> {
@@ -103,7 +103,7 @@ impl Tree {
             return Ok((end..end, self.flow_variables(key, env, last, new)));
         }
         let dash = self.first_dash(key)?;
-        let values: Vec<_> = self.members(last).iter().map(|member| member.1).collect();
+        let values: Vec<_> = self.members(last).map(|member| member.1).collect();
         let mut lines = vec![String::new()];
         lines.extend(variable_lines(new, self.all_quoted(&values)));
         let end = self.comment_end(end);
@@ -112,7 +112,7 @@ impl Tree {
 
     /// Items behind the last one of a flow list, laid out as that one.
     fn flow_variables(&self, key: usize, env: usize, last: usize, new: &[Variable]) -> String {
-        let key = self.members(last).first().map_or(key, |member| member.0);
+        let key = self.members(last).next().map_or(key, |member| member.0);
         let mut layout = Layout::line(self, key);
         layout.lines = self.lines(last);
         let comma = match self.lines(env) {

@@ -29,8 +29,9 @@ impl Preference {
             return Err(DocumentError::new("it is not a mapping"));
         }
         let policy = tree.text_at(TOP, "credentialPluginPolicy")?.unwrap_or_default();
-        let allowlist = tree.list_at(TOP, "credentialPluginAllowlist")?.iter().map(|&entry| tree.allowed(entry));
-        Ok(Self { policy, allowlist: allowlist.collect::<Result<_>>()? })
+        let entries = tree.list_at(TOP, "credentialPluginAllowlist")?;
+        let allowlist = entries.into_iter().map(|entry| tree.allowed(entry)).collect::<Result<_>>()?;
+        Ok(Self { policy, allowlist })
     }
 }
 

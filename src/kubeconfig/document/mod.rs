@@ -37,6 +37,8 @@ use tree::{TOP, Tree};
 pub struct Document {
     tree: Tree,
     users: Vec<User>,
+    /// The node of each user's entry.
+    entries: Vec<usize>,
     contexts: Vec<Context>,
     current_context: Option<String>,
 }
@@ -245,7 +247,8 @@ impl Document {
         let users = tree.entries("users", Tree::user, |user| &user.name)?;
         let contexts = tree.entries("contexts", Tree::context, |context| &context.name)?;
         let current = tree.text_at(TOP, "current-context")?;
-        Ok(Document { tree, users, contexts, current_context: current.filter(|name| !name.is_empty()) })
+        let entries = tree.list_at(TOP, "users")?;
+        Ok(Document { tree, users, entries, contexts, current_context: current.filter(|name| !name.is_empty()) })
     }
 
     /// The text as it was given to [`Document::parse`].
@@ -310,8 +313,7 @@ impl Document {
     /// over several lines gives a slice for each. Slices of fewer than four
     /// characters are left out: they would mask half of the diff.
     pub fn secrets(&self) -> Vec<&str> {
-        let entries = self.tree.list_at(TOP, "users").unwrap_or_default();
-        let users = entries.iter().filter_map(|&entry| self.tree.get(entry, "user"));
+        let users = self.entries.iter().filter_map(|&entry| self.tree.get(entry, "user"));
         let mut found = Vec::new();
         users.for_each(|user| self.tree.user_secrets(user, &mut found));
         found

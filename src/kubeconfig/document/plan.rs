@@ -27,7 +27,7 @@ impl Tree {
 
     fn plan_args(&self, exec: Member, new: &[String]) -> Result<Plan> {
         let splices = match self.own_member(exec.1, "args")? {
-            None => vec![self.add_part(exec, Part::Args(new))?],
+            None => vec![self.add_args(exec, new)?],
             Some(args) => {
                 self.detached(args.1)?;
                 self.replace_args(exec.1, args, new)?
@@ -36,13 +36,23 @@ impl Tree {
         Ok(Plan::member(exec.1, ("args", "args"), splices))
     }
 
+    /// Adds `args`, unless a merge key brings them behind the new ones, so that kubectl would take those.
+    fn add_args(&self, exec: Member, new: &[String]) -> Result<Splice> {
+        let splice = self.add_part(exec, Part::Args(new))?;
+        let mut merges = self.members(exec.1).filter(|member| self.is_merge(member.0));
+        let hidden = self.get_or_null(exec.1, "args").is_some();
+        if hidden && merges.any(|merge| self.start(merge.0) >= splice.0.start) {
+            return Err(self.merged_in(exec.1, "args"));
+        }
+        Ok(splice)
+    }
+
     /// Adds a member to `exec`, where kubectl's order has it if the members do.
     pub(super) fn add_part(&self, (name, exec): Member, part: Part) -> Result<Splice> {
-        let members = self.members(exec);
-        let find = |key: &&str| members.iter().find(|member| self.scalar(member.0) == Some(key));
-        match (part.followers().iter().find_map(find), members.last()) {
+        let find = |key: &&str| self.members(exec).find(|member| self.scalar(member.0) == Some(key));
+        match (part.followers().iter().find_map(find), self.members(exec).last()) {
             (Some(next), _) => self.add_before(exec, next.0, part),
-            (None, Some(last)) => self.add_behind(exec, *last, part),
+            (None, Some(last)) => self.add_behind(exec, last, part),
             (None, None) => {
                 let start = self.end(exec).saturating_sub(1);
                 let layout = Layout::line(self, name);
@@ -100,14 +110,13 @@ impl Tree {
         if old.is_empty() {
             self.fill_list(exec, args, Part::Args(new))
         } else if self.is_flow(args.1) {
-            Ok(vec![self.replace_flow_args(exec, args, new)?])
+            Ok(vec![self.replace_flow_args(exec, args, &old, new)?])
         } else {
-            Ok(vec![self.replace_block_args(args, new)?])
+            Ok(vec![self.replace_block_args(args, &old, new)?])
         }
     }
 
-    fn replace_flow_args(&self, exec: usize, (key, value): Member, new: &[String]) -> Result<Splice> {
-        let old = self.items(value);
+    fn replace_flow_args(&self, exec: usize, (key, value): Member, old: &[usize], new: &[String]) -> Result<Splice> {
         let mut layout = Layout::nested(self, exec, key);
         layout.lines = self.lines(value);
         layout.quoted |= self.all_quoted(old);
@@ -137,8 +146,7 @@ impl Tree {
         Ok(vec![(start..end, String::new()), (line_end..line_end, self.join(&lines, indent))])
     }
 
-    fn replace_block_args(&self, (key, value): Member, new: &[String]) -> Result<Splice> {
-        let old = self.items(value);
+    fn replace_block_args(&self, (key, value): Member, old: &[usize], new: &[String]) -> Result<Splice> {
         let end = self.comment_end(self.end(value));
         if new.is_empty() {
             return Ok((self.after_colon(key)?..end, " []".to_owned()));

@@ -1,6 +1,6 @@
 //! Reads users and contexts from the tree.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use super::tree::{Kind, TOP, Tree};
 use super::{Auth, Context, DocumentError, Exec, Result, User};
@@ -22,19 +22,20 @@ impl Tree {
         read: fn(&Tree, usize) -> Result<T>,
         name: fn(&T) -> &String,
     ) -> Result<Vec<T>> {
-        let mut first = HashMap::new();
-        let mut entries = Vec::new();
-        for &node in self.list_at(TOP, list)? {
+        let nodes = self.list_at(TOP, list)?;
+        let mut entries = Vec::with_capacity(nodes.len());
+        for &node in &nodes {
             self.check_entry(node, list)?;
-            let entry = read(self, node)?;
-            let line = self.place(node).line;
-            if let Some(first) = first.insert(name(&entry).clone(), line) {
-                let name = name(&entry);
+            entries.push(read(self, node)?);
+        }
+        let mut first = HashMap::with_capacity(nodes.len());
+        for (entry, &node) in entries.iter().zip(&nodes) {
+            let (name, line) = (name(entry), self.place(node).line);
+            if let Some(first) = first.insert(name, line) {
                 return Err(DocumentError::new(format!(
                     "`{list}` has two entries named `{name}`, at lines {first} and {line}"
                 )));
             }
-            entries.push(entry);
         }
         Ok(entries)
     }
@@ -77,7 +78,7 @@ impl Tree {
         let cluster_info = self.text_at(exec, "provideClusterInfo")?;
         Ok(Exec {
             command: self.text_at(exec, "command")?.unwrap_or_default(),
-            args: args.iter().map(|&arg| self.text_of(arg, "an item of `args`")).collect::<Result<_, _>>()?,
+            args: args.iter().map(|&arg| self.text_of(arg, || "an item of `args`".into())).collect::<Result<_, _>>()?,
             api_version: self.text_at(exec, "apiVersion")?,
             env: env.iter().map(|&variable| self.variable(variable)).collect::<Result<_, _>>()?,
             provide_cluster_info: cluster_info.as_deref().is_some_and(is_true),
@@ -95,14 +96,12 @@ impl Tree {
     fn provider(&self, provider: usize) -> Result<Auth> {
         let name = self.text_at(provider, "name")?.unwrap_or_default();
         let config = self.mapping_at(provider, "config")?;
-        let layers = config.map(|config| self.layers(config)).unwrap_or_default();
-        // A layer's own members hide those it merges, so they come last.
-        let members = layers.iter().rev().flat_map(|&layer| self.members(layer));
-        let mut config = BTreeMap::new();
-        for &(key, value) in members.filter(|member| !self.is_merge(member.0)) {
-            let key = self.text_of(key, "a key of `config`")?;
-            config.insert(key, self.text_of(value, "a value of `config`")?);
-        }
+        let members = config.map(|config| self.all_members(config)).unwrap_or_default();
+        let text = |(key, value)| {
+            let key = self.text_of(key, || "a key of `config`".into())?;
+            Ok((key, self.text_of(value, || "a value of `config`".into())?))
+        };
+        let config = members.into_iter().map(text).collect::<Result<_>>()?;
         Ok(Auth::Provider { name, config })
     }
 
@@ -130,27 +129,27 @@ impl Tree {
         }
     }
 
-    pub(super) fn list_at(&self, mapping: usize, key: &str) -> Result<&[usize]> {
+    pub(super) fn list_at(&self, mapping: usize, key: &str) -> Result<Vec<usize>> {
         let Some(value) = self.get(mapping, key) else {
-            return Ok(&[]);
+            return Ok(vec![]);
         };
         match self.kind(value) {
-            Some(Kind::List { items, .. }) => Ok(items),
+            Some(Kind::List { .. }) => Ok(self.items(value)),
             _ => Err(self.wrong(value, format!("`{key}` is not a list"))),
         }
     }
 
     pub(super) fn text_at(&self, mapping: usize, key: &str) -> Result<Option<String>> {
         let value = self.get(mapping, key);
-        value.map(|value| self.text_of(value, &format!("`{key}`"))).transpose()
+        value.map(|value| self.text_of(value, || format!("`{key}`"))).transpose()
     }
 
     /// A scalar's text, whatever type YAML would give it; empty for null.
-    fn text_of(&self, node: usize, what: &str) -> Result<String> {
+    fn text_of(&self, node: usize, what: impl Fn() -> String) -> Result<String> {
         match self.scalar(node) {
             Some(_) if self.is_null(self.resolve(node)) => Ok(String::new()),
             Some(text) => Ok(text.to_owned()),
-            None => Err(self.wrong(node, format!("{what} is not a string"))),
+            None => Err(self.wrong(node, format!("{} is not a string", what()))),
         }
     }
 }
@@ -162,7 +161,7 @@ fn is_true(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::support::{AKS, PROVIDER, args, error, new_args, parse, strings};
+    use super::super::support::{AKS, PROVIDER, args, error, exec_of, new_args, parse, strings};
     use super::*;
 
     #[test]
@@ -240,11 +239,64 @@ mod tests {
             edit.to_string(),
             "`exec` cannot be edited because a merge key brings it to the mapping at line 15, column 5"
         );
-        let merged = "x: &x {args: [a]}\nusers: [{name: a, user: {exec: {command: c, <<: *x}}}]\n";
+        let merged = "x: &x {args: [a]}\nusers: [{name: a, user: {exec: {<<: *x, command: c}}}]\n";
         assert_eq!(args(merged, &["b"]).unwrap(), merged.replace("command: c", "args: [b], command: c"));
         let config = parse("x: &x {a: b, c: d}\nusers: [{user: {auth-provider: {name: n, config: {<<: *x, a: z}}}}]\n");
         let expected = [("a", "z"), ("c", "d")].map(|(key, value)| (key.to_owned(), value.to_owned()));
         assert_eq!(config.users()[0].auth, Auth::Provider { name: "n".to_owned(), config: expected.into() });
+    }
+
+    /// kubectl 1.32: `config view` of such a file shows what was merged.
+    #[test]
+    fn what_is_merged_behind_a_member_hides_it() {
+        let arguments = |exec: &str| {
+            let text = format!("x: &x {{args: [x]}}\ny: &y {{args: [y], a: b}}\nusers: [{{user: {{exec: {exec}}}}}]\n");
+            let read = exec_of(&text).args.join(" ");
+            (read, args(&text, &["new"]).map(|text| text.lines().last().unwrap_or_default().to_owned()))
+        };
+        let refused =
+            || Err("`args` cannot be edited because a merge key brings it to the mapping at line 3, column 23".into());
+        assert_eq!(arguments("{args: [own], <<: *x}"), ("x".into(), refused()));
+        assert_eq!(arguments("{command: c, <<: [*x, *y]}"), ("x".into(), refused()));
+        let (read, edited) = arguments("{<<: *x, args: [own]}");
+        assert_eq!((read.as_str(), edited.as_deref()), ("own", Ok("users: [{user: {exec: {<<: *x, args: [new]}}}]")));
+        assert_eq!(arguments("{<<: *y, <<: *x}").0, "x");
+        let config = parse("x: &x {a: b, c: d}\nusers: [{user: {auth-provider: {config: {a: z, <<: *x, c: e}}}}]\n");
+        let expected = [("a", "b"), ("c", "e")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+        assert_eq!(config.users()[0].auth, Auth::Provider { name: String::new(), config: expected.into() });
+    }
+
+    #[test]
+    fn deep_nesting_is_an_error_and_no_crash() {
+        for open in ["[", "{a: ", "- ", "a:\n", "? "] {
+            let file = |times: usize| format!("x: {}", open.repeat(times));
+            assert!(!error(&file(100_000)).is_empty(), "{open}");
+        }
+        let block: Vec<_> = (0..1_000).map(|depth| format!("{:depth$}a:\n", "")).collect();
+        assert!(error(&block.concat()).starts_with("recursion limit exceeded"));
+        let nested = format!("x: {}{}\n", "[".repeat(250), "]".repeat(250));
+        let file = format!("{nested}users: [{{name: u, user: {{exec: {{args: [x]}}}}}}]\n");
+        assert_eq!(args(&file, &["new"]).unwrap(), file.replace("[x]", "[new]"));
+    }
+
+    #[test]
+    fn aliases_of_aliases_do_not_grow() {
+        let level = |level: usize| {
+            let below = format!("*m{}", level - 1);
+            format!("m{level}: &m{level} {{<<: [{below}, {below}], x: [{below}, {below}]}}\n")
+        };
+        let levels = (1..30).map(level).collect::<Vec<_>>().concat();
+        let text = format!("m0: &m0 {{exec: {{args: [a]}}}}\n{levels}users: [{{name: u, user: *m29}}]\n");
+        assert!(matches!(&parse(&text).users()[0].auth, Auth::Exec(exec) if exec.args == ["a"]));
+    }
+
+    #[test]
+    fn tabs_in_values_stay() {
+        let text = "users:\n- name: u\t\n  user:\n    exec:\n      args: [x]\t# c\td\n      command:\ta\tb\n      installHint: \"a\tb\"\n      env: [{name: A,\tvalue: 'b\tc'}]\n    token: |\n      t\t1\n      \tt2\n";
+        let exec = exec_of(text);
+        assert_eq!((exec.command.as_str(), exec.install_hint.as_deref()), ("a\tb", Some("a\tb")));
+        assert_eq!(exec.env, [("A".to_owned(), "b\tc".to_owned())]);
+        assert_eq!(args(text, &["new"]).unwrap(), text.replace("[x]", "[new]"));
     }
 
     #[test]

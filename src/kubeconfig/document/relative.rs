@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::tree::{TOP, Tree};
-use super::{Document, Result};
+use super::Document;
 
 /// A path that kubectl resolves against the directory of the kubeconfig.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -40,8 +40,8 @@ impl Document {
 impl Tree {
     /// The mappings `member` of the entries of `list`.
     fn each(&self, list: &str, member: &'static str) -> impl Iterator<Item = usize> {
-        let entries: Result<&[usize]> = self.list_at(TOP, list);
-        entries.unwrap_or_default().iter().filter_map(move |&entry| self.get(entry, member))
+        let entries = self.list_at(TOP, list).unwrap_or_default();
+        entries.into_iter().filter_map(move |entry| self.get(entry, member))
     }
 
     fn relative(&self, mapping: usize, fields: &'static [(&str, Option<&str>)]) -> impl Iterator<Item = RelativePath> {

@@ -31,15 +31,14 @@ impl Tree {
             self.field_secrets(config, &CONFIG, found);
         }
         if let Some(exec) = self.get(user, "exec") {
-            self.arg_secrets(self.list_at(exec, "args").unwrap_or_default(), found);
-            self.env_secrets(self.list_at(exec, "env").unwrap_or_default(), found);
+            self.arg_secrets(&self.list_at(exec, "args").unwrap_or_default(), found);
+            self.env_secrets(&self.list_at(exec, "env").unwrap_or_default(), found);
         }
     }
 
     /// Every member counts here, even one that a later one of its name hides.
     fn field_secrets<'a>(&'a self, mapping: usize, keys: &[&str], found: &mut Vec<&'a str>) {
-        let layers = self.layers(mapping);
-        for &(key, value) in layers.iter().flat_map(|&layer| self.members(layer)) {
+        for (key, value) in self.all_members(mapping) {
             if self.scalar(key).is_some_and(|name| keys.contains(&name)) {
                 push_lines(self.content(value), found);
             }

@@ -30,8 +30,8 @@ impl Tree {
     /// collection that begins a line with each.
     pub(super) fn lines(&self, collection: usize) -> Option<(String, String)> {
         let first = match self.kind(collection)? {
-            Kind::Mapping { members, flow: true } => members.first()?.0,
-            Kind::List { items, flow: true } => *items.first()?,
+            Kind::Mapping { flow: true } => self.members(collection).next()?.0,
+            Kind::List { flow: true } => *self.items(collection).first()?,
             _ => return None,
         };
         let indent = self.indent_at(self.start(first))?;

@@ -64,7 +64,9 @@ impl Document {
     /// The new text is read again: those entries must say what they said before the edit and all
     /// else what it says now. Where that fails nothing is returned.
     pub fn take_back(&self, edits: &[PastEdit]) -> Result<TakenBack> {
-        let found: Vec<_> = edits.iter().map(|edit| self.find_edit(edit)).collect();
+        let users: HashMap<_, _> =
+            self.users.iter().enumerate().map(|(index, user)| (user.name.as_str(), index)).collect();
+        let found: Vec<_> = edits.iter().map(|edit| self.find_edit(edit, users.get(edit.name).copied())).collect();
         let standings = found.iter().map(|(standing, _)| *standing).collect();
         let mut returns: Vec<_> = found.into_iter().filter_map(|(_, found)| found).collect();
         let splices = returns.iter_mut().map(|found| std::mem::take(&mut found.splice)).collect();
@@ -72,8 +74,12 @@ impl Document {
         Ok(TakenBack { document, standings })
     }
 
-    fn find_edit<'a>(&self, edit: &PastEdit<'a>) -> (Standing, Option<Return<'a>>) {
-        let user = self.users.iter().position(|user| user.name == edit.name);
+    /// How the entry stands to an edit, without taking it back.
+    pub fn standing(&self, edit: &PastEdit) -> Standing {
+        self.find_edit(edit, self.users.iter().position(|user| user.name == edit.name)).0
+    }
+
+    fn find_edit<'a>(&self, edit: &PastEdit<'a>, user: Option<usize>) -> (Standing, Option<Return<'a>>) {
         let Some((user, entry)) = user.and_then(|user| Some((user, self.entry_node(user)?))) else {
             return (Standing::Gone, None);
         };
@@ -122,8 +128,10 @@ impl Document {
 
 /// The bytes of an entry as a tree of their own.
 pub(super) fn fragment(text: &str, column: usize) -> Option<Tree> {
+    // Where a flow mapping begins says nothing: its line may be the whole file.
+    let indent = " ".repeat(if text.starts_with('{') { 0 } else { column });
     // What follows a block scalar decides whether it ends with a line break.
-    Tree::parse(format!("{:column$}{text}\n", "")).ok()
+    Tree::parse(format!("{indent}{text}\n")).ok()
 }
 
 impl Tree {
@@ -143,8 +151,9 @@ impl Tree {
         // A comment at the end of the last line: there is room for one.
         let behind = before.text.get(end..).unwrap_or_default().trim_end();
         let now = self.end(entry);
-        let free = self.text.get(now..self.line_end(now)).is_some_and(|rest| rest.trim().is_empty());
-        let (until, behind) = if free && !behind.is_empty() { (self.line_end(now), behind) } else { (now, "") };
+        let rest = self.text.get(now..).unwrap_or_default().trim_start_matches([' ', '\t']);
+        let behind = if rest.is_empty() || rest.starts_with(['\r', '\n']) { behind } else { "" };
+        let until = if behind.is_empty() { now } else { self.text.len() - rest.len() };
         Some((self.start(entry)..until, text + behind))
     }
 
@@ -202,7 +211,7 @@ fn same(old: &Tree, left: usize, new: &Tree, right: usize, level: Level) -> bool
         }
         (Some(Kind::List { .. }), Some(Kind::List { .. })) => {
             let (left, right) = (old.items(left), new.items(right));
-            let both = left.iter().zip(right);
+            let both = left.iter().zip(&right);
             left.len() == right.len()
                 && both.into_iter().all(|(&left, &right)| same(old, left, new, right, level.of("")))
         }
@@ -216,7 +225,7 @@ fn same(old: &Tree, left: usize, new: &Tree, right: usize, level: Level) -> bool
             left.len() == right.len() && left.iter().all(also)
         }
         (Some(Kind::Alias(target)), Some(Kind::Alias(new_target))) => {
-            level == Level::Exact && left.checked_sub(*target) == right.checked_sub(*new_target)
+            level == Level::Exact && left.checked_sub(target as usize) == right.checked_sub(new_target as usize)
         }
         // What an alias stands for may stand outside of the entry.
         _ => false,
@@ -227,7 +236,7 @@ fn same(old: &Tree, left: usize, new: &Tree, right: usize, level: Level) -> bool
 fn said(tree: &Tree, mapping: usize, level: Level) -> Option<HashMap<&str, usize>> {
     let mut said = HashMap::new();
     let mut keys = HashSet::new();
-    for &(key, value) in tree.members(mapping) {
+    for (key, value) in tree.members(mapping) {
         let merges = tree.is_merge(key);
         let key = tree.scalar(key)?;
         if !keys.insert(key) || merges && level != Level::Exact {
@@ -289,7 +298,10 @@ mod tests {
 
     fn back(text: &str, kept: &[Kept]) -> Result<(String, Vec<Standing>)> {
         let past: Vec<_> = kept.iter().map(Kept::past).collect();
-        parse(text).take_back(&past).map(|taken| (taken.document.text().to_owned(), taken.standings))
+        let document = parse(text);
+        let taken = document.take_back(&past)?;
+        assert!(past.iter().map(|edit| document.standing(edit)).eq(taken.standings.iter().copied()));
+        Ok((taken.document.text().to_owned(), taken.standings))
     }
 
     fn to_a() -> Vec<(usize, Edit)> {
@@ -313,6 +325,19 @@ mod tests {
         assert_eq!(back(&new, &kept).unwrap(), (two, vec![Standing::AsLeft; 2]));
         let (new, kept) = keep(PROVIDER, &[(0, Edit::ProviderToExec(new_exec()))]);
         assert_eq!(back(&new, &kept).unwrap(), (PROVIDER.to_owned(), vec![Standing::AsLeft]));
+    }
+
+    #[test]
+    fn a_large_file_on_one_line_comes_back() {
+        let entry = |index| {
+            format!("{{\"name\":\"u{index}\",\"user\":{{\"exec\":{{\"args\":null}},\"token\":\"{index:0200}\"}}}}")
+        };
+        let text = format!("{{\"users\":[{}]}}", (0..1_000).map(entry).collect::<Vec<_>>().join(","));
+        let edits: Vec<_> = (0..1_000).map(|user| (user, new_args(strings(&["a"])))).collect();
+        let (new, kept) = keep(&text, &edits);
+        assert_eq!(back(&new, &kept).unwrap(), (text.clone(), vec![Standing::AsLeft; 1_000]));
+        let spaced = new.replace("\"args\":", "\"args\": ");
+        assert_eq!(back(&spaced, &kept).unwrap(), (text, vec![Standing::Rewritten; 1_000]));
     }
 
     #[test]

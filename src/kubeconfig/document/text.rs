@@ -22,7 +22,7 @@ impl Tree {
         };
         let splice = match self.own_member(exec.1, key)? {
             Some(member) => self.set_text(exec.1, member, key, new)?,
-            None if self.get_or_null(exec.1, key).is_some() => return Err(self.merged(exec.1, key)),
+            None if self.get_or_null(exec.1, key).is_some() => return Err(self.merged_in(exec.1, key)),
             None => self.add_part(exec, Part::Text(key, new))?,
         };
         Ok(Plan::member(exec.1, (key, key), vec![splice]))
@@ -34,7 +34,7 @@ impl Tree {
         let Some(Kind::Scalar { style, tagged: false, .. }) = self.kind(value) else {
             return Err(unusual());
         };
-        let layout = self.beside(mapping, key, *style == ScalarStyle::DoubleQuoted);
+        let layout = self.beside(mapping, key, style == ScalarStyle::DoubleQuoted);
         // The parser leaves out the header of a block scalar.
         let block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
         if self.start(value) < self.end(value) && !block {

@@ -20,141 +20,197 @@ pub(super) type Member = (usize, usize);
 pub(super) struct Tree {
     pub(super) text: String,
     nodes: Vec<Node>,
+    /// What the scalars say that do not say what stands in the text.
+    read: String,
     /// For each node that an alias refers to, the last such alias.
     uses: BTreeMap<usize, usize>,
     /// The line ending of the file, that is of its first line.
     pub(super) eol: &'static str,
 }
 
+/// As small as it can be: a large file has hundreds of thousands.
 #[cfg_attr(test, derive(Debug))]
 struct Node {
     kind: Kind,
     /// The text from the first to the last visible byte, without anchor or tag.
-    span: Range<usize>,
-    place: Place,
+    start: u32,
+    end: u32,
+    line: u32,
+    column: u32,
     /// The node after the last one inside this one.
-    next: usize,
+    next: u32,
 }
 
-#[derive(PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(test, derive(Debug))]
 pub(super) enum Kind {
-    Scalar { text: String, style: ScalarStyle, tagged: bool },
-    List { items: Vec<usize>, flow: bool },
-    Mapping { members: Vec<Member>, flow: bool },
-    Alias(usize),
+    Scalar { style: ScalarStyle, tagged: bool, says: Says },
+    List { flow: bool },
+    Mapping { flow: bool },
+    Alias(u32),
 }
+
+/// Where the string is that a scalar stands for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(test, derive(Debug))]
+pub(super) enum Says {
+    /// It is what stands in the text.
+    Source,
+    /// It is what stands between the quotes.
+    Quoted,
+    /// It had to be made, and is in [`Tree::read`].
+    Read { start: u32, end: u32 },
+}
+
+/// How many mappings a merge may bring: they can merge themselves.
+const MERGES: usize = 100;
+
+/// The numbers of a [`Node`] reach no further.
+const LONGEST: usize = i32::MAX as usize;
+
 impl Tree {
     pub(super) fn parse(text: String) -> Result<Tree> {
-        let mut builder = Builder {
-            text: &text,
-            nodes: vec![],
-            uses: BTreeMap::new(),
-            anchors: HashMap::new(),
-            open: vec![],
-            documents: 0,
-        };
+        if text.len() > LONGEST {
+            return Err(DocumentError::new("a kubeconfig of more than 2 GiB cannot be read"));
+        }
+        let mut builder = Builder::new(&text);
         let mut options = granit_parser::options! {};
         options.set_emit_comments(false);
         for event in Parser::new_from_str_with_options(&text, options) {
             let (event, span) = event.map_err(|error| DocumentError::at(place(error.marker()), error.info()))?;
-            builder.take(event, &span)?;
+            builder.take(&event, &span)?;
         }
-        let Builder { nodes, uses, .. } = builder;
+        let Builder { nodes, read, uses, .. } = builder;
         let eol = line_ending(&text);
-        Ok(Tree { text, nodes, uses, eol })
+        Ok(Tree { text, nodes, read, uses, eol })
     }
 
-    pub(super) fn kind(&self, node: usize) -> Option<&Kind> {
-        self.nodes.get(node).map(|node| &node.kind)
+    pub(super) fn kind(&self, node: usize) -> Option<Kind> {
+        self.nodes.get(node).map(|node| node.kind)
     }
 
     pub(super) fn resolve(&self, node: usize) -> usize {
         match self.kind(node) {
-            Some(Kind::Alias(target)) => *target,
+            Some(Kind::Alias(target)) => target as usize,
             _ => node,
         }
     }
 
-    pub(super) fn members(&self, node: usize) -> &[Member] {
-        match self.kind(self.resolve(node)) {
-            Some(Kind::Mapping { members, .. }) => members,
-            _ => &[],
-        }
+    /// The nodes directly inside a node.
+    fn children(&self, node: usize) -> impl Iterator<Item = usize> {
+        let next = |node: usize| self.nodes.get(node).map_or(node, |node| node.next as usize);
+        let (mut ahead, end) = (node + 1, next(node));
+        std::iter::from_fn(move || {
+            let child = ahead;
+            ahead = next(child);
+            (child < end).then_some(child)
+        })
+    }
+
+    /// The keys and values of a mapping, or of the one that an alias refers to.
+    pub(super) fn members(&self, node: usize) -> impl Iterator<Item = Member> {
+        let mapping = Some(self.resolve(node)).filter(|&node| matches!(self.kind(node), Some(Kind::Mapping { .. })));
+        let mut children = mapping.into_iter().flat_map(|mapping| self.children(mapping));
+        std::iter::from_fn(move || Some((children.next()?, children.next()?)))
     }
 
     /// The value of `key`, aliases and merge keys followed; none when missing
-    /// or null. The last one counts when a key is repeated, as for kubectl.
+    /// or null.
     pub(super) fn get(&self, mapping: usize, key: &str) -> Option<usize> {
         self.get_or_null(mapping, key).filter(|&value| !self.is_null(value))
     }
 
+    /// kubectl reads from the front to the back, and a later member takes the place of an earlier
+    /// one: a merge key also hides what the mapping itself says before it.
     pub(super) fn get_or_null(&self, mapping: usize, key: &str) -> Option<usize> {
-        let own = |&layer: &usize| self.own(layer, key);
-        self.layers(mapping).iter().find_map(own).map(|member| self.resolve(member.1))
+        self.find(mapping, key, &mut { MERGES })
+    }
+
+    fn find(&self, mapping: usize, key: &str, left: &mut usize) -> Option<usize> {
+        *left = left.checked_sub(1)?;
+        let mut found = None;
+        for (name, value) in self.members(mapping) {
+            if self.scalar(name) == Some(key) {
+                found = Some(self.resolve(value));
+            } else if self.is_merge(name) {
+                found = self.merged(value).into_iter().find_map(|merged| self.find(merged, key, left)).or(found);
+            }
+        }
+        found
+    }
+
+    /// The members of a mapping and of those that it merges, the one that counts after those that it
+    /// hides.
+    pub(super) fn all_members(&self, mapping: usize) -> Vec<Member> {
+        let mut all = Vec::new();
+        self.collect(mapping, &mut all, &mut { MERGES });
+        all
+    }
+
+    fn collect(&self, mapping: usize, all: &mut Vec<Member>, left: &mut usize) {
+        let Some(rest) = left.checked_sub(1) else { return };
+        *left = rest;
+        for (name, value) in self.members(mapping) {
+            if self.is_merge(name) {
+                self.merged(value).into_iter().rev().for_each(|merged| self.collect(merged, all, left));
+            } else {
+                all.push((name, value));
+            }
+        }
+    }
+
+    /// The mappings that the value of a merge key names, the first before the others.
+    fn merged(&self, value: usize) -> Vec<usize> {
+        let value = self.resolve(value);
+        if self.is_list(value) { self.items(value) } else { vec![value] }
     }
 
     /// The member `key` of the mapping itself, not of those it merges.
     pub(super) fn own(&self, mapping: usize, key: &str) -> Option<Member> {
-        self.members(mapping).iter().rfind(|member| self.scalar(member.0) == Some(key)).copied()
-    }
-
-    /// A mapping and those it merges with `<<`, the first before the others:
-    /// kubectl's YAML follows merge keys.
-    pub(super) fn layers(&self, mapping: usize) -> Vec<usize> {
-        let mut layers = Vec::new();
-        let mut ahead = vec![self.resolve(mapping)];
-        while let Some(layer) = ahead.pop().filter(|_| layers.len() < 100) {
-            layers.push(layer);
-            let members = self.members(layer).iter();
-            for &(_, value) in members.filter(|member| self.is_merge(member.0)) {
-                let value = self.resolve(value);
-                match self.items(value) {
-                    [] => ahead.push(value),
-                    items => ahead.extend(items.iter().rev().map(|&item| self.resolve(item))),
-                }
-            }
-        }
-        layers
+        self.members(mapping).filter(|member| self.scalar(member.0) == Some(key)).last()
     }
 
     pub(super) fn is_merge(&self, key: usize) -> bool {
         self.style(key) == Some(ScalarStyle::Plain) && self.scalar(key) == Some("<<")
     }
 
-    pub(super) fn items(&self, node: usize) -> &[usize] {
-        match self.kind(node) {
-            Some(Kind::List { items, .. }) => items,
-            _ => &[],
-        }
+    pub(super) fn is_list(&self, node: usize) -> bool {
+        matches!(self.kind(node), Some(Kind::List { .. }))
+    }
+
+    pub(super) fn items(&self, node: usize) -> Vec<usize> {
+        if self.is_list(node) { self.children(node).collect() } else { vec![] }
     }
 
     pub(super) fn style(&self, node: usize) -> Option<ScalarStyle> {
         match self.kind(node) {
-            Some(Kind::Scalar { style, .. }) => Some(*style),
+            Some(Kind::Scalar { style, .. }) => Some(style),
             _ => None,
         }
     }
 
     pub(super) fn scalar(&self, node: usize) -> Option<&str> {
-        match self.kind(self.resolve(node)) {
-            Some(Kind::Scalar { text, .. }) => Some(text),
+        let node = self.nodes.get(self.resolve(node))?;
+        let (start, end) = (node.start as usize, node.end as usize);
+        match node.kind {
+            Kind::Scalar { says: Says::Source, .. } => self.text.get(start..end),
+            Kind::Scalar { says: Says::Quoted, .. } => self.text.get(start + 1..end - 1),
+            Kind::Scalar { says: Says::Read { start, end }, .. } => self.read.get(start as usize..end as usize),
             _ => None,
         }
     }
 
     pub(super) fn is_null(&self, node: usize) -> bool {
         match self.kind(node) {
-            Some(Kind::Scalar { text, style, tagged }) => {
-                let plain = *style == ScalarStyle::Plain && !tagged;
-                plain && matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL")
+            Some(Kind::Scalar { style: ScalarStyle::Plain, tagged: false, .. }) => {
+                matches!(self.scalar(node), Some("" | "~" | "null" | "Null" | "NULL"))
             }
             _ => false,
         }
     }
 
     pub(super) fn is_flow(&self, node: usize) -> bool {
-        matches!(self.kind(node), Some(Kind::List { flow: true, .. } | Kind::Mapping { flow: true, .. }))
+        matches!(self.kind(node), Some(Kind::List { flow: true } | Kind::Mapping { flow: true }))
     }
 
     pub(super) fn all_quoted(&self, items: &[usize]) -> bool {
@@ -163,15 +219,16 @@ impl Tree {
     }
 
     pub(super) fn place(&self, node: usize) -> Place {
-        self.nodes.get(node).map_or(Place { line: 1, column: 1 }, |node| node.place)
+        let place = |node: &Node| Place { line: node.line as usize, column: node.column as usize };
+        self.nodes.get(node).map_or(Place { line: 1, column: 1 }, place)
     }
 
     pub(super) fn start(&self, node: usize) -> usize {
-        self.nodes.get(node).map_or(0, |node| node.span.start)
+        self.nodes.get(node).map_or(0, |node| node.start as usize)
     }
 
     pub(super) fn end(&self, node: usize) -> usize {
-        self.nodes.get(node).map_or(0, |node| node.span.end)
+        self.nodes.get(node).map_or(0, |node| node.end as usize)
     }
 
     pub(super) fn raw(&self, node: usize) -> &str {
@@ -185,7 +242,7 @@ impl Tree {
 
     /// A node inside `value` and an alias outside of it that refers to it.
     pub(super) fn alias_into(&self, value: usize) -> Option<(usize, usize)> {
-        let end = self.nodes.get(value).map_or(value, |node| node.next);
+        let end = self.nodes.get(value).map_or(value, |node| node.next as usize);
         let mut uses = self.uses.range(value..end).map(|(&node, &alias)| (node, alias));
         uses.find(|&(_, alias)| alias >= end)
     }
@@ -199,6 +256,7 @@ impl Tree {
 struct Builder<'a> {
     text: &'a str,
     nodes: Vec<Node>,
+    read: String,
     uses: BTreeMap<usize, usize>,
     /// The nodes by the parser's number for their anchor.
     anchors: HashMap<usize, usize>,
@@ -209,30 +267,34 @@ struct Builder<'a> {
 /// A collection whose end is still to come.
 struct Open {
     node: usize,
+    is_mapping: bool,
     /// The key whose value is next.
     key: Option<usize>,
+    /// The last node in it.
+    last: Option<usize>,
 }
 
-impl Builder<'_> {
-    fn take(&mut self, event: Event<'_>, span: &Span) -> Result<()> {
+impl<'a> Builder<'a> {
+    fn new(text: &'a str) -> Builder<'a> {
+        Builder {
+            text,
+            nodes: vec![],
+            read: String::new(),
+            uses: BTreeMap::new(),
+            anchors: HashMap::new(),
+            open: vec![],
+            documents: 0,
+        }
+    }
+
+    fn take(&mut self, event: &Event<'_>, span: &Span) -> Result<()> {
         let flow = |style| style == StructureStyle::Flow;
-        let tagged = event.tag().is_some();
-        match event {
+        match *event {
             Event::DocumentStart(..) => self.document(span)?,
             Event::Alias(anchor) => self.alias(anchor, span),
-            Event::Scalar(text, style, anchor, _) => {
-                let text = text.into_owned();
-                let kind = Kind::Scalar { text, style, tagged };
-                self.push(kind, anchor, span);
-            }
-            Event::SequenceStart(style, anchor, _) => {
-                let (items, flow) = (vec![], flow(style));
-                self.begin(Kind::List { items, flow }, anchor, span);
-            }
-            Event::MappingStart(style, anchor, _) => {
-                let (members, flow) = (vec![], flow(style));
-                self.begin(Kind::Mapping { members, flow }, anchor, span);
-            }
+            Event::Scalar(ref text, style, anchor, ref tag) => self.scalar(text, style, tag.is_some(), anchor, span),
+            Event::SequenceStart(style, anchor, _) => self.begin(Kind::List { flow: flow(style) }, anchor, span),
+            Event::MappingStart(style, anchor, _) => self.begin(Kind::Mapping { flow: flow(style) }, anchor, span),
             Event::SequenceEnd | Event::MappingEnd => self.finish(span),
             _ => {}
         }
@@ -250,78 +312,76 @@ impl Builder<'_> {
 
     fn alias(&mut self, anchor: usize, span: &Span) {
         let target = self.anchors.get(&anchor).copied().unwrap_or_default();
-        let alias = self.push(Kind::Alias(target), 0, span);
+        let range = span.byte_range().unwrap_or_default();
+        let alias = self.push(Kind::Alias(small(target)), range, 0, span);
         self.uses.insert(target, alias);
     }
 
-    fn push(&mut self, kind: Kind, anchor: usize, span: &Span) -> usize {
-        let node = self.nodes.len();
-        let key = self.open.last().and_then(|open| open.key).and_then(|key| self.nodes.get(key));
-        let visible = self.visible(&kind, key, span);
-        self.nodes.push(Node { kind, span: visible, place: place(&span.start), next: node + 1 });
-        if anchor != 0 {
-            self.anchors.insert(anchor, node);
-        }
-        self.attach(node);
-        node
+    fn scalar(&mut self, text: &str, style: ScalarStyle, tagged: bool, anchor: usize, span: &Span) {
+        let range = self.visible(style, span);
+        let source = self.text.get(range.clone()).unwrap_or_default();
+        let says = if source == text {
+            Says::Source
+        } else if source.len() == text.len() + 2 && source.get(1..=text.len()) == Some(text) {
+            Says::Quoted
+        } else {
+            let start = small(self.read.len());
+            self.read.push_str(text);
+            Says::Read { start, end: small(self.read.len()) }
+        };
+        self.push(Kind::Scalar { style, tagged, says }, range, anchor, span);
     }
 
     /// The parser's span, except that an empty value begins behind its colon
     /// and a block scalar ends with its last visible byte.
-    fn visible(&self, kind: &Kind, key: Option<&Node>, span: &Span) -> Range<usize> {
+    fn visible(&self, style: ScalarStyle, span: &Span) -> Range<usize> {
         let Range { start, end } = span.byte_range().unwrap_or_default();
-        match kind {
-            Kind::Scalar { style: ScalarStyle::Literal | ScalarStyle::Folded, .. } => {
-                let text = self.text.get(..end).unwrap_or_default();
-                let end = text.trim_end_matches([' ', '\t', '\r', '\n']).len();
-                start.min(end)..end
-            }
-            Kind::Scalar { .. } if start == end => {
-                let colon = key.and_then(|key| after_colon(self.text, key.span.end));
-                let start = start.max(colon.unwrap_or(start));
-                start..start
-            }
-            _ => start..end,
+        if matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) {
+            let text = self.text.get(..end).unwrap_or_default();
+            let end = text.trim_end_matches([' ', '\t', '\r', '\n']).len();
+            start.min(end)..end
+        } else if start == end {
+            let key = self.open.last().and_then(|open| self.nodes.get(open.key?));
+            let colon = key.and_then(|key| after_colon(self.text, key.end as usize));
+            let start = start.max(colon.unwrap_or(start));
+            start..start
+        } else {
+            start..end
         }
     }
 
-    /// Makes a node part of the collection it is in.
-    fn attach(&mut self, node: usize) {
-        let Some(open) = self.open.last_mut() else {
-            return;
-        };
-        match self.nodes.get_mut(open.node).map(|node| &mut node.kind) {
-            Some(Kind::List { items, .. }) => items.push(node),
-            Some(Kind::Mapping { members, .. }) => match open.key.take() {
-                Some(key) => members.push((key, node)),
-                None => open.key = Some(node),
-            },
-            _ => {}
+    fn push(&mut self, kind: Kind, range: Range<usize>, anchor: usize, span: &Span) -> usize {
+        let node = self.nodes.len();
+        let Place { line, column } = place(&span.start);
+        let (start, end, next) = (small(range.start), small(range.end), small(node + 1));
+        self.nodes.push(Node { kind, start, end, line: small(line), column: small(column), next });
+        if anchor != 0 {
+            self.anchors.insert(anchor, node);
         }
+        if let Some(open) = self.open.last_mut() {
+            open.last = Some(node);
+            open.key = Some(node).filter(|_| open.is_mapping && open.key.is_none());
+        }
+        node
     }
 
     fn begin(&mut self, kind: Kind, anchor: usize, span: &Span) {
-        let node = self.push(kind, anchor, span);
-        self.open.push(Open { node, key: None });
+        let node = self.push(kind, span.byte_range().unwrap_or_default(), anchor, span);
+        let is_mapping = matches!(kind, Kind::Mapping { .. });
+        self.open.push(Open { node, is_mapping, key: None, last: None });
     }
 
     fn finish(&mut self, span: &Span) {
-        let Some(Open { node, .. }) = self.open.pop() else {
+        let Some(Open { node, last, .. }) = self.open.pop() else {
             return;
         };
-        let next = self.nodes.len();
-        // A block has no end of its own: it ends with the last thing in it.
-        let last = match self.nodes.get(node).map(|node| &node.kind) {
-            Some(Kind::List { items, flow: false }) => items.last().copied(),
-            Some(Kind::Mapping { members, flow: false }) => members.last().map(|member| member.1),
-            _ => None,
-        };
-        let end = match last.and_then(|last| self.nodes.get(last)) {
-            Some(last) => last.span.end,
-            None => span.byte_range().unwrap_or_default().end,
-        };
+        let next = small(self.nodes.len());
+        let last = last.and_then(|last| self.nodes.get(last)).map(|last| last.end);
+        let end = small(span.byte_range().unwrap_or_default().end);
         if let Some(node) = self.nodes.get_mut(node) {
-            node.span.end = end;
+            let flow = matches!(node.kind, Kind::List { flow: true } | Kind::Mapping { flow: true });
+            // A block has no end of its own: it ends with the last thing in it.
+            node.end = last.filter(|_| !flow).unwrap_or(end);
             node.next = next;
         }
     }
@@ -329,4 +389,9 @@ impl Builder<'_> {
 
 fn place(marker: &Marker) -> Place {
     Place { line: marker.line(), column: marker.col() + 1 }
+}
+
+/// No number here is larger: the text is not.
+fn small(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }

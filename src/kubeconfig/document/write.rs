@@ -44,7 +44,7 @@ impl Part<'_> {
             Part::Args(args) => args.iter().map(|arg| format!("- {}", scalar_text(arg, false, false))).collect(),
             Part::Variables(variables) => variable_lines(variables, false),
         };
-        let items = items.into_iter().map(|line| format!("{:dash$}{line}", ""));
+        let items = items.into_iter().map(|line| " ".repeat(dash) + &line);
         std::iter::once(format!("{key}:")).chain(items).collect()
     }
 }
