@@ -17,6 +17,7 @@
 //! | `users[].advice` | how the new login can be given what was left out, or `null` |
 //! | `users[].warnings[]` | secrets that stand in the file, in words |
 //! | `counts` | how many are `converted`, `alreadyRight`, `skipped` and `impossible` |
+//! | `undo` | whether `undo` takes it back |
 //! | `notes[]` | what else is to be known, in words; some have several lines |
 //! | `diff[]` | with `dryRun` what would change: `file`, and `text` with every secret masked; else `null` |
 //!
@@ -53,6 +54,7 @@ pub(super) struct Report {
     output: Option<String>,
     users: Vec<UserReport>,
     counts: Counts,
+    undo: bool,
     notes: Vec<String>,
     diff: Option<Vec<FileDiff>>,
 }
@@ -140,7 +142,7 @@ impl Conversion<'_> {
     fn bare(&self, users: Vec<UserReport>) -> Report {
         let counts = Counts::of(&users);
         let (method, dry_run) = (self.wish.method.name, self.dry_run);
-        Report { method, dry_run, output: None, users, counts, notes: Vec::new(), diff: None }
+        Report { method, dry_run, output: None, users, counts, undo: false, notes: Vec::new(), diff: None }
     }
 
     fn users(&self, files: &[Loaded], lines: &[Line], refused: bool) -> Vec<UserReport> {
@@ -193,7 +195,9 @@ impl Conversion<'_> {
     pub(super) fn tell_report(&self, report: &Report) {
         report.users.iter().for_each(|user| self.tell_user(user));
         if let Some(counts) = report.counts.line(self.dry_run) {
-            self.tell(&counts);
+            let undo =
+                if report.undo { format!("; `{} undo` takes it back", self.sys.called_as()) } else { String::new() };
+            self.tell(&format!("{counts}{undo}"));
         }
         for line in report.notes.iter().flat_map(|note| note.lines()) {
             self.tell(line);
@@ -331,6 +335,7 @@ impl Report {
         if let Kept::Failed(why) = kept {
             self.notes.push(format!("note: this change cannot be taken back by undo: {why}"));
         }
+        self.undo = *kept == Kept::Edit;
         self
     }
 

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::tree::{TOP, Tree};
 use super::Document;
+use super::tree::{TOP, Tree};
 
 /// A path that kubectl resolves against the directory of the kubeconfig.
 #[derive(Clone, PartialEq, Eq, Debug)]
