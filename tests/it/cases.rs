@@ -5,6 +5,7 @@
 //! | `commands` | what is run, line by line (see [`script`]) |
 //! | `env` | optional: variables, `NAME=VALUE` a line |
 //! | `home/` | optional: files of the home directory |
+//! | `home-of` | instead: the case of this group whose `home/` it is |
 //! | `expected` | everything that came of it (see [`transcript`]) |
 //!
 //! `KUBENTRA_BLESS=1` rewrites `expected`, `KUBENTRA_CASE=TEXT` runs the cases whose path holds
