@@ -14,6 +14,7 @@ mod browser;
 mod cases;
 mod certificates;
 mod chromium;
+mod conversions;
 mod env;
 mod fakes;
 mod get_token;
