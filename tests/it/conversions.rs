@@ -1,5 +1,6 @@
 //! Conversions as a whole: the contract's table, what holds of every file, and what the fuzzer found.
 
+mod beside_kubectl;
 mod contract;
 mod reader;
 pub mod rules;
