@@ -2,24 +2,16 @@
 
 use similar::TextDiff;
 
-use crate::error::Error;
-
-use super::cannot_edit;
-use super::document::Document;
 use super::replace::Change;
 
 /// A unified diff with every secret masked: those of the old text, those of the new one, and `typed`,
 /// which may stand in the new text in another spelling.
-///
-/// # Errors
-/// A new text that is no kubeconfig.
-pub fn unified(change: &Change, typed: &[&str]) -> Result<String, Error> {
-    let old = &change.file.document;
+pub fn unified(change: &Change, typed: &[&str]) -> String {
+    let (old, new) = (&change.file.document, &change.edited.document);
     let name = change.file.path.display().to_string();
-    let diff = TextDiff::from_lines(old.text(), &change.text).unified_diff().header(&name, &name).to_string();
-    let new = Document::parse(change.text.clone()).map_err(|error| cannot_edit(&change.file.path, &error))?;
+    let diff = TextDiff::from_lines(old.text(), new.text()).unified_diff().header(&name, &name).to_string();
     let secrets = [old.secrets(), new.secrets(), typed.to_vec()].concat();
-    Ok(mask(&diff, &secrets))
+    mask(&diff, &secrets)
 }
 
 /// Longer secrets first: one may be a part of another.

@@ -1,5 +1,6 @@
 //! Kubeconfigs: which files, what stands in them, and how they are changed.
 
+mod admin;
 pub mod context;
 pub mod diff;
 pub mod document;

@@ -8,14 +8,15 @@ use crate::situation;
 use crate::sys::Sys;
 
 use super::Loaded;
+use super::document::Edited;
 use super::lock::FileLock;
 
-/// A file and its new text.
+/// A file and what it becomes.
 pub struct Change<'a> {
     /// The file as it was read.
     pub file: &'a Loaded,
     /// What shall stand in it.
-    pub text: String,
+    pub edited: Edited,
 }
 
 /// Writes every change; `false`, and nothing written, if a file is no longer what the changes were made
@@ -33,7 +34,7 @@ pub fn replace(sys: &Sys, changes: &[Change]) -> Result<bool, Error> {
     }
     for (index, change) in changes.iter().enumerate() {
         let target = resolve(&change.file.path)?;
-        crate::files::replace(&target, change.text.as_bytes()).map_err(|error| {
+        crate::files::replace(&target, change.edited.document.text().as_bytes()).map_err(|error| {
             let done = changes.iter().take(index).map(|done| done.file.path.display().to_string());
             let done = done.map(|path| format!("{path} is converted")).collect::<Vec<_>>().join(", ");
             let error = cannot_write(&target, &error);

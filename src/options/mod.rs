@@ -494,6 +494,16 @@ options! {
     OUTPUT: Report = text("output", "FORM", Report::parse, "Form of the report: text or json")
         .short('o').default("text").on(Commands::STATUS);
 
+    /// The program that entries name.
+    COMMAND: String = text("command", "NAME|PATH", any,
+        "Program that the entries run (default: what they run now; new ones the name this was called by)")
+        .on(Commands::CONVERT);
+
+    /// The version of the exec protocol that entries ask for.
+    EXEC_API_VERSION: &'static str = text("exec-api-version", "VERSION", types::exec_api_version,
+        "apiVersion of the entries: v1 or v1beta1 (default: what they have; new ones v1beta1)")
+        .on(Commands::CONVERT);
+
     /// The file to convert.
     KUBECONFIG: Path = text("kubeconfig", "FILE", Path::parse,
         "Kubeconfig file (default: the files of KUBECONFIG, else ~/.kube/config)")

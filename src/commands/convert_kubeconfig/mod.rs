@@ -65,7 +65,7 @@ impl Conversion<'_> {
             if self.dry_run {
                 self.report(&files, &lines);
                 self.warn_of_readers(&files, &lines);
-                return self.diff(&changes);
+                return Ok(self.diff(&changes));
             }
             if replace(self.sys, &changes)? {
                 self.report(&files, &lines);
@@ -78,11 +78,10 @@ impl Conversion<'_> {
     }
 
     /// One unified diff a file, with every secret masked.
-    fn diff(&self, changes: &[Change]) -> Result<Secret, Error> {
+    fn diff(&self, changes: &[Change]) -> Secret {
         let typed = self.wish.typed.flags().iter().filter(|typed| typed.decl.secret);
         let typed: Vec<_> = typed.map(|typed| typed.text.expose()).filter(|text| !text.is_empty()).collect();
-        let diffs = changes.iter().map(|change| diff::unified(change, &typed));
-        diffs.collect::<Result<String, _>>().map(Secret::new)
+        Secret::new(changes.iter().map(|change| diff::unified(change, &typed)).collect::<String>())
     }
 }
 
@@ -99,8 +98,8 @@ fn changes<'a>(files: &'a [Loaded], lines: &[Line]) -> Result<Vec<Change<'a>>, E
             })
             .collect();
         if !edits.is_empty() {
-            let text = file.document.edit(&edits).map_err(|error| cannot_edit(&file.path, &error))?;
-            changes.push(Change { file, text });
+            let edited = file.document.edit(&edits).map_err(|error| cannot_edit(&file.path, &error))?;
+            changes.push(Change { file, edited });
         }
     }
     Ok(changes)

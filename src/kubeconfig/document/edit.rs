@@ -1,10 +1,11 @@
 //! Whether a user can be edited, and whether an edit did what it should.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use super::source::Splice;
 use super::tree::{Kind, Member, TOP, Tree};
-use super::{Auth, Document, DocumentError, Edit, Exec, Result, User};
+use super::{Auth, Document, DocumentError, Edit, Exec, Result, Touched, User};
 
 /// What edits do to the text.
 #[derive(Default)]
@@ -47,6 +48,27 @@ impl Plan {
     }
 }
 
+/// How far an edit reaches: the entry of its user and all that is spliced for it.
+pub(super) struct Reach {
+    user: usize,
+    old: Range<usize>,
+    /// How many bytes of it go, and how many come.
+    gone: usize,
+    come: usize,
+}
+
+impl Reach {
+    pub(super) fn of(user: usize, entry: Range<usize>, splices: &[Splice]) -> Reach {
+        let mut reach = Reach { user, old: entry, gone: 0, come: 0 };
+        for (range, new) in splices {
+            reach.old = reach.old.start.min(range.start)..reach.old.end.max(range.end);
+            reach.gone += range.len();
+            reach.come += new.len();
+        }
+        reach
+    }
+}
+
 impl Edit {
     /// What the user's `auth` must be afterwards.
     fn outcome(&self, old: Option<&Auth>) -> Option<Auth> {
@@ -67,6 +89,24 @@ impl Edit {
 }
 
 impl Document {
+    /// The node of a user's entry.
+    pub(super) fn entry_node(&self, user: usize) -> Option<usize> {
+        self.tree.list_at(TOP, "users").ok()?.get(user).copied()
+    }
+
+    pub(super) fn touched(&self, mut reaches: Vec<Reach>) -> Vec<Touched> {
+        reaches.sort_by_key(|reach| reach.old.start);
+        let (mut gone, mut come) = (0, 0);
+        let touched = |Reach { user, old, gone: goes, come: comes }: Reach| {
+            let start = old.start + come - gone;
+            (gone, come) = (gone + goes, come + comes);
+            let new = start..old.end + come - gone;
+            let column = self.entry_node(user).map_or(0, |node| self.tree.place(node).column.saturating_sub(1));
+            Touched { user, old, new, column }
+        };
+        reaches.into_iter().map(touched).collect()
+    }
+
     pub(super) fn plan(&self, index: usize, edit: &Edit) -> Result<Plan> {
         let user = self.users.get(index).ok_or_else(|| DocumentError::new("there is no such user"))?;
         let fields = self.tree.fields_to_edit(index)?;
@@ -81,7 +121,7 @@ impl Document {
 
     /// Reads the new text again; an edit that did not do exactly what it should
     /// is dropped.
-    pub(super) fn confirm(&self, text: String, edits: &[(usize, Edit)], differences: Differences) -> Result<String> {
+    pub(super) fn confirm(&self, text: String, edits: &[(usize, Edit)], differences: Differences) -> Result<Document> {
         let unexpected = || DocumentError::new("the edited file would not read back as intended");
         let new = Document::parse(text).map_err(|_| unexpected())?;
         let mut comparison = Comparison { old: &self.tree, new: &new.tree, differences, twins: HashMap::new() };
@@ -90,7 +130,7 @@ impl Document {
             let old = self.users.get(*index).map(|user| &user.auth);
             new.users.get(*index).is_some_and(|user| Some(&user.auth) == edit.outcome(old).as_ref())
         });
-        if same && done { Ok(new.tree.text) } else { Err(unexpected()) }
+        if same && done { Ok(new) } else { Err(unexpected()) }
     }
 }
 
@@ -224,16 +264,16 @@ fn members_without(tree: &Tree, mapping: usize, without: &[&str]) -> Vec<usize> 
 #[cfg(test)]
 mod tests {
     use super::super::Change;
-    use super::super::support::{AKS, PROVIDER, Random, args, convert, exec_of, new_args, new_exec, parse, strings};
+    use super::super::support::{AKS, PROVIDER, Random, args, convert, edited, exec_of, new_args, new_exec, strings};
     use super::*;
 
     #[test]
     fn several_edits_at_once() {
         let text = format!("{AKS}{}", PROVIDER.replace("users:\n", "").replace("name: u", "name: v"));
-        let both = parse(&text).edit(&[(1, Edit::ProviderToExec(new_exec())), (0, new_args(strings(&["a"])))]).unwrap();
-        let one = parse(&text).edit(&[(0, new_args(strings(&["a"])))]).unwrap();
-        assert_eq!(parse(&one).edit(&[(1, Edit::ProviderToExec(new_exec()))]).unwrap(), both);
-        let twice = parse(&text).edit(&[(0, new_args(vec![])), (0, new_args(vec![]))]);
+        let both = edited(&text, &[(1, Edit::ProviderToExec(new_exec())), (0, new_args(strings(&["a"])))]).unwrap();
+        let one = edited(&text, &[(0, new_args(strings(&["a"])))]).unwrap();
+        assert_eq!(edited(&one, &[(1, Edit::ProviderToExec(new_exec()))]).unwrap(), both);
+        let twice = edited(&text, &[(0, new_args(vec![])), (0, new_args(vec![]))]);
         assert!(twice.is_err());
     }
 
@@ -300,13 +340,13 @@ mod tests {
             let file = &files[round % files.len()];
             let args = random.args();
             let edits = [(0, new_args(args.clone()))];
-            let new = parse(file).edit(&edits).unwrap();
-            assert_eq!(parse(&new).edit(&edits).unwrap(), new);
+            let new = edited(file, &edits).unwrap();
+            assert_eq!(edited(&new, &edits).unwrap(), new);
             let exec = file.find("args").unwrap();
             assert_eq!(new[..exec], file[..exec]);
             let rest = &file[file.find("command").unwrap()..];
             assert!(new.ends_with(rest), "{new}");
-            assert_eq!(parse(&new).edit(&[(0, new_args(random.args()))]).map(|text| text.ends_with(rest)), Ok(true));
+            assert_eq!(edited(&new, &[(0, new_args(random.args()))]).map(|text| text.ends_with(rest)), Ok(true));
         }
     }
 
@@ -326,10 +366,12 @@ mod tests {
         let mut random = Random(4);
         for round in 0..4_000 {
             let file = &files[round % files.len()];
-            let change = Change { args: random.args(), variables: random.variables() };
+            let mut change = Change { args: random.args(), variables: random.variables(), ..Change::default() };
+            change.interactive_mode = random.perhaps();
+            change.api_version = random.perhaps();
             let edits = [(0, Edit::Exec(change.clone()))];
-            let new = parse(file).edit(&edits).unwrap();
-            assert_eq!(parse(&new).edit(&edits).unwrap(), new);
+            let new = edited(file, &edits).unwrap();
+            assert_eq!(edited(&new, &edits).unwrap(), new);
             assert_eq!(exec_of(&new), exec_of(file).changed(&change));
             let stays = |line: &&str| !line.contains("args") && !line.contains("value");
             let mut lines = new.lines();

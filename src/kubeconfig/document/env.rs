@@ -1,11 +1,9 @@
 //! Sets variables in the `env` of an entry.
 
-use granit_parser::ScalarStyle;
-
 use super::edit::Plan;
 use super::source::Splice;
-use super::tree::{Kind, Member, Tree};
-use super::write::{Layout, List, variable_lines};
+use super::tree::{Member, Tree};
+use super::write::{Layout, Part, variable_lines};
 use super::{DocumentError, Result, Variable};
 
 /// The variables `old` after those of `new` are set.
@@ -31,10 +29,10 @@ impl Tree {
         if new.is_empty() {
             return Ok(Plan::default());
         }
-        let list = List::Variables(&new);
+        let list = Part::Variables(&new);
         let splices = match self.own_member(exec.1, "env")? {
             None if self.get(exec.1, "env").is_some() => return Err(self.merged(exec.1, "env")),
-            None => vec![self.add_list(exec, list)?],
+            None => vec![self.add_part(exec, list)?],
             Some(env) if self.items(env.1).is_empty() => self.fill_list(exec.1, env, list)?,
             Some(env) => return self.set_variables(env, &new),
         };
@@ -74,21 +72,10 @@ impl Tree {
 
     fn set_value(&self, item: usize, new: &str) -> Result<Splice> {
         self.untied(item)?;
-        let Some((key, value)) = self.own_member(item, "value")? else {
-            return self.add_value(item, new);
-        };
-        let unusual = || self.wrong(value, "`value` is written in a way that cannot be edited");
-        let Some(Kind::Scalar { style, tagged: false, .. }) = self.kind(value) else {
-            return Err(unusual());
-        };
-        let layout = self.beside(item, key, *style == ScalarStyle::DoubleQuoted);
-        // The parser leaves out the header of a block scalar.
-        let block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
-        if self.start(value) < self.end(value) && !block {
-            return Ok((self.start(value)..self.end(value), layout.text(new)));
+        match self.own_member(item, "value")? {
+            Some(member) => self.set_text(item, member, "value", new),
+            None => self.add_value(item, new),
         }
-        let start = self.after_colon(key)?;
-        Ok((start..self.end(value).max(start), layout.gap().to_owned() + &layout.text(new)))
     }
 
     /// Adds the `value` that a variable lacks behind its name.
@@ -104,13 +91,6 @@ impl Tree {
         let end = self.comment_end(self.end(name));
         let indent = self.place(key).column.saturating_sub(1);
         Ok((end..end, format!("{}{:indent$}{member}", self.eol, "")))
-    }
-
-    /// How a scalar is written in a variable that has `key`.
-    fn beside(&self, item: usize, key: usize, quoted: bool) -> Layout {
-        let mut layout = if self.is_flow(item) { Layout::line(self, key) } else { Layout::block(false) };
-        layout.quoted |= quoted;
-        layout
     }
 
     fn append_variables(&self, (key, env): Member, new: &[Variable]) -> Result<Splice> {
@@ -146,7 +126,7 @@ impl Tree {
 
 #[cfg(test)]
 mod tests {
-    use super::super::support::{AKS, args, exec_of, new_exec, parse, set_env, variables};
+    use super::super::support::{AKS, args, edited, exec_of, new_exec, set_env, variables};
     use super::super::{Change, Edit, NewExec};
 
     /// A user whose entry ends with `env`.
@@ -227,8 +207,12 @@ mod tests {
         let short = "users:\n- name: u\n  user:\n    exec:\n      command: c\n";
         let both =
             short.replace("command", "args:\n      - a\n      env:\n      - name: X\n        value: /d\n      command");
-        let edit = Edit::Exec(Change { args: vec!["a".to_owned()], variables: variables(&[("X", "/d")]) });
-        assert_eq!(parse(short).edit(&[(0, edit)]).unwrap(), both);
+        let edit = Edit::Exec(Change {
+            args: vec!["a".to_owned()],
+            variables: variables(&[("X", "/d")]),
+            ..Change::default()
+        });
+        assert_eq!(edited(short, &[(0, edit)]).unwrap(), both);
         let last = "users:\n- name: u\n  user:\n    exec:\n      command: c\n      env:";
         assert_eq!(set_env(last, "/d").unwrap(), format!("{last}\n      - name: X\n        value: /d"));
     }
@@ -358,11 +342,11 @@ mod tests {
         let new = NewExec { env: variables(&[("X", "/d"), ("Z", "a: b")]), ..new_exec() };
         let edits = [(0, Edit::ProviderToExec(new.clone()))];
         let block = "users:\n- name: u\n  user:\n    auth-provider:\n      name: azure\n";
-        let block = parse(block).edit(&edits).unwrap();
+        let block = edited(block, &edits).unwrap();
         let env = "      command: kubelogin\n      env:\n      - name: X\n        value: /d\n      - name: Z\n        value: \"a: b\"\n      installHint";
         assert!(block.contains(env), "{block}");
         let tight = "{\"users\":[{\"user\":{\"auth-provider\":{\"name\":\"azure\"}},\"name\":\"u\"}]}";
-        let tight = parse(tight).edit(&edits).unwrap();
+        let tight = edited(tight, &edits).unwrap();
         let env = "\"env\":[{\"name\":\"X\",\"value\":\"/d\"},{\"name\":\"Z\",\"value\":\"a: b\"}],";
         assert!(tight.contains(env), "{tight}");
         for text in [block, tight] {

@@ -14,13 +14,15 @@ mod secrets;
 mod source;
 #[cfg(test)]
 mod support;
+mod text;
 mod tree;
 mod write;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
+use std::ops::Range;
 
-use edit::Plan;
+use edit::{Plan, Reach};
 use tree::{TOP, Tree};
 
 /// A kubeconfig file that has been read.
@@ -106,20 +108,26 @@ pub struct Context {
 #[derive(Clone, PartialEq, Eq)]
 #[cfg_attr(test, derive(Debug))]
 pub enum Edit {
-    /// Changes `exec.args` and single variables, and leaves the rest of the entry alone.
+    /// Changes members of `exec` and single variables, and leaves the rest of the entry alone.
     Exec(Change),
     /// Puts an `exec` in the place of the `auth-provider`.
     ProviderToExec(NewExec),
 }
 
-/// What is to change in an `exec`.
-#[derive(Clone, PartialEq, Eq)]
+/// What is to change in an `exec`; a member that is `None` stays as it is.
+#[derive(Clone, PartialEq, Eq, Default)]
 #[cfg_attr(test, derive(Debug))]
 pub struct Change {
     /// Takes the place of `args`, missing or not.
     pub args: Vec<String>,
     /// Variables to set in `env`; all others stay.
     pub variables: Vec<Variable>,
+    /// `command`.
+    pub command: Option<String>,
+    /// `apiVersion`.
+    pub api_version: Option<String>,
+    /// `interactiveMode`.
+    pub interactive_mode: Option<String>,
 }
 
 /// The `exec` that takes the place of an `auth-provider`; it is written with
@@ -139,6 +147,29 @@ pub struct NewExec {
     pub install_hint: String,
     /// `interactiveMode`.
     pub interactive_mode: String,
+}
+
+/// A file after its edits.
+#[cfg_attr(test, derive(Debug))]
+pub struct Edited {
+    /// The new text, read again.
+    pub document: Document,
+    /// Each edited user, in the order of the text.
+    pub touched: Vec<Touched>,
+}
+
+/// Where the entry of an edited user stands, before and after: the old bytes in the place of the
+/// new ones of every such entry give the old text.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Touched {
+    /// The user, by its place in [`Document::users`].
+    pub user: usize,
+    /// Its entry in the old text, with the rest of its last line where that changes.
+    pub old: Range<usize>,
+    /// The same in the new text.
+    pub new: Range<usize>,
+    /// How many characters stand before the entry on its line.
+    pub column: usize,
 }
 
 /// Why a file could not be read, or an edit was refused.
@@ -185,7 +216,14 @@ impl Exec {
     /// The entry after `change`.
     #[must_use]
     pub fn changed(&self, change: &Change) -> Exec {
-        Exec { args: change.args.clone(), env: env::set(&self.env, &change.variables), ..self.clone() }
+        Exec {
+            command: change.command.as_ref().unwrap_or(&self.command).clone(),
+            args: change.args.clone(),
+            api_version: change.api_version.as_ref().or(self.api_version.as_ref()).cloned(),
+            env: env::set(&self.env, &change.variables),
+            interactive_mode: change.interactive_mode.as_ref().or(self.interactive_mode.as_ref()).cloned(),
+            ..self.clone()
+        }
     }
 }
 
@@ -232,23 +270,33 @@ impl Document {
         text(self.tree.get(*cluster, "cluster")?, "server")
     }
 
-    /// The text after `edits`, each naming a user by its index in
+    /// The bytes of a user's entry, from the first to the last visible one; empty where there is no
+    /// such user.
+    pub fn entry(&self, user: usize) -> Range<usize> {
+        self.entry_node(user).map_or(0..0, |node| self.tree.start(node)..self.tree.end(node))
+    }
+
+    /// The file after `edits`, each naming a user by its index in
     /// [`Document::users`].
     ///
     /// The new text is read again and compared with what was meant: the edited
     /// members must say what was asked and all else what it said before. Where
     /// that fails, or a member is shared through an anchor, nothing is returned.
-    pub fn edit(&self, edits: &[(usize, Edit)]) -> Result<String> {
+    pub fn edit(&self, edits: &[(usize, Edit)]) -> Result<Edited> {
         let mut users = HashSet::new();
         let mut whole = Plan::default();
+        let mut reaches = Vec::new();
         for (index, edit) in edits {
             if !users.insert(index) {
                 return Err(DocumentError::new("one user was to be edited twice"));
             }
-            whole.extend(self.plan(*index, edit)?);
+            let plan = self.plan(*index, edit)?;
+            reaches.push(Reach::of(*index, self.entry(*index), &plan.splices));
+            whole.extend(plan);
         }
         let text = self.tree.splice(whole.splices)?;
-        self.confirm(text, edits, whole.differences)
+        let document = self.confirm(text, edits, whole.differences)?;
+        Ok(Edited { document, touched: self.touched(reaches) })
     }
 
     /// Slices of the text that hold secrets, for masking a printed diff:

@@ -7,23 +7,27 @@ use granit_parser::ScalarStyle;
 use super::edit::Plan;
 use super::source::Splice;
 use super::tree::{Member, Tree};
-use super::write::{Layout, List, block_list, exec_lines};
+use super::write::{Layout, Part, exec_lines};
 use super::{Change, Exec, NewExec, Result};
 
 impl Tree {
     pub(super) fn plan_change(&self, (_, fields): Member, old: &Exec, change: &Change) -> Result<Plan> {
         let exec = self.member_to_edit(fields, "exec")?;
-        let mut plan = Plan::default();
+        // Members that come to the same place keep this order.
+        let mut plan = self.plan_text(exec, "apiVersion", old.api_version.as_ref(), change.api_version.as_ref())?;
         if old.args != change.args {
             plan.extend(self.plan_args(exec, &change.args)?);
         }
+        plan.extend(self.plan_text(exec, "command", Some(&old.command), change.command.as_ref())?);
         plan.extend(self.plan_variables(exec, &old.env, &change.variables)?);
+        let modes = (old.interactive_mode.as_ref(), change.interactive_mode.as_ref());
+        plan.extend(self.plan_text(exec, "interactiveMode", modes.0, modes.1)?);
         Ok(plan)
     }
 
     fn plan_args(&self, exec: Member, new: &[String]) -> Result<Plan> {
         let splices = match self.own_member(exec.1, "args")? {
-            None => vec![self.add_list(exec, List::Args(new))?],
+            None => vec![self.add_part(exec, Part::Args(new))?],
             Some(args) => {
                 self.detached(args.1)?;
                 self.replace_args(exec.1, args, new)?
@@ -32,34 +36,60 @@ impl Tree {
         Ok(Plan::member(exec.1, ("args", "args"), splices))
     }
 
-    /// Adds a list to `exec`, where kubectl's order has it if the members do.
-    pub(super) fn add_list(&self, (name, exec): Member, list: List) -> Result<Splice> {
+    /// Adds a member to `exec`, where kubectl's order has it if the members do.
+    pub(super) fn add_part(&self, (name, exec): Member, part: Part) -> Result<Splice> {
         let members = self.members(exec);
         let find = |key: &&str| members.iter().find(|member| self.scalar(member.0) == Some(key));
-        let Some(&(next, _)) = list.followers().iter().find_map(find).or(members.first()) else {
-            let start = self.end(exec).saturating_sub(1);
-            let layout = Layout::line(self, name);
-            return Ok((start..start, layout.key(list.key()) + &layout.member(list)));
-        };
+        match (part.followers().iter().find_map(find), members.last()) {
+            (Some(next), _) => self.add_before(exec, next.0, part),
+            (None, Some(last)) => self.add_behind(exec, *last, part),
+            (None, None) => {
+                let start = self.end(exec).saturating_sub(1);
+                let layout = Layout::line(self, name);
+                Ok((start..start, layout.key(part.key()) + &layout.value(part)))
+            }
+        }
+    }
+
+    fn add_before(&self, exec: usize, next: usize, part: Part) -> Result<Splice> {
         let start = self.start(next);
         if self.is_flow(exec) {
-            let layout = Layout::nested(self, exec, next);
-            let gap = match self.indent_at(start) {
-                Some(indent) if layout.lines.is_some() => format!("{}{indent}", self.eol),
-                _ => layout.gap().to_owned(),
-            };
-            return Ok((start..start, format!("{}{},{gap}", layout.key(list.key()), layout.member(list))));
+            let (member, gap) = self.flow_member(exec, next, part);
+            return Ok((start..start, format!("{member},{gap}")));
         }
         let indent = self.block_indent(start)?;
-        let lines = block_list(list, self.dash_step());
+        let lines = part.lines(self.dash_step());
         Ok((start..start, self.join(&lines, indent) + self.eol + indent))
     }
 
+    fn add_behind(&self, exec: usize, (key, value): Member, part: Part) -> Result<Splice> {
+        // An empty value may stand before its colon.
+        let end = self.end(value).max(self.after_colon(key)?);
+        if self.is_flow(exec) {
+            let (member, gap) = self.flow_member(exec, key, part);
+            return Ok((end..end, format!(",{gap}{member}")));
+        }
+        let end = self.comment_end(end);
+        let indent = self.block_indent(self.start(key))?;
+        let lines = part.lines(self.dash_step());
+        Ok((end..end, format!("{}{indent}{}", self.eol, self.join(&lines, indent))))
+    }
+
+    /// A member laid out as the one of `key`, and what stands between the two.
+    fn flow_member(&self, exec: usize, key: usize, part: Part) -> (String, String) {
+        let layout = Layout::nested(self, exec, key);
+        let gap = match self.indent_at(self.start(key)) {
+            Some(indent) if layout.lines.is_some() => format!("{}{indent}", self.eol),
+            _ => layout.gap().to_owned(),
+        };
+        (layout.key(part.key()) + &layout.value(part), gap)
+    }
+
     /// Writes a list where `null`, nothing or `[]` was.
-    pub(super) fn fill_list(&self, exec: usize, member: Member, list: List) -> Result<Vec<Splice>> {
+    pub(super) fn fill_list(&self, exec: usize, member: Member, list: Part) -> Result<Vec<Splice>> {
         if self.is_flow(exec) {
             let layout = Layout::nested(self, exec, member.0);
-            Ok(vec![self.replace_by_flow(member, &layout, &layout.member(list))?])
+            Ok(vec![self.replace_by_flow(member, &layout, &layout.value(list))?])
         } else {
             self.fill_block(member, list)
         }
@@ -68,7 +98,7 @@ impl Tree {
     fn replace_args(&self, exec: usize, args: Member, new: &[String]) -> Result<Vec<Splice>> {
         let old = self.items(args.1);
         if old.is_empty() {
-            self.fill_list(exec, args, List::Args(new))
+            self.fill_list(exec, args, Part::Args(new))
         } else if self.is_flow(args.1) {
             Ok(vec![self.replace_flow_args(exec, args, new)?])
         } else {
@@ -94,11 +124,11 @@ impl Tree {
         Ok((start..self.end(value).max(start), format!("{}{new}", layout.gap())))
     }
 
-    fn fill_block(&self, (key, value): Member, list: List) -> Result<Vec<Splice>> {
+    fn fill_block(&self, (key, value): Member, list: Part) -> Result<Vec<Splice>> {
         let indent = self.block_indent(self.start(key))?;
         let start = self.after_colon(key)?;
         let end = self.end(value).max(start);
-        let mut lines = block_list(list, self.dash_step());
+        let mut lines = list.lines(self.dash_step());
         // The key is there already, and a comment after its value stays there.
         if let Some(key) = lines.first_mut() {
             key.clear();

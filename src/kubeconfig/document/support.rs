@@ -1,6 +1,6 @@
 //! Files and helpers for the tests.
 
-use super::{Auth, Change, Document, Edit, Exec, NewExec, Variable};
+use super::{Auth, Change, Document, DocumentError, Edit, Edited, Exec, NewExec, Variable};
 
 pub(super) const AKS: &str = "\
 # mine
@@ -62,11 +62,25 @@ pub(super) fn strings(list: &[&str]) -> Vec<String> {
 }
 
 pub(super) fn args(text: &str, new: &[&str]) -> Result<String, String> {
-    parse(text).edit(&[(0, new_args(strings(new)))]).map_err(|error| error.to_string())
+    edited(text, &[(0, new_args(strings(new)))]).map_err(|error| error.to_string())
+}
+
+/// The text after `edits`, from which the old one can be made again.
+pub(super) fn edited(text: &str, edits: &[(usize, Edit)]) -> Result<String, DocumentError> {
+    let Edited { document, touched } = parse(text).edit(edits)?;
+    let new = document.text();
+    let mut back = new.to_owned();
+    for place in touched.iter().rev() {
+        back.replace_range(place.new.clone(), &text[place.old.clone()]);
+        let line = &text[..place.old.start].rsplit(['\n', '\r']).next().unwrap();
+        assert_eq!(line.trim_start_matches('\u{feff}').chars().count(), place.column, "{text}");
+    }
+    assert_eq!(back, text, "{new}");
+    Ok(new.to_owned())
 }
 
 pub(super) fn new_args(args: Vec<String>) -> Edit {
-    Edit::Exec(Change { args, variables: vec![] })
+    Edit::Exec(Change { args, ..Change::default() })
 }
 
 pub(super) fn variables(list: &[(&str, &str)]) -> Vec<Variable> {
@@ -75,8 +89,8 @@ pub(super) fn variables(list: &[(&str, &str)]) -> Vec<Variable> {
 
 /// The text after the variable `X` of the first user is set.
 pub(super) fn set_env(text: &str, value: &str) -> Result<String, String> {
-    let change = Change { args: exec_of(text).args, variables: variables(&[("X", value)]) };
-    parse(text).edit(&[(0, Edit::Exec(change))]).map_err(|error| error.to_string())
+    let change = Change { args: exec_of(text).args, variables: variables(&[("X", value)]), ..Change::default() };
+    edited(text, &[(0, Edit::Exec(change))]).map_err(|error| error.to_string())
 }
 
 /// The entry of the first user.
@@ -100,7 +114,7 @@ pub(super) fn new_exec() -> NewExec {
 
 pub(super) fn convert(text: &str) -> Result<String, String> {
     let edits = [(0, Edit::ProviderToExec(new_exec()))];
-    parse(text).edit(&edits).map_err(|error| error.to_string())
+    edited(text, &edits).map_err(|error| error.to_string())
 }
 
 /// A small generator, so that failures repeat.
@@ -119,6 +133,10 @@ impl Random {
             "\u{85}", "\u{2028}", "é", "😀",
         ];
         (0..self.below(7)).map(|_| PARTS[self.below(PARTS.len())]).collect()
+    }
+
+    pub(super) fn perhaps(&mut self) -> Option<String> {
+        (self.below(2) == 0).then(|| self.text())
     }
 
     pub(super) fn args(&mut self) -> Vec<String> {

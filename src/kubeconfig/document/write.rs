@@ -4,35 +4,48 @@ use super::scalar::{is_printable, scalar_text};
 use super::tree::Tree;
 use super::{NewExec, Variable};
 
-/// A member of `exec` that is a list.
+/// A member of `exec` to write.
 #[derive(Clone, Copy)]
-pub(super) enum List<'a> {
+pub(super) enum Part<'a> {
     Args(&'a [String]),
     Variables(&'a [Variable]),
+    Text(&'static str, &'a str),
 }
 
-impl List<'_> {
+/// The members of `exec` as kubectl orders them.
+const ORDER: [&str; 7] =
+    ["apiVersion", "args", "command", "env", "installHint", "interactiveMode", "provideClusterInfo"];
+
+impl Part<'_> {
     pub(super) fn key(self) -> &'static str {
         match self {
-            List::Args(_) => "args",
-            List::Variables(_) => "env",
+            Part::Args(_) => "args",
+            Part::Variables(_) => "env",
+            Part::Text(key, _) => key,
         }
     }
 
-    /// The members that may follow it in kubectl's order, the best place first.
+    /// The members that it may stand before, the best place first.
     pub(super) fn followers(self) -> &'static [&'static str] {
+        let own = ORDER.iter().position(|&key| key == self.key());
         match self {
-            List::Args(_) => &["command"],
-            List::Variables(_) => &["installHint", "interactiveMode", "provideClusterInfo", "command"],
+            Part::Variables(_) => &["installHint", "interactiveMode", "provideClusterInfo", "command"],
+            _ => own.and_then(|own| ORDER.get(own + 1..)).unwrap_or_default(),
         }
     }
 
-    /// Its items as lines of a block.
-    fn lines(self) -> Vec<String> {
-        match self {
-            List::Args(args) => args.iter().map(|arg| format!("- {}", scalar_text(arg, false, false))).collect(),
-            List::Variables(variables) => variable_lines(variables, false),
-        }
+    /// Its lines in a block, that of its key first, its dashes indented by `dash`.
+    pub(super) fn lines(self, dash: usize) -> Vec<String> {
+        let key = self.key();
+        let items = match self {
+            Part::Args([]) => return vec![format!("{key}: []")],
+            Part::Variables([]) => return vec![format!("{key}: null")],
+            Part::Text(_, text) => return vec![format!("{key}: {}", scalar_text(text, false, false))],
+            Part::Args(args) => args.iter().map(|arg| format!("- {}", scalar_text(arg, false, false))).collect(),
+            Part::Variables(variables) => variable_lines(variables, false),
+        };
+        let items = items.into_iter().map(|line| format!("{:dash$}{line}", ""));
+        std::iter::once(format!("{key}:")).chain(items).collect()
     }
 }
 
@@ -73,9 +86,9 @@ impl Layout {
         let text = |text: &str| self.text(text);
         let members = [
             ("apiVersion", text(&new.api_version)),
-            ("args", inner.member(List::Args(&new.args))),
+            ("args", inner.value(Part::Args(&new.args))),
             ("command", text(&new.command)),
-            ("env", inner.member(List::Variables(&new.env))),
+            ("env", inner.value(Part::Variables(&new.env))),
             ("installHint", text(&new.install_hint)),
             ("interactiveMode", text(&new.interactive_mode)),
             ("provideClusterInfo", "false".to_owned()),
@@ -88,12 +101,13 @@ impl Layout {
         scalar_text(text, self.flow, self.quoted)
     }
 
-    /// A list as the value of its key; no variables are null, as in kubectl's files.
-    pub(super) fn member(&self, list: List) -> String {
-        match list {
-            List::Args(args) => self.list(&args.iter().map(|arg| self.text(arg)).collect::<Vec<_>>()),
-            List::Variables([]) => "null".to_owned(),
-            List::Variables(variables) => {
+    /// The value of a member; no variables are null, as in kubectl's files.
+    pub(super) fn value(&self, part: Part) -> String {
+        match part {
+            Part::Text(_, text) => self.text(text),
+            Part::Args(args) => self.list(&args.iter().map(|arg| self.text(arg)).collect::<Vec<_>>()),
+            Part::Variables([]) => "null".to_owned(),
+            Part::Variables(variables) => {
                 let item = Layout { lines: self.lines.clone().map(deeper), ..*self };
                 self.list(&variables.iter().map(|variable| item.variable(variable)).collect::<Vec<_>>())
             }
@@ -136,19 +150,6 @@ fn deeper((indent, outer): (String, String)) -> (String, String) {
     (format!("{indent}{step}"), indent)
 }
 
-/// The lines of a list in a block, that of its key first.
-pub(super) fn block_list(list: List, dash: usize) -> Vec<String> {
-    let key = list.key();
-    match list {
-        List::Args([]) => vec![format!("{key}: []")],
-        List::Variables([]) => vec![format!("{key}: null")],
-        _ => {
-            let items = list.lines().into_iter().map(|line| format!("{:dash$}{line}", ""));
-            std::iter::once(format!("{key}:")).chain(items).collect()
-        }
-    }
-}
-
 /// The lines of variables as items of a block list.
 pub(super) fn variable_lines(variables: &[Variable], quoted: bool) -> Vec<String> {
     let text = |text: &String| scalar_text(text, false, quoted);
@@ -158,18 +159,18 @@ pub(super) fn variable_lines(variables: &[Variable], quoted: bool) -> Vec<String
 
 /// The lines of an `exec` in a block.
 pub(super) fn exec_lines(new: &NewExec, dash: usize) -> Vec<String> {
-    let text = |text: &str| scalar_text(text, false, false);
-    let mut lines = vec![format!("apiVersion: {}", text(&new.api_version))];
-    lines.extend(block_list(List::Args(&new.args), dash));
-    lines.push(format!("command: {}", text(&new.command)));
-    lines.extend(block_list(List::Variables(&new.env), dash));
-    lines.extend(
-        literal_lines("installHint", &new.install_hint)
-            .unwrap_or_else(|| vec![format!("installHint: {}", text(&new.install_hint))]),
-    );
-    lines.push(format!("interactiveMode: {}", text(&new.interactive_mode)));
-    lines.push("provideClusterInfo: false".to_owned());
-    lines
+    let text = |key, text| Part::Text(key, text).lines(dash);
+    let hint = literal_lines("installHint", &new.install_hint);
+    [
+        text("apiVersion", &new.api_version),
+        Part::Args(&new.args).lines(dash),
+        text("command", &new.command),
+        Part::Variables(&new.env).lines(dash),
+        hint.unwrap_or_else(|| text("installHint", &new.install_hint)),
+        text("interactiveMode", &new.interactive_mode),
+        vec!["provideClusterInfo: false".to_owned()],
+    ]
+    .concat()
 }
 
 /// A literal block scalar, for text of more than one line that can be one.
@@ -196,7 +197,7 @@ fn literal_lines(key: &str, text: &str) -> Option<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::super::Edit;
-    use super::super::support::{PROVIDER, Random, new_exec, parse};
+    use super::super::support::{PROVIDER, Random, edited, new_exec};
     use super::*;
 
     #[test]
@@ -229,7 +230,7 @@ mod tests {
             for text in
                 [PROVIDER, &PROVIDER.replace('\n', "\r\n"), "users: [{name: u, user: {auth-provider: {name: azure}}}]"]
             {
-                let edited = parse(text).edit(&[(0, Edit::ProviderToExec(new.clone()))]);
+                let edited = edited(text, &[(0, Edit::ProviderToExec(new.clone()))]);
                 assert!(edited.is_ok(), "{hint:?} {edited:?}");
             }
         }
@@ -251,7 +252,7 @@ mod tests {
                 env: random.variables(),
                 ..new_exec()
             };
-            let edited = parse(&files[round % files.len()]).edit(&[(0, Edit::ProviderToExec(new))]);
+            let edited = edited(&files[round % files.len()], &[(0, Edit::ProviderToExec(new))]);
             assert!(edited.is_ok(), "{edited:?}");
         }
     }

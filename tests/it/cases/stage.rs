@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use super::script::{Line, Script, variable};
 use super::{entra, hosts, proof};
@@ -103,6 +104,11 @@ impl Stage {
                 fs::set_permissions(path(name), Permissions::from_mode(mode))
             }
             ["link", name, target] => symlink(target, path(name)),
+            ["age", name, seconds] => {
+                let seconds = seconds.parse().map_err(|_| text.to_owned())?;
+                let then = SystemTime::now().checked_sub(Duration::from_secs(seconds)).ok_or(text)?;
+                fs::File::options().write(true).open(path(name)).and_then(|file| file.set_modified(then))
+            }
             // The name of such a file is a hash; there is one, or all are meant.
             ["corrupt", extension] => self.corrupt(extension),
             _ => return Err(format!("not a directive: {text}")),
