@@ -52,7 +52,8 @@ proptest! {
     }
 }
 
-/// Users may have another `exec` and no `auth-provider`; in an exec only the arguments may differ.
+/// Users may have another `exec` and no `auth-provider`; in an exec the arguments may differ, and its
+/// `interactiveMode` may be said.
 fn only_what_is_planned(old: &Node, new: &Node) {
     assert_eq!(old.without(&["users"]), new.without(&["users"]));
     let users = |root: &Node| root.get("users").expect("users").items().to_vec();
@@ -67,6 +68,12 @@ fn only_what_is_planned(old: &Node, new: &Node) {
         assert_eq!(old.without(&["exec", "auth-provider"]), new.without(&["exec", "auth-provider"]));
         let entry = new.get("exec").expect("an exec entry");
         match old.get("exec") {
+            // kubectl refuses v1 without it.
+            Some(before) if before.get("interactiveMode").is_none() && entry.get("interactiveMode").is_some() => {
+                assert_eq!(entry.get("interactiveMode").and_then(Node::text), Some("IfAvailable"));
+                assert_eq!(entry.get("apiVersion").and_then(Node::text), Some("client.authentication.k8s.io/v1"));
+                assert_eq!(before.without(&["args"]), entry.without(&["args", "interactiveMode"]));
+            }
             Some(before) => assert_eq!(before.without(&["args"]), entry.without(&["args"])),
             None => assert!(old.get("auth-provider").is_some() && new.get("auth-provider").is_none()),
         }

@@ -88,7 +88,11 @@ fn only_users_differ(old: &Value, new: &Value, about: &str) {
             members.remove("auth-provider");
             let entry = if exec { members.get_mut("exec") } else { None };
             match entry.and_then(Value::as_object_mut) {
-                Some(entry) => _ = entry.remove("args"),
+                Some(entry) => {
+                    entry.remove("args");
+                    // Where v1 does not say it, kubectl refuses to run it, and it is written.
+                    entry.entry("interactiveMode").or_insert("IfAvailable".into());
+                }
                 None => _ = members.remove("exec"),
             }
             user

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use kubentra::kubeconfig::Loaded;
-use kubentra::kubeconfig::document::{Auth, Change, Document, Edit, NewExec};
+use kubentra::kubeconfig::document::{Auth, Change, Document, Edit, Edited, NewExec};
 use kubentra::kubeconfig::plan::{Verdict, Wish, plan};
 use kubentra::login::Method;
 use kubentra::options::{Commands, Values, args};
@@ -27,10 +27,11 @@ pub fn convert(text: &str, flags: &[&str]) -> Result<String, String> {
         }
     }
     if edits.is_empty() {
-        Ok(text.to_owned())
-    } else {
-        files[0].document.edit(&edits).map_err(|error| error.to_string())
+        return Ok(text.to_owned());
     }
+    let edited = files[0].document.edit(&edits).map_err(|error| error.to_string())?;
+    can_be_taken_back(text, &edited);
+    Ok(edited.document.text().to_owned())
 }
 
 /// A conversion is refused, or the same one again changes nothing.
@@ -53,7 +54,8 @@ pub fn edits_only_what_is_meant(text: &str) {
     for index in 0..document.users().len().min(4) {
         for edit in edits(&document, index) {
             let Ok(new) = document.edit(&[(index, edit.clone())]) else { continue };
-            meant(&document, index, &edit, &new);
+            can_be_taken_back(text, &new);
+            meant(&document, index, &edit, new.document.text());
         }
     }
 }
@@ -67,9 +69,16 @@ fn edits(document: &Document, index: usize) -> Vec<Edit> {
             let hard: Vec<String> = hard.map(String::from).into();
             let reversed: Vec<String> = exec.args.iter().rev().cloned().collect();
             let variables = vec![("AZURE_CONFIG_DIR".to_owned(), "C:\\a dir # 1".to_owned())];
-            [(vec![], vec![]), (hard, variables), (reversed, vec![])]
-                .map(|(args, variables)| Edit::Exec(Change { args, variables }))
-                .into()
+            let kept = Change { args: reversed, variables, command: None, api_version: None, interactive_mode: None };
+            let all = Change {
+                args: hard,
+                command: Some("C:\\a dir\\kubelogin.exe".to_owned()),
+                api_version: Some("client.authentication.k8s.io/v1".to_owned()),
+                interactive_mode: Some("Never".to_owned()),
+                ..kept.clone()
+            };
+            let none = Change { args: Vec::new(), variables: Vec::new(), ..kept.clone() };
+            [none, kept, all].map(Edit::Exec).into()
         }
         Auth::Provider { config, .. } => vec![Edit::ProviderToExec(NewExec {
             api_version: "client.authentication.k8s.io/v1beta1".into(),
@@ -81,6 +90,15 @@ fn edits(document: &Document, index: usize) -> Vec<Edit> {
         })],
         Auth::Both | Auth::Neither => Vec::new(),
     }
+}
+
+/// The old bytes of every entry that was touched, in the place of its new ones, give the old text.
+fn can_be_taken_back(old: &str, edited: &Edited) {
+    let mut text = edited.document.text().to_owned();
+    for touched in edited.touched.iter().rev() {
+        text.replace_range(touched.new.clone(), &old[touched.old.clone()]);
+    }
+    assert_eq!(text, old, "an edit that cannot be taken back");
 }
 
 /// What was asked for is there, all else is as before, and asking again changes nothing.
@@ -98,15 +116,25 @@ fn meant(old: &Document, index: usize, edit: &Edit, text: &str) {
     let again = match edit {
         Edit::Exec(change) => {
             assert_eq!(exec.args, change.args);
+            assert!(change.command.as_ref().is_none_or(|command| exec.command == *command));
+            assert!(change.api_version.is_none() || exec.api_version == change.api_version);
+            assert!(change.interactive_mode.is_none() || exec.interactive_mode == change.interactive_mode);
             edit.clone()
         }
         Edit::ProviderToExec(wanted) => {
             assert_eq!((&exec.args, &exec.command), (&wanted.args, &wanted.command));
             assert_eq!(exec.install_hint.as_ref(), Some(&wanted.install_hint));
-            Edit::Exec(Change { args: wanted.args.clone(), variables: wanted.env.clone() })
+            Edit::Exec(Change {
+                args: wanted.args.clone(),
+                variables: wanted.env.clone(),
+                command: Some(wanted.command.clone()),
+                api_version: Some(wanted.api_version.clone()),
+                interactive_mode: Some(wanted.interactive_mode.clone()),
+            })
         }
     };
-    assert_eq!(new.edit(&[(index, again)]).as_deref(), Ok(text), "twice is not once");
+    let again = new.edit(&[(index, again)]).map(|edited| edited.document.text().to_owned());
+    assert_eq!(again.as_deref(), Ok(text), "twice is not once");
     untouched(old, &new, index);
 }
 

@@ -25,7 +25,7 @@ pub fn kubeconfig() -> impl Strategy<Value = String> {
 
 /// The same, and all of its users are ours and say what every method needs.
 pub fn convertible(login: &'static str) -> impl Strategy<Value = String> {
-    let users = prop::collection::vec((name(), exec(complete(login))), 1..5);
+    let users = prop::collection::vec((name(), exec(complete(login), true)), 1..5);
     (users, any::<u8>(), prop::collection::vec(any::<u8>(), 64))
         .prop_map(|(users, form, choices)| write(&tree(users), form, &choices))
 }
@@ -82,7 +82,7 @@ fn name() -> impl Strategy<Value = String> {
 
 fn user() -> impl Strategy<Value = Node> {
     prop_oneof![
-        6 => exec(entry()),
+        6 => exec(entry(), false),
         2 => provider(),
         1 => Just(Map(vec![("token".into(), Text("a\tb".into()))])),
         1 => Just(map(&[("client-certificate-data", "Y2VydA=="), ("client-key-data", "a2V5")])),
@@ -92,8 +92,9 @@ fn user() -> impl Strategy<Value = Node> {
     ]
 }
 
-/// An exec entry with `args`; the order of its members is that of the file.
-fn exec(args: impl Strategy<Value = Vec<String>>) -> impl Strategy<Value = Node> {
+/// An exec entry with `args`, perhaps one that kubectl would refuse; the order of its members is that of
+/// the file.
+fn exec(args: impl Strategy<Value = Vec<String>>, valid: bool) -> impl Strategy<Value = Node> {
     let command = select(&["kubelogin", "kubentra", "/opt/a b/kubelogin", "C:\\x\\kubelogin.exe"][..]);
     let version = select(&["client.authentication.k8s.io/v1beta1", "client.authentication.k8s.io/v1"][..]);
     let hint = select(&["\nnot here\n\nsee there\n", "one line", "tab\tand \u{85} \"quotes\"", "trailing  \n\n"][..]);
@@ -104,7 +105,9 @@ fn exec(args: impl Strategy<Value = Vec<String>>) -> impl Strategy<Value = Node>
         Just(List(vec![map(&[("value", ""), ("name", "A")]), map(&[("name", "AZURE_CONFIG_DIR"), ("value", "/az")])])),
     ];
     let members = (args, command, version, hint, env, any::<[bool; 5]>());
-    let members = members.prop_map(|(args, command, version, hint, env, has)| {
+    let members = members.prop_map(move |(args, command, version, hint, env, mut has)| {
+        // v1 wants it said.
+        has[2] |= valid && version.ends_with("/v1");
         let mut members = vec![
             ("apiVersion".to_owned(), Text(version.into())),
             ("args".to_owned(), List(args.into_iter().map(Text).collect())),
