@@ -517,6 +517,15 @@ options! {
     DRY_RUN: bool = switch("dry-run", "Print the change as a diff and write nothing")
         .on(Commands::CONVERT);
 
+    /// Where the converted kubeconfig goes.
+    OUTPUT_FILE: Path = text("output", "FILE", Path::parse,
+        "Write the converted kubeconfig there and leave the original alone; - is stdout")
+        .on(Commands::CONVERT);
+
+    /// The form of a conversion's report; there `--output` names a file.
+    REPORT: Report = text("report", "FORM", Report::parse, "Form of the report: text or json")
+        .short('o').default("text").on(Commands::CONVERT);
+
     /// How much is said.
     VERBOSITY: u8 = Opt::new(Decl::new("v", Takes::Number, "How much is said on stderr, 0 to 10"), types::level)
         .short('v').default("0").on(Commands::ALL);
@@ -545,12 +554,23 @@ mod tests {
     #[test]
     fn no_flag_is_declared_twice() {
         let mut seen = BTreeSet::new();
-        for decl in TABLE {
+        let commands = (0..8).map(|bit| Commands(1 << bit)).filter(|command| Commands::ALL.meets(*command));
+        for (command, decl) in commands.flat_map(|command| TABLE.iter().map(move |decl| (command, decl))) {
             let shorts = decl.short.map(String::from);
             let names = [decl.name].into_iter().chain(decl.old_names.iter().chain(decl.other_names).copied());
-            for name in names.map(String::from).chain(shorts) {
-                assert!(seen.insert(name.clone()) || name == "v", "{name} is declared twice");
+            for name in names.map(String::from).chain(shorts).filter(|_| decl.commands.meets(command)) {
+                assert!(seen.insert((command.0, name.clone())) || name == "v", "{name} is declared twice");
             }
+        }
+    }
+
+    /// The command is looked for before it is known whose flags these are.
+    #[test]
+    fn flags_of_one_name_take_a_value_everywhere_or_nowhere() {
+        let takes = |decl: &Decl| decl.takes != Takes::Nothing;
+        for (one, other) in TABLE.iter().flat_map(|one| TABLE.iter().map(move |other| (one, other))) {
+            let same = other.answers_to(one.name) || one.short.is_some() && one.short == other.short;
+            assert!(!same || takes(one) == takes(other), "--{} and --{}", one.name, other.name);
         }
     }
 
@@ -569,6 +589,7 @@ mod tests {
     fn defaults_parse() {
         assert!((LOGIN_TIMEOUT.parse)(LOGIN_TIMEOUT.decl.default.unwrap()).is_ok());
         assert!((OUTPUT.parse)(OUTPUT.decl.default.unwrap()).is_ok());
+        assert!((REPORT.parse)(REPORT.decl.default.unwrap()).is_ok());
         assert!((CACHE_STORAGE.parse)(CACHE_STORAGE.decl.default.unwrap()).is_ok());
         assert!((VERBOSITY.parse)(VERBOSITY.decl.default.unwrap()).is_ok());
     }

@@ -10,11 +10,13 @@
 mod accounts;
 mod arc;
 mod auto;
+mod az_converts;
 mod browser;
 mod cases;
 mod certificates;
 mod chromium;
 mod conversions;
+mod conversion;
 mod env;
 mod fakes;
 mod get_token;

@@ -7,8 +7,10 @@
 
 mod edit;
 mod env;
+pub(in crate::kubeconfig) mod kuberc;
 mod plan;
 mod read;
+mod relative;
 mod scalar;
 mod secrets;
 mod source;
@@ -23,6 +25,7 @@ use std::fmt;
 use std::ops::Range;
 
 use edit::{Plan, Reach};
+pub use relative::RelativePath;
 use tree::{TOP, Tree};
 
 /// A kubeconfig file that has been read.
