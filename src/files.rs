@@ -208,13 +208,10 @@ fn keep_mode_and_owner(_: &Path, _: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes the rename itself durable. Some file systems do not allow it, nor does a directory that may be
-/// written and not read; the file is in its place anyway.
+/// Makes the rename itself durable. Some file systems do not allow it; the content is safe anyway.
 #[cfg(unix)]
 fn sync_directory(path: &Path) {
-    if let Ok(directory) = File::open(directory_of(path)) {
-        let _ = directory.sync_all();
-    }
+    let _ = File::open(directory_of(path)).and_then(|directory| directory.sync_all());
 }
 
 #[cfg(not(unix))]

@@ -28,6 +28,7 @@ pub mod login;
 pub mod obtain;
 pub mod options;
 pub mod process;
+mod sealed;
 pub mod secret;
 pub mod situation;
 pub mod sys;

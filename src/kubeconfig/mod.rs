@@ -4,6 +4,7 @@ mod admin;
 pub mod context;
 pub mod diff;
 pub mod document;
+pub mod journal;
 pub mod kuberc;
 pub mod lock;
 pub mod plan;

@@ -146,8 +146,10 @@ impl Commands {
     pub const STATUS: Self = Self(64);
     /// `get-token`, and those that read or write its command line: `convert-kubeconfig` and `login`.
     const TOKENS: Self = Self(1 | 2 | 16);
+    /// `undo`.
+    pub const UNDO: Self = Self(128);
     /// Every command.
-    pub const ALL: Self = Self(127);
+    pub const ALL: Self = Self(255);
 
     /// Whether a command of `other` is among these.
     pub const fn meets(self, other: Self) -> bool {
@@ -492,7 +494,7 @@ options! {
 
     /// The form of a report.
     OUTPUT: Report = text("output", "FORM", Report::parse, "Form of the report: text or json")
-        .short('o').default("text").on(Commands::STATUS);
+        .short('o').default("text").on(Commands(64 | 128));
 
     /// The program that entries name.
     COMMAND: String = text("command", "NAME|PATH", any,
@@ -506,8 +508,8 @@ options! {
 
     /// The file to convert.
     KUBECONFIG: Path = text("kubeconfig", "FILE", Path::parse,
-        "Kubeconfig file (default: the files of KUBECONFIG, else ~/.kube/config)")
-        .on(Commands(2 | 16 | 32));
+        "Kubeconfig file (default: the files of KUBECONFIG, else ~/.kube/config; of undo, those of the newest edit)")
+        .on(Commands(2 | 16 | 32 | 128));
 
     /// The context that is meant.
     CONTEXT: String = text("context", "NAME", any, "Context of the kubeconfig whose user is meant, and no other; convert-kubeconfig takes several")
@@ -515,7 +517,15 @@ options! {
 
     /// Show and write nothing.
     DRY_RUN: bool = switch("dry-run", "Print the change as a diff and write nothing")
+        .on(Commands(2 | 128));
+
+    /// Keep no record.
+    NO_UNDO: bool = switch("no-undo", "Keep nothing by which undo could take the change back")
         .on(Commands::CONVERT);
+
+    /// Show what is kept.
+    LIST: bool = switch("list", "List what can be taken back and write nothing")
+        .on(Commands::UNDO);
 
     /// Where the converted kubeconfig goes.
     OUTPUT_FILE: Path = text("output", "FILE", Path::parse,

@@ -35,3 +35,4 @@ mod real_az;
 mod support;
 mod terminal;
 mod tools;
+mod undo;

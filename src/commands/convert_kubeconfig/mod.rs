@@ -9,12 +9,13 @@ use std::path::Path;
 
 use crate::error::Error;
 use crate::kubeconfig::document::Edit;
+use crate::kubeconfig::journal::{Keeping, Kept, What};
 use crate::kubeconfig::plan::{self, Line, Verdict, Wish};
-use crate::kubeconfig::replace::{Change, replace};
+use crate::kubeconfig::replace::{Ahead, Change, replace};
 use crate::kubeconfig::{self, Loaded, cannot_edit, diff, lock};
 use crate::login::Method;
 use crate::options::types::Report as Form;
-use crate::options::{CONTEXT, DRY_RUN, Given, KUBECONFIG, OUTPUT_FILE, REPORT, Values};
+use crate::options::{CONTEXT, DRY_RUN, Given, KUBECONFIG, NO_UNDO, OUTPUT_FILE, REPORT, Values};
 use crate::secret::Secret;
 use crate::situation;
 use crate::sys::{Env, Sys};
@@ -22,7 +23,7 @@ use crate::terminal::{Look, stderr_is_terminal};
 
 use super::Outcome;
 use destination::Destination;
-use report::FileDiff;
+use report::{FileDiff, Report};
 
 /// Converts, or shows what it would do; says for each user what it did.
 pub(super) fn run(sys: &Sys, given: &Given) -> Result<Outcome, Error> {
@@ -78,35 +79,44 @@ impl Conversion<'_> {
                 return self.refuse(&files, lines);
             }
             let changes = changes(&files, &lines)?;
-            if self.dry_run || self.write(&destination, &files, &changes)? {
-                return self.tell_and_print(&destination, &files, &lines, &changes);
+            let written = if self.dry_run { Some(Kept::Nothing) } else { self.write(&destination, &files, &changes)? };
+            if let Some(kept) = written {
+                let report = self.report(&files, &lines, &changes, &destination).with_kept(&kept);
+                return self.tell_and_print(report, &destination, &files, &changes);
             }
         }
         Err(Error::new(&situation::KUBECONFIG, "the kubeconfig keeps changing while it is converted")
             .remedy("run the command again when nothing else writes it; nothing was changed"))
     }
 
-    /// `false`, and nothing written, if a file is no longer what was read.
-    fn write(&self, destination: &Destination, files: &[Loaded], changes: &[Change]) -> Result<bool, Error> {
+    /// Whether `undo` takes it back; `None`, and nothing written, if a file is no longer what was read.
+    fn write(&self, destination: &Destination, files: &[Loaded], changes: &[Change]) -> Result<Option<Kept>, Error> {
         match destination {
             Destination::Original => {
                 changes.iter().try_for_each(|change| refuse_pipe(&change.file.path))?;
-                return replace(self.sys, changes);
+                return self.replace(changes);
             }
             Destination::File(path) => destination::write(self.sys, path, converted(files, changes))?,
             Destination::Stdout => {}
         }
-        Ok(true)
+        Ok(Some(Kept::Nothing))
+    }
+
+    fn replace(&self, changes: &[Change]) -> Result<Option<Kept>, Error> {
+        let what = What { command: "convert-kubeconfig".into(), login: self.wish.method.name.into() };
+        let mut keeping = Keeping::new(self.sys, &what, changes);
+        let ahead: &mut dyn Ahead = if self.values.is_on(&NO_UNDO) { &mut () } else { &mut keeping };
+        let done = replace(self.sys, changes, "is converted", ahead)?;
+        Ok(done.then(|| keeping.kept()))
     }
 
     fn tell_and_print(
         &self,
+        report: Report,
         destination: &Destination,
         files: &[Loaded],
-        lines: &[Line],
         changes: &[Change],
     ) -> Result<Outcome, Error> {
-        let report = self.report(files, lines, changes, destination);
         self.tell_report(&report);
         let stdout = match (self.form, destination) {
             (Form::Json, _) => {

@@ -6,6 +6,7 @@ use crate::error::listed;
 use crate::kubeconfig::Loaded;
 use crate::kubeconfig::kuberc::{self, Policy, Refusal};
 use crate::kubeconfig::plan::Line;
+use crate::options::COMMAND;
 use crate::sys::{Env, Sys};
 
 use super::destination::Destination;
@@ -41,7 +42,10 @@ pub(super) fn notes(
 fn missing<'a>(commands: &'a [String], env: &'a Env) -> impl Iterator<Item = String> + 'a {
     let names = commands.iter().filter(|command| !command.contains(std::path::is_separator));
     let missing = names.filter(|name| kuberc::lookup(name, env).is_none());
-    missing.map(|name| format!("note: {name} is not on PATH here: kubectl will not find it"))
+    let flag = COMMAND.decl.flag();
+    missing.map(move |name| {
+        format!("note: {name} is not on PATH here, where kubectl looks: link this program there, or give {flag} PATH")
+    })
 }
 
 /// What kubectl's policy forbids.

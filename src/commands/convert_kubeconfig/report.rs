@@ -30,6 +30,7 @@ use serde::Serialize;
 use crate::error::{Error, listed, turns_text};
 use crate::kubeconfig::context::Routes;
 use crate::kubeconfig::document::{Auth, Edit, RelativePath, User};
+use crate::kubeconfig::journal::Kept;
 use crate::kubeconfig::plan::{self, Line, Verdict};
 use crate::kubeconfig::replace::Change;
 use crate::kubeconfig::{self, Loaded};
@@ -37,7 +38,7 @@ use crate::login::{SECRETS, Ways};
 use crate::options::types::Report as Form;
 use crate::options::{CLIENT_CERTIFICATE, Decl, POP_CLAIMS};
 use crate::situation;
-use crate::sys::Env;
+use crate::sys::{Env, OWN_NAMES, own_name};
 
 use super::Conversion;
 use super::destination::Destination;
@@ -236,6 +237,12 @@ impl Conversion<'_> {
             let (flags, method) = (passed_over.join(", "), self.wish.method.name);
             notes.push(format!("note: typed, and not written for --login {method}: {flags}"));
         }
+        if let Some(command) = self.wish.typed_command().filter(|command| own_name(command).is_none()) {
+            let names = listed(OWN_NAMES.map(String::from).into());
+            notes.push(format!(
+                "note: the next conversion will take entries that run {command} for another program's; ours run {names}"
+            ));
+        }
         let claims = self.values.get(&POP_CLAIMS).ok().flatten().filter(|_| self.writes(&POP_CLAIMS.decl));
         if let Some(claims) = claims.filter(|claims| !claims.ignored.is_empty()) {
             let ignored = listed(claims.ignored);
@@ -319,6 +326,14 @@ impl Conversion<'_> {
 }
 
 impl Report {
+    /// The same with why `undo` can't take it back, where that was wanted.
+    pub(super) fn with_kept(mut self, kept: &Kept) -> Self {
+        if let Kept::Failed(why) = kept {
+            self.notes.push(format!("note: this change cannot be taken back by undo: {why}"));
+        }
+        self
+    }
+
     /// The same with what would change.
     pub(super) fn with_diff(self, diff: Option<Vec<FileDiff>>) -> Self {
         Self { diff, ..self }

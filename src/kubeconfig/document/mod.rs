@@ -16,6 +16,7 @@ mod secrets;
 mod source;
 #[cfg(test)]
 mod support;
+mod take_back;
 mod text;
 mod tree;
 mod write;
@@ -26,6 +27,8 @@ use std::ops::Range;
 
 use edit::{Plan, Reach};
 pub use relative::RelativePath;
+pub use secrets::secrets_of_entry;
+pub use take_back::{PastEdit, Standing, TakenBack};
 use tree::{TOP, Tree};
 
 /// A kubeconfig file that has been read.

@@ -1,4 +1,4 @@
-//! The directory of sealed files.
+//! A directory of sealed files.
 
 use std::fs;
 use std::io;
@@ -13,34 +13,25 @@ use crate::error::io_words;
 use super::key::{KeyBytes, KeyFile, KeyStore, new_key};
 use super::lock;
 use super::private::{FileCheck, check_directory, own_and_tighten, read_private};
-use super::seal::Seal;
+use super::seal::{Fingerprint, Seal};
 
-/// Our directory below the cache directory, which we share with kubelogin's files or kubectl's.
-pub(super) const OWN: &str = "kubentra";
-/// Extension of a token's file.
-pub(super) const TOKEN: &str = "token";
-/// Extension of a grant's file.
-pub(super) const GRANT: &str = "grant";
-/// Extension of a key that tokens are bound to.
-pub(super) const POP_KEY: &str = "popkey";
 /// Extension of a lock.
-pub(super) const LOCK: &str = "lock";
+pub(crate) const LOCK: &str = "lock";
 /// The key's file.
-pub(super) const KEY: &str = "key";
-/// No entry comes near this many bytes.
-const LIMIT: u64 = 256 * 1024;
+pub(crate) const KEY: &str = "key";
 
 /// A directory of sealed files with its key.
-pub(super) struct Vault {
+pub(crate) struct Vault {
     directory: PathBuf,
     seal: Seal,
+    /// No file here comes near this many bytes.
+    limit: u64,
 }
 
 impl Vault {
-    /// The vault below `cache_dir`; `None` where there is none yet, or none that can be read.
+    /// The vault `directory`; `None` where there is none yet, or none that can be read.
     /// The error says why it must not be used.
-    pub(super) fn open(cache_dir: &Path) -> Result<Option<Self>, String> {
-        let directory = cache_dir.join(OWN);
+    pub(crate) fn open(directory: PathBuf, limit: u64) -> Result<Option<Self>, String> {
         // What merely cannot be read is left to `create`, which mends it or says why not.
         let key = match KeyFile(directory.join(KEY)).load() {
             Ok(key) => key,
@@ -48,19 +39,18 @@ impl Vault {
             Err(_) => None,
         };
         match (check_directory(&directory), key) {
-            (Ok(true), Some(key)) => Ok(Self::with_key(directory, &key)),
+            (Ok(true), Some(key)) => Ok(Self::with_key(directory, limit, &key)),
             (Err(FileCheck::Refused(why)), _) => Err(why),
             _ => Ok(None),
         }
     }
 
-    fn with_key(directory: PathBuf, key: &KeyBytes) -> Option<Self> {
-        Some(Self { seal: Seal::new(key)?, directory })
+    fn with_key(directory: PathBuf, limit: u64, key: &KeyBytes) -> Option<Self> {
+        Some(Self { seal: Seal::new(key)?, directory, limit })
     }
 
-    /// The vault below `cache_dir`, with directory and key made or mended. The error says why not.
-    pub(super) fn create(cache_dir: &Path) -> Result<Self, String> {
-        let directory = cache_dir.join(OWN);
+    /// The vault `directory`, which is made or mended like its key. The error says why not.
+    pub(crate) fn create(directory: PathBuf, limit: u64) -> Result<Self, String> {
         let failed = |error: io::Error| format!("{}: {}", directory.display(), io_words(&error));
         crate::files::create_private_directory(&directory).map_err(failed)?;
         own_and_tighten(&directory)?;
@@ -71,26 +61,36 @@ impl Vault {
             Ok(Some(key)) => key,
             _ => new_key(&store).map_err(failed)?,
         };
-        Self::with_key(directory, &key).ok_or_else(|| "the key does not fit".into())
+        Self::with_key(directory, limit, &key).ok_or_else(|| "the key does not fit".into())
     }
 
-    pub(super) fn directory(&self) -> &Path {
+    pub(crate) fn directory(&self) -> &Path {
         &self.directory
     }
 
     /// The file name, without extension, for `identity`.
-    pub(super) fn name(&self, identity: &[u8]) -> String {
+    pub(crate) fn name(&self, identity: &[u8]) -> String {
         self.seal.name(identity)
     }
 
+    /// By what `content` is known again, by whoever has the key.
+    pub(crate) fn fingerprint(&self, content: &[u8]) -> io::Result<Fingerprint> {
+        self.seal.fingerprint(content)
+    }
+
+    /// Whether `content` is what `fingerprint` was taken of.
+    pub(crate) fn matches(&self, fingerprint: &Fingerprint, content: &[u8]) -> bool {
+        self.seal.matches(fingerprint, content)
+    }
+
     /// What the file `name` holds, or nothing.
-    pub(super) fn read<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
-        let file = read_private(&self.directory.join(name), LIMIT).ok()?;
+    pub(crate) fn read<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        let file = read_private(&self.directory.join(name), self.limit).ok()?;
         serde_json::from_slice(&self.seal.open(name, &file)?).ok()
     }
 
     /// Replaces the file `name`. A symlink in its place is replaced, not followed.
-    pub(super) fn write<T: Serialize>(&self, name: &str, content: &T) -> io::Result<()> {
+    pub(crate) fn write<T: Serialize>(&self, name: &str, content: &T) -> io::Result<()> {
         let json = Zeroizing::new(serde_json::to_vec(content)?);
         let path = self.directory.join(name);
         let described = |error: io::Error| {
@@ -100,29 +100,29 @@ impl Vault {
     }
 
     /// The names of all files with `extension`.
-    pub(super) fn names(&self, extension: &str) -> Vec<String> {
+    pub(crate) fn names(&self, extension: &str) -> Vec<String> {
         names(&self.directory, extension)
     }
 
     /// Whether the file `name` is still there.
-    pub(super) fn exists(&self, name: &str) -> bool {
+    pub(crate) fn exists(&self, name: &str) -> bool {
         fs::symlink_metadata(self.directory.join(name)).is_ok()
     }
 
     /// Does `work`, which takes no time, while no other process does such. Where there can be no lock it is
     /// done without.
-    pub(super) fn alone<T>(&self, work: impl FnOnce() -> T) -> T {
+    pub(crate) fn alone<T>(&self, work: impl FnOnce() -> T) -> T {
         let _held = lock::hold(&self.directory.join(format!("{KEY}.{LOCK}")));
         work()
     }
 
-    pub(super) fn remove(&self, name: &str) {
+    pub(crate) fn remove(&self, name: &str) {
         let _ = fs::remove_file(self.directory.join(name));
     }
 }
 
 /// The names of all files in `directory` with `extension`.
-pub(super) fn names(directory: &Path, extension: &str) -> Vec<String> {
+pub(crate) fn names(directory: &Path, extension: &str) -> Vec<String> {
     let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     let mut names: Vec<_> =

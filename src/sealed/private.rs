@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::error::io_words;
 
 /// Why a private file was not read.
-pub(super) enum FileCheck {
+pub(crate) enum FileCheck {
     /// It isn't there, or the file system fails.
     Unreadable,
     /// Others could read or have written it: as good as not there.
@@ -48,7 +48,7 @@ fn open_private(path: &Path) -> Result<File, FileCheck> {
 }
 
 /// Refuses a directory of ours that is a symlink or somebody else's; gives whether others are kept out.
-pub(super) fn check_directory(path: &Path) -> Result<bool, FileCheck> {
+pub(crate) fn check_directory(path: &Path) -> Result<bool, FileCheck> {
     let found = fs::symlink_metadata(path).map_err(|_| FileCheck::Unreadable)?;
     if !found.is_dir() {
         return Err(FileCheck::Refused(format!("{} is not a directory of ours", path.display())));
@@ -57,7 +57,7 @@ pub(super) fn check_directory(path: &Path) -> Result<bool, FileCheck> {
 }
 
 /// Checks the owner and takes away the access that others have.
-pub(super) fn own_and_tighten(path: &Path) -> Result<(), String> {
+pub(crate) fn own_and_tighten(path: &Path) -> Result<(), String> {
     match check_directory(path) {
         Ok(true) => return Ok(()),
         Ok(false) => {}

@@ -11,7 +11,7 @@ pub struct Held {
 }
 
 /// Takes the lock `path`, or `None` if somebody holds it.
-pub(super) fn try_hold(path: &Path) -> io::Result<Option<Held>> {
+pub(crate) fn try_hold(path: &Path) -> io::Result<Option<Held>> {
     for _ in 0..ATTEMPTS {
         let file = crate::files::open_lock_file(path)?;
         match file.try_lock() {
@@ -33,7 +33,7 @@ fn unstable() -> io::Error {
 }
 
 /// Takes the lock `path`, waiting for whoever holds it; for work that takes no time.
-pub(super) fn hold(path: &Path) -> io::Result<Held> {
+pub(crate) fn hold(path: &Path) -> io::Result<Held> {
     for _ in 0..ATTEMPTS {
         let file = crate::files::open_lock_file(path)?;
         file.lock()?;
