@@ -5,6 +5,7 @@
 //! | `commands` | what is run, line by line (see [`script`]) |
 //! | `env` | optional: variables, `NAME=VALUE` a line |
 //! | `home/` | optional: files of the home directory |
+//! | `home-of` | instead: the case of this group whose `home/` it is |
 //! | `expected` | everything that came of it (see [`transcript`]) |
 //!
 //! `KUBENTRA_BLESS=1` rewrites `expected`, `KUBENTRA_CASE=TEXT` runs the cases whose path holds
@@ -16,8 +17,8 @@ mod entra;
 mod hosts;
 mod mask;
 mod proof;
-mod script;
-mod stage;
+pub mod script;
+pub mod stage;
 mod transcript;
 
 use std::fs;
@@ -25,8 +26,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::thread;
 
-use script::Script;
+use script::{Kind, Line, Script};
 use similar::{ChangeTag, TextDiff};
+use stage::Stage;
 
 /// A case mostly waits for processes, so a few at once keep two cores busy.
 const THREADS: usize = 4;
@@ -119,6 +121,29 @@ impl Case {
         let expected = fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
         if expected == actual { Ok(()) } else { Err(difference(&expected, actual)) }
     }
+}
+
+/// A case up to its first conversion, for tests that disturb that.
+pub struct Opening {
+    pub stage: Stage,
+    /// The conversion.
+    pub line: Line,
+}
+
+/// The cases of conversions, by name; [`opening`] sets them up.
+pub fn conversions() -> Vec<String> {
+    cases("convert").into_iter().map(|case| case.name).collect()
+}
+
+/// The case `name` with all that stands before its first conversion; nothing if there is none.
+pub fn opening(name: &str) -> Option<Opening> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases").join(name);
+    let script = Script::read(&directory).expect("a script");
+    let at = script.lines.iter().position(|line| line.words.get(1).is_some_and(|word| word == "convert-kubeconfig"))?;
+    let mut stage = Stage::set(&script, &directory).expect("a stage");
+    let before = script.lines[..at].iter().filter(|line| line.kind == Kind::Directive);
+    before.for_each(|line| stage.direct(line).expect("a directive"));
+    Some(Opening { stage, line: script.lines[at].clone() })
 }
 
 /// `-` stands before lines that are missing, `+` before lines that are new.

@@ -16,6 +16,7 @@ mod cases;
 mod certificates;
 mod chromium;
 mod conversion;
+mod conversions;
 mod env;
 mod fakes;
 mod get_token;

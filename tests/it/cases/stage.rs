@@ -44,7 +44,7 @@ impl Stage {
         let placeholders = placeholders(&env);
         let directory = env.home();
         let mut stage = Self { env, placeholders, known: BTreeMap::new(), secrets: Vec::new(), stderr: "", directory };
-        stage.copy_home(&case.join("home"), Path::new(""));
+        stage.copy_home(&home_of(case)?.join("home"), Path::new(""));
         for (name, value) in &script.env {
             let value = stage.fill(value);
             stage.note_secrets(&value);
@@ -220,6 +220,17 @@ impl Stage {
         let word = |c: char| c.is_whitespace() || "\"',;:&?/@{}[]=\\".contains(c);
         let found = text.split(word).filter(|word| word.contains("canary"));
         self.secrets.extend(found.map(String::from));
+    }
+}
+
+/// The case whose home directory `case` begins with: its own, or the one that `home-of` names.
+fn home_of(case: &Path) -> Result<PathBuf, String> {
+    match fs::read_to_string(case.join("home-of")) {
+        Err(_) => Ok(case.to_owned()),
+        Ok(name) => {
+            let other = case.with_file_name(name.trim_end());
+            if other.is_dir() { Ok(other) } else { Err(format!("home-of: there is no {}", other.display())) }
+        }
     }
 }
 

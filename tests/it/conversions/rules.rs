@@ -1,0 +1,156 @@
+//! What holds of every text and every conversion of it. The fuzz targets check the same rules with
+//! texts of their own (`fuzz/`), so nothing here knows the tests' world.
+
+use std::path::PathBuf;
+
+use kubentra::kubeconfig::Loaded;
+use kubentra::kubeconfig::document::{Auth, Change, Document, Edit, Edited, NewExec};
+use kubentra::kubeconfig::plan::{Verdict, Wish, plan};
+use kubentra::login::Method;
+use kubentra::options::{Commands, Values, args};
+use kubentra::sys::Env;
+
+/// The text after `convert-kubeconfig FLAGS`, the same where nothing is to change; or why it is refused.
+pub fn convert(text: &str, flags: &[&str]) -> Result<String, String> {
+    let flags: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
+    let typed = args::read(&flags, Commands::CONVERT).map_err(|error| error.to_string())?;
+    let method = Method::find(&Values::resolve(&typed, &Env::default())).map_err(|error| error.to_string())?;
+    let document = Document::parse(text.to_owned()).map_err(|error| error.to_string())?;
+    let files = [Loaded { path: PathBuf::from("config"), document }];
+    let wish = Wish { method, typed: &typed, contexts: &[], command: "kubelogin" };
+    let mut edits = Vec::new();
+    for line in plan(&files, &wish).map_err(|error| error.to_string())? {
+        match line.verdict {
+            Verdict::Convert(edit) => edits.push((line.user, edit)),
+            Verdict::Impossible(error) => return Err(error.to_string()),
+            Verdict::AlreadyRight | Verdict::Skipped(_) => {}
+        }
+    }
+    if edits.is_empty() {
+        return Ok(text.to_owned());
+    }
+    let edited = files[0].document.edit(&edits).map_err(|error| error.to_string())?;
+    can_be_taken_back(text, &edited);
+    Ok(edited.document.text().to_owned())
+}
+
+/// A conversion is refused, or the same one again changes nothing.
+pub fn converts_once(text: &str, flags: &[&str]) {
+    let Ok(new) = convert(text, flags) else { return };
+    assert_eq!(convert(&new, flags).as_deref(), Ok(new.as_str()), "twice is not once: {flags:?}");
+    let (Ok(old), Ok(new)) = (Document::parse(text.to_owned()), Document::parse(new)) else { return };
+    let names = |document: &Document| document.users().iter().map(|user| user.name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&old), names(&new), "other users");
+    assert!(old.contexts() == new.contexts() && old.current_context() == new.current_context(), "other contexts");
+}
+
+/// Every user of a text that is accepted can be edited, or is refused with the text as it was.
+pub fn edits_only_what_is_meant(text: &str) {
+    let Ok(document) = Document::parse(text.to_owned()) else { return };
+    assert_eq!(document.text(), text);
+    for secret in document.secrets() {
+        assert!(text.contains(secret), "a secret that is not in the text");
+    }
+    for index in 0..document.users().len().min(4) {
+        for edit in edits(&document, index) {
+            let Ok(new) = document.edit(&[(index, edit.clone())]) else { continue };
+            can_be_taken_back(text, &new);
+            meant(&document, index, &edit, new.document.text());
+        }
+    }
+}
+
+/// Edits for a user, with texts that are hard to write in YAML, and some out of the file itself.
+fn edits(document: &Document, index: usize) -> Vec<Edit> {
+    match &document.users()[index].auth {
+        Auth::Exec(exec) => {
+            let hard =
+                ["get-token", "--x", "yes", "", "a: b", "- #", "\t\"\\", "\u{85}\u{2028}\u{feff}", "|\n  x\n", "'"];
+            let hard: Vec<String> = hard.map(String::from).into();
+            let reversed: Vec<String> = exec.args.iter().rev().cloned().collect();
+            let variables = vec![("AZURE_CONFIG_DIR".to_owned(), "C:\\a dir # 1".to_owned())];
+            let kept = Change { args: reversed, variables, command: None, api_version: None, interactive_mode: None };
+            let all = Change {
+                args: hard,
+                command: Some("C:\\a dir\\kubelogin.exe".to_owned()),
+                api_version: Some("client.authentication.k8s.io/v1".to_owned()),
+                interactive_mode: Some("Never".to_owned()),
+                ..kept.clone()
+            };
+            let none = Change { args: Vec::new(), variables: Vec::new(), ..kept.clone() };
+            [none, kept, all].map(Edit::Exec).into()
+        }
+        Auth::Provider { config, .. } => vec![Edit::ProviderToExec(NewExec {
+            api_version: "client.authentication.k8s.io/v1beta1".into(),
+            args: config.iter().flat_map(|(key, value)| [key.clone(), value.clone()]).collect(),
+            command: "kubelogin".into(),
+            env: vec![("A".into(), "b".into())],
+            install_hint: "\nNot installed.\n\nSee there.\n".into(),
+            interactive_mode: "IfAvailable".into(),
+        })],
+        Auth::Both | Auth::Neither => Vec::new(),
+    }
+}
+
+/// The old bytes of every entry that was touched, in the place of its new ones, give the old text.
+fn can_be_taken_back(old: &str, edited: &Edited) {
+    let mut text = edited.document.text().to_owned();
+    for touched in edited.touched.iter().rev() {
+        text.replace_range(touched.new.clone(), &old[touched.old.clone()]);
+    }
+    assert_eq!(text, old, "an edit that cannot be taken back");
+}
+
+/// What was asked for is there, all else is as before, and asking again changes nothing.
+fn meant(old: &Document, index: usize, edit: &Edit, text: &str) {
+    let new = Document::parse(text.to_owned()).expect("an edited text that can be read");
+    let (old_users, new_users) = (old.users(), new.users());
+    assert_eq!(old_users.len(), new_users.len(), "users came or went");
+    for (at, (old, new)) in old_users.iter().zip(new_users).enumerate() {
+        assert!(at == index || old.auth == new.auth, "another user than {index} has changed: {at}");
+        let same = (&old.name, old.has_token, old.has_client_certificate);
+        assert_eq!(same, (&new.name, new.has_token, new.has_client_certificate));
+    }
+    assert!(old.contexts() == new.contexts() && old.current_context() == new.current_context(), "other contexts");
+    let Auth::Exec(exec) = &new_users[index].auth else { panic!("no exec") };
+    let again = match edit {
+        Edit::Exec(change) => {
+            assert_eq!(exec.args, change.args);
+            assert!(change.command.as_ref().is_none_or(|command| exec.command == *command));
+            assert!(change.api_version.is_none() || exec.api_version == change.api_version);
+            assert!(change.interactive_mode.is_none() || exec.interactive_mode == change.interactive_mode);
+            edit.clone()
+        }
+        Edit::ProviderToExec(wanted) => {
+            assert_eq!((&exec.args, &exec.command), (&wanted.args, &wanted.command));
+            assert_eq!(exec.install_hint.as_ref(), Some(&wanted.install_hint));
+            Edit::Exec(Change {
+                args: wanted.args.clone(),
+                variables: wanted.env.clone(),
+                command: Some(wanted.command.clone()),
+                api_version: Some(wanted.api_version.clone()),
+                interactive_mode: Some(wanted.interactive_mode.clone()),
+            })
+        }
+    };
+    let again = new.edit(&[(index, again)]).map(|edited| edited.document.text().to_owned());
+    assert_eq!(again.as_deref(), Ok(text), "twice is not once");
+    untouched(old, &new, index);
+}
+
+/// The lines before the user and from the next one on are the same, byte for byte.
+fn untouched(old: &Document, new: &Document, index: usize) {
+    let lines = |document: &Document| -> Vec<String> {
+        // A lone carriage return ends a line in YAML too.
+        let text = document.text().replace("\r\n", "\n").replace('\r', "\n");
+        text.split_inclusive('\n').map(String::from).collect()
+    };
+    let (old_lines, new_lines) = (lines(old), lines(new));
+    let before = old.users()[index].line - 1;
+    assert!(old_lines.iter().zip(&new_lines).take(before).all(|(old, new)| old == new), "lines before the user");
+    // In flow style the next user may begin on a line of this one.
+    let next = |document: &Document| document.users().get(index + 1).map(|user| user.line - 1);
+    if let (Some(old), Some(new)) = (next(old).filter(|&line| line > before), next(new)) {
+        assert!(old_lines[old + 1..] == new_lines[new + 1..], "lines after the user");
+    }
+}
