@@ -12,6 +12,8 @@ use serde_json::Value;
 use super::{rules, texts};
 use crate::env::{Run, TestEnv};
 use crate::kubectl::{Kubectl, kubeconfig, kubectls, signed_out};
+use crate::network::strace;
+use crate::parallel::{Running, until};
 
 /// Kubeconfigs at random that kubectl is asked about; each costs two calls of it.
 const TEXTS: usize = 32;
@@ -171,4 +173,23 @@ fn view_of_file(kubectl: &Kubectl, env: &TestEnv) -> Value {
     let run = kubectl.run(env, &["config", "view", "--raw", "-o", "json"]);
     assert_eq!(run.code, 0, "{run:#?}");
     serde_json::from_str(&run.stdout).expect("JSON")
+}
+
+/// kubectl empties the file before it writes it anew; what is read meanwhile is no kubeconfig.
+#[test]
+fn a_file_that_kubectl_is_writing_is_waited_for() {
+    let (Some(strace), Some(kubectl)) = (strace(), kubectls().last()) else { return };
+    let env = signed_out();
+    let file = kubeconfig(&env);
+    let (path, program) = (file.display().to_string(), kubectl.path.display().to_string());
+    let slow = ["-f", "-o", "/dev/null", "-P", &path, "-e", "trace=write", "-e", "inject=write:delay_enter=700000"];
+    let change = [program.as_str(), "config", "set-cluster", "n", "--server=https://n.example"];
+    let kubectl_writes = Running::start(&env, env.other(strace, &[&slow[..], &change].concat()));
+    until("an empty file", || file.metadata().is_ok_and(|found| found.len() == 0));
+    let run = convert(&env, "msi");
+    assert!(run.code == 0 && run.stderr.starts_with("converted "), "{run:#?}");
+    assert_eq!(kubectl_writes.finish().code, 0);
+    let view = view_of_file(kubectl, &env);
+    let cluster = view["clusters"].as_array().expect("clusters").iter().any(|cluster| cluster["name"] == "n");
+    assert!(cluster && view["users"][0]["user"]["exec"]["args"][2] == "msi", "{view:#}");
 }
