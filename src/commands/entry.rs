@@ -28,7 +28,7 @@ impl Entry {
     /// No such context, and a user who does not sign in by an entry of ours.
     pub(super) fn find(sys: &Sys, values: &Values) -> Result<Self, Error> {
         let path = values.get(&KUBECONFIG)?.map(|path| path.0);
-        let files = kubeconfig::load(path.as_deref(), &sys.env)?;
+        let files = kubeconfig::load(sys, path.as_deref())?;
         let (name, source) = match values.get(&CONTEXT)? {
             Some(name) => (name, CONTEXT.decl.flag()),
             None => (current(&files, &sys.env)?, "current-context".into()),

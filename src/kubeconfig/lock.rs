@@ -13,11 +13,13 @@ use crate::sys::Sys;
 /// A held lock; dropping it removes the file.
 pub struct FileLock(PathBuf);
 
-const PAUSE: Duration = Duration::from_millis(50);
-const ATTEMPTS: u32 = 40;
+/// How long to wait between two looks at a lock.
+pub(super) const PAUSE: Duration = Duration::from_millis(50);
+/// So many looks at a lock: one second, and as long before that while the file is read.
+pub(super) const ATTEMPTS: u32 = 20;
 
 impl FileLock {
-    /// Locks `kubeconfig`, waiting up to two seconds for another program that has locked it just now.
+    /// Locks `kubeconfig`, waiting a second for another program that has locked it just now.
     ///
     /// # Errors
     /// A lock that stays, with its path and age; a directory that can't be written.
@@ -39,6 +41,12 @@ impl FileLock {
             .from_source(path.display())
             .remedy("wait for that program; if there is none, remove the lock file"))
     }
+}
+
+/// Whether somebody is writing `kubeconfig`.
+pub(super) fn is_held(sys: &Sys, kubeconfig: &Path) -> bool {
+    let path = lock_path(kubeconfig);
+    age(sys, &path).is_some_and(|age| age <= STALE) && !is_dead(&path)
 }
 
 /// How long the lock has been there, if it is.

@@ -12,10 +12,11 @@ pub mod replace;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use crate::error::{Error, io_words};
 use crate::situation;
-use crate::sys::Env;
+use crate::sys::{Env, Sys};
 
 use document::{Document, DocumentError};
 
@@ -35,13 +36,13 @@ const LIMIT: u64 = 64 * 1024 * 1024;
 ///
 /// # Errors
 /// A given file that doesn't exist, and any file that can't be read or understood.
-pub fn load(given: Option<&Path>, env: &Env) -> Result<Vec<Loaded>, Error> {
+pub fn load(sys: &Sys, given: Option<&Path>) -> Result<Vec<Loaded>, Error> {
     if let Some(path) = given {
-        return Ok(vec![load_file(path).map_err(|failure| failure.explain(path))?]);
+        return Ok(vec![load_settled(sys, path).map_err(|failure| failure.explain(path))?]);
     }
     let mut loaded = Vec::new();
-    for path in default_files(env) {
-        match load_file(&path) {
+    for path in default_files(&sys.env) {
+        match load_settled(sys, &path) {
             Err(Failure::Missing) => {}
             other => loaded.push(other.map_err(|failure| failure.explain(&path))?),
         }
@@ -68,6 +69,27 @@ pub fn cannot_edit(path: &Path, why: &DocumentError) -> Error {
     Error::new(&situation::KUBECONFIG, format!("the kubeconfig cannot be edited: {why}"))
         .from_source(path.display())
         .remedy("rewrite that part by hand; nothing was changed")
+}
+
+/// client-go empties a file under its lock and then writes it anew: what is read while there is a lock, or
+/// while the file changes, may be a part. Waits a second for that to end.
+fn load_settled(sys: &Sys, path: &Path) -> Result<Loaded, Failure> {
+    for _ in 0..lock::ATTEMPTS {
+        let before = state(path);
+        let loaded = load_file(path);
+        // What comes out of a pipe comes once.
+        if before.is_none() || !lock::is_held(sys, path) && state(path) == before {
+            return loaded;
+        }
+        sys.pause(lock::PAUSE);
+    }
+    load_file(path)
+}
+
+/// By what it shows that a file was written.
+fn state(path: &Path) -> Option<(u64, Option<SystemTime>)> {
+    let found = path.metadata().ok().filter(std::fs::Metadata::is_file)?;
+    Some((found.len(), found.modified().ok()))
 }
 
 fn load_file(path: &Path) -> Result<Loaded, Failure> {

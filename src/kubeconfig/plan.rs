@@ -330,7 +330,7 @@ fn value(argument: &Argument, wish: &Wish, source: &Source) -> Option<Secret> {
     if argument.outdone_by.is_some_and(|stronger| wish.types(stronger)) {
         return None;
     }
-    let replaced = argument.rival.is_some_and(|rival| wish.types(rival));
+    let replaced = argument.rival.or(argument.replaced_by).is_some_and(|newer| wish.types(newer));
     let text = match typed(wish.typed, decl) {
         Some(typed) => Some(from_here(decl, &typed.text)),
         None if carries(argument, wish, source) && !replaced => source.text(decl),
@@ -397,7 +397,10 @@ pub fn left_out(user: &User, wish: &Wish) -> Vec<String> {
     let kept = |decl: &Decl| {
         let is_it = |other: &Decl| std::ptr::eq(other, decl);
         let carried = |argument: &Argument| is_it(argument.decl) && carries(argument, wish, &source);
-        let replaced = |argument: &Argument| argument.rival.is_some_and(is_it) && wish.types(argument.decl);
+        let replaced = |argument: &Argument| {
+            argument.rival.is_some_and(is_it) && wish.types(argument.decl)
+                || is_it(argument.decl) && argument.replaced_by.is_some_and(|newer| wish.types(newer))
+        };
         let written = wish.method.written().any(|argument| carried(argument) || replaced(argument));
         is_of_the_run(decl) || written || wish.typed.last(decl).is_some()
     };

@@ -79,11 +79,19 @@ pub struct Argument {
     pub rival: Option<&'static Decl>,
     /// Another option that says the same and goes before: beside it this one is not written.
     pub outdone_by: Option<&'static Decl>,
+    /// Another option that goes with it, and that means another thing than the source entry where it is typed
+    /// alone: what the entry says is dropped then.
+    pub replaced_by: Option<&'static Decl>,
 }
 
 impl Argument {
     const fn unless<T>(mut self, rival: &'static Opt<T>) -> Self {
         self.rival = Some(&rival.decl);
+        self
+    }
+
+    const fn replaced_by<T>(mut self, newer: &'static Opt<T>) -> Self {
+        self.replaced_by = Some(&newer.decl);
         self
     }
 
@@ -112,7 +120,7 @@ pub enum Rule {
 
 impl Rule {
     const fn of<T>(self, option: &'static Opt<T>) -> Argument {
-        Argument { decl: &option.decl, rule: self, rival: None, outdone_by: None }
+        Argument { decl: &option.decl, rule: self, rival: None, outdone_by: None, replaced_by: None }
     }
 }
 
@@ -349,7 +357,9 @@ impl Method {
     pub fn written(&self) -> impl Iterator<Item = &'static Argument> {
         let own = self.arguments.iter();
         let again = |trailing: &&Argument| !self.arguments.iter().any(|own| std::ptr::eq(own.decl, trailing.decl));
-        LEADING.iter().chain(own).chain(TRAILING.iter().filter(again))
+        let is_bound = self.arguments.iter().any(|own| std::ptr::eq(own.decl, &POP_ENABLED.decl));
+        let counts = move |trailing: &&Argument| is_bound || !std::ptr::eq(trailing.decl, &POP_LIFETIME.decl);
+        LEADING.iter().chain(own).chain(TRAILING.iter().filter(again).filter(counts))
     }
 }
 

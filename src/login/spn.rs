@@ -36,7 +36,8 @@ pub(super) static METHOD: Method = Method {
         Rule::Carried.of(&POP_CLAIMS),
         Rule::Carried.of(&DISABLE_ENVIRONMENT_OVERRIDE),
         Rule::Carried.of(&CLIENT_SECRET_FILE).unless(&CLIENT_SECRET),
-        Rule::Carried.of(&CLIENT_CERTIFICATE_PASSWORD_FILE).unless(&CLIENT_CERTIFICATE_PASSWORD),
+        // Worth nothing without the certificate, which kubelogin does not carry over.
+        Rule::Typed.of(&CLIENT_CERTIFICATE_PASSWORD_FILE).unless(&CLIENT_CERTIFICATE_PASSWORD),
     ],
     variables: &[],
     parse,

@@ -24,7 +24,7 @@ pub(super) static METHOD: Method = Method {
         Rule::Typed.of(&TENANT_ID),
         Rule::Carried.of(&AUTHORITY_HOST),
         Rule::Typed.of(&FEDERATED_TOKEN_FILE),
-        Rule::Carried.of(&FEDERATED_TOKEN_SOURCE),
+        Rule::Carried.of(&FEDERATED_TOKEN_SOURCE).replaced_by(&FEDERATED_TOKEN_FILE),
         Rule::Carried.of(&FEDERATED_AUDIENCE),
         Rule::Carried.of(&DISABLE_TOKEN_PROXY),
         Rule::Deviating.of(&ENVIRONMENT),

@@ -68,7 +68,7 @@ const ATTEMPTS: u32 = 3;
 impl Conversion<'_> {
     fn run(&self, given: Option<&Path>) -> Result<Outcome, Error> {
         for _ in 0..ATTEMPTS {
-            let files = kubeconfig::load(given, &self.sys.env)?;
+            let files = kubeconfig::load(self.sys, given)?;
             let destination = Destination::of(self.values, &files, &self.sys.env)?;
             let in_place = matches!(destination, Destination::Original) && !self.dry_run;
             for file in files.iter().filter(|_| in_place) {
@@ -206,5 +206,5 @@ fn refusal(sys: &Sys, files: &[Loaded], lines: Vec<Line>) -> Option<Error> {
         sys.terminal.say(reason.to_string());
     }
     let what = format!("{} users cannot be converted", all.len());
-    Some(Error::new(&situation::KUBECONFIG, what).remedy("give what is missing; nothing was written"))
+    Some(Error::new(&situation::KUBECONFIG, what).remedy("mend what is told of each; nothing was written"))
 }

@@ -8,6 +8,7 @@ use crate::kubeconfig::journal::{Entry, Journal, Record, State};
 use crate::kubeconfig::replace::Change;
 use crate::kubeconfig::{self, Loaded, cannot_edit, diff};
 use crate::situation;
+use crate::sys::Sys;
 
 /// A record, and what its file holds now.
 pub(super) struct Finding<'r> {
@@ -42,14 +43,14 @@ pub(super) enum Fate {
 impl<'r> Finding<'r> {
     /// # Errors
     /// A file that can't be read or understood.
-    pub(super) fn of(journal: &Journal, name: &'r str, record: &'r Record) -> Result<Self, Error> {
+    pub(super) fn of(sys: &Sys, journal: &Journal, name: &'r str, record: &'r Record) -> Result<Self, Error> {
         let path = record.path().to_owned();
         let all = |fate| vec![fate; record.users.len()];
         let bare = Self { name, record, path, file: None, back: None, fates: Vec::new() };
         if std::fs::symlink_metadata(&bare.path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
             return Ok(Self { fates: all(Fate::FileGone), ..bare });
         }
-        let file = kubeconfig::load(Some(&bare.path), &crate::sys::Env::default())?.pop();
+        let file = kubeconfig::load(sys, Some(&bare.path))?.pop();
         let Some(file) = file else { return Ok(Self { fates: all(Fate::FileGone), ..bare }) };
         let text = file.document.text();
         let (back, fates) = match record.state_of(journal, text) {

@@ -137,7 +137,7 @@ impl Undo<'_> {
         for _ in 0..ATTEMPTS {
             let findings: Vec<Finding> = records
                 .iter()
-                .map(|(name, record)| Finding::of(self.journal, name, record))
+                .map(|(name, record)| Finding::of(self.sys, self.journal, name, record))
                 .collect::<Result<_, _>>()?;
             if findings.iter().all(Finding::is_void) {
                 if self.let_go(&findings)? {
@@ -157,7 +157,7 @@ impl Undo<'_> {
         for finding in findings.iter().filter(|_| !self.dry_run) {
             // Whoever writes a record holds this lock until its file is replaced.
             let _lock = FileLock::hold(self.sys, &finding.path)?;
-            if !Finding::of(self.journal, finding.name, finding.record)?.is_void() {
+            if !Finding::of(self.sys, self.journal, finding.name, finding.record)?.is_void() {
                 return Ok(false);
             }
             self.journal.remove(&[finding.name.to_owned()]);
