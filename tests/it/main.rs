@@ -15,7 +15,7 @@ mod browser;
 mod cases;
 mod certificates;
 mod chromium;
-mod conversion;
+mod convert_output;
 mod conversions;
 mod env;
 mod fakes;
