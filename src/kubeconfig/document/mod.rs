@@ -11,6 +11,7 @@ mod plan;
 mod read;
 mod scalar;
 mod secrets;
+mod shorten;
 mod source;
 #[cfg(test)]
 mod support;
