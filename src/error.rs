@@ -152,8 +152,22 @@ pub fn one_line(text: &str) -> String {
     printable.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// Text of files for a terminal, where every character counts: those that could steer it are written as
+/// Rust writes them, such as `\u{1b}`.
+pub fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if (c.is_control() && c != '\t') || turns_text(c) {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
 /// The explicit formatting characters of the Unicode Bidirectional Algorithm (UAX #9, section 2).
-fn turns_text(c: char) -> bool {
+pub fn turns_text(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
@@ -182,5 +196,6 @@ mod tests {
         let error = Error::new(&situation::OPTION_MISSING, "bad\u{1b}[31m\r\nworse").remedy("");
         assert_eq!(error.to_string(), "bad [31m worse");
         assert_eq!(one_line("a\u{202e}b\u{2066}\u{200f}c\u{9b}d\u{2028}e"), "a b c d e");
+        assert_eq!(visible("\ta\u{1b}[31m\u{202e}b\u{9b}\u{e9}\r"), "\ta\\u{1b}[31m\\u{202e}b\\u{9b}\u{e9}\\r");
     }
 }

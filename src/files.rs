@@ -94,7 +94,8 @@ fn put(mut file: tempfile::NamedTempFile, path: &Path, bytes: &[u8]) -> io::Resu
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(path)?;
-    sync_directory(path)
+    sync_directory(path);
+    Ok(())
 }
 
 /// Creates `path` with `bytes` and mode 0600, unless it exists.
@@ -106,7 +107,8 @@ pub fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist_noclobber(path)?;
-    sync_directory(path)
+    sync_directory(path);
+    Ok(())
 }
 
 /// Creates a directory and its parents; those that are new get mode 0700.
@@ -208,15 +210,12 @@ fn keep_mode_and_owner(_: &Path, _: &File) -> io::Result<()> {
 
 /// Makes the rename itself durable. Some file systems do not allow it; the content is safe anyway.
 #[cfg(unix)]
-fn sync_directory(path: &Path) -> io::Result<()> {
-    let _ = File::open(directory_of(path))?.sync_all();
-    Ok(())
+fn sync_directory(path: &Path) {
+    let _ = File::open(directory_of(path)).and_then(|directory| directory.sync_all());
 }
 
 #[cfg(not(unix))]
-fn sync_directory(_: &Path) -> io::Result<()> {
-    Ok(())
-}
+fn sync_directory(_: &Path) {}
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,8 @@
 //! - [`federated`]: the sources of federated tokens, a file each, and their exchange
 //! - [`entra`]: authorities, requests, answers, refusals; [`http`]: the one client under them
 //! - [`hosts`]: what hands out managed identities; [`process`]: programs of others; [`browser`]: opening one
-//! - [`kubeconfig`]: reading, planning and surgical editing
+//! - [`kubeconfig`]: reading, planning and surgical editing, and the journal that `undo` reads
+//! - `sealed`: private directories of sealed files, for the cache and the journal
 //! - [`sys`]: everything outside the process; [`situation`]: what can go wrong and what to do
 
 pub mod browser;
@@ -28,6 +29,7 @@ pub mod login;
 pub mod obtain;
 pub mod options;
 pub mod process;
+mod sealed;
 pub mod secret;
 pub mod situation;
 pub mod sys;

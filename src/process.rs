@@ -66,14 +66,16 @@ pub fn find(env: &Env, name: &str) -> Option<PathBuf> {
         .find(|path| runs(path))
 }
 
+/// Whether `path` is a program that may be started.
 #[cfg(unix)]
-fn runs(path: &std::path::Path) -> bool {
+pub fn runs(path: &std::path::Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
 }
 
+/// Whether `path` is a file; what may be started says its name.
 #[cfg(not(unix))]
-fn runs(path: &std::path::Path) -> bool {
+pub fn runs(path: &std::path::Path) -> bool {
     path.is_file()
 }
 

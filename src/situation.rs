@@ -78,6 +78,8 @@ situations! {
     NEEDS_ATTENTION = [], You, "something needs attention", "the end of the report says what to do";
     /// A kubeconfig could not be understood or converted.
     KUBECONFIG = [], You, "the kubeconfig cannot be converted", "";
+    /// An edit of a kubeconfig could not be taken back.
+    UNDO = [], You, "the edit cannot be taken back", "";
     /// The cache directory belongs to someone else or is not a directory of ours.
     CACHE_REFUSED = [], You, "the cache directory is refused", "";
 

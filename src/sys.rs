@@ -95,7 +95,7 @@ impl Sys {
 }
 
 /// The names that this program answers to.
-const OWN_NAMES: [&str; 3] = ["kubentra", "kubelogin", "kubectl-entra"];
+pub const OWN_NAMES: [&str; 3] = ["kubentra", "kubelogin", "kubectl-entra"];
 
 /// Which of our names the command `path` ends in: any directory, with or without `.exe`, and
 /// without regard to case, as file systems on Windows and macOS have it.
@@ -244,6 +244,10 @@ impl<const N: usize> From<[(&str, &str); N]> for Env {
 pub trait Clock {
     /// Seconds since the Unix epoch.
     fn now(&self) -> u64;
+    /// Nanoseconds since the Unix epoch, where the order of what happens within a second counts.
+    fn nanoseconds(&self) -> u64 {
+        self.now().saturating_mul(1_000_000_000)
+    }
     /// Time since some fixed moment; never goes back.
     fn monotonic(&self) -> Duration;
     /// Completes when `time` has passed.
@@ -263,6 +267,12 @@ impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "the clock itself")]
     fn now(&self) -> u64 {
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the clock itself")]
+    fn nanoseconds(&self) -> u64 {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
     }
 
     fn monotonic(&self) -> Duration {

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::sealed::{KEY, LOCK};
 use crate::sys::{Deadline, Sys};
 
-use super::vault::{GRANT, LOCK, POP_KEY, TOKEN};
-use super::{Cache, Held, Kept, Lock, SavedGrant, Slot, State};
+use super::{Cache, GRANT, Held, Kept, Lock, POP_KEY, SavedGrant, Slot, State, TOKEN};
 
 /// How long a process is waited for that is renewing a token. One that waits for a person takes longer,
 /// and what it brings is a new sign-in.
@@ -98,7 +98,7 @@ impl Cache {
         let stem = |file: &String| file.rsplit_once('.').map(|(stem, _)| stem.to_owned());
         let names: BTreeSet<String> =
             [TOKEN, LOCK].iter().flat_map(|kind| vault.names(kind)).filter_map(|file| stem(&file)).collect();
-        let slots = names.into_iter().filter(|name| name != super::vault::KEY);
+        let slots = names.into_iter().filter(|name| name != KEY);
         let slots = slots.map(|name| Slot { cache: self, vault, name });
         let (mut locks, mut busy) = (Vec::new(), 0);
         for slot in slots.filter(|slot| doomed.concerns(slot, &slot.read())) {

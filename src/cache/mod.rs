@@ -6,12 +6,7 @@
 
 mod entry;
 mod forget;
-mod key;
-mod lock;
-mod private;
 mod remove;
-mod seal;
-mod vault;
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
@@ -22,16 +17,26 @@ use crate::entra::Account;
 use crate::entra::pop::PopKey;
 use crate::error::io_words;
 use crate::options::types::Storage;
+use crate::sealed::{self, Vault, lock};
 use crate::secret::Secret;
 use crate::sys::Sys;
 
 use entry::SavedKey;
 pub use entry::{About, Kept, SavedGrant, SignInFailure};
 pub use forget::{Doomed, Forgotten};
-pub use lock::Held;
 pub use remove::{Removed, remove};
+pub use sealed::lock::Held;
 
-use vault::Vault;
+/// Our directory below the cache directory, which we share with kubelogin's files or kubectl's.
+const OWN: &str = "kubentra";
+/// Extension of a token's file.
+const TOKEN: &str = "token";
+/// Extension of a grant's file.
+const GRANT: &str = "grant";
+/// Extension of a key that tokens are bound to.
+const POP_KEY: &str = "popkey";
+/// No entry comes near this many bytes.
+const LIMIT: u64 = 256 * 1024;
 
 /// A canonical, versioned serialisation of everything that tells one request from another. Fields
 /// are length-prefixed, so that no two requests write the same bytes.
@@ -87,7 +92,7 @@ impl Cache {
         let state = match (storage, directory) {
             (Storage::None, _) => State::Off(None),
             (Storage::File, None) => State::Off(Some("there is no home directory".into())),
-            (Storage::File, Some(directory)) => match Vault::open(&directory) {
+            (Storage::File, Some(directory)) => match Vault::open(own_directory(&directory), LIMIT) {
                 Ok(Some(vault)) => State::Open(Box::new(vault)),
                 Ok(None) => State::Absent(directory),
                 Err(why) => State::Off(Some(why)),
@@ -100,7 +105,7 @@ impl Cache {
     /// cache and one line says so: a token is still printed.
     pub fn create(&mut self, sys: &Sys) {
         if let State::Absent(directory) = &self.state {
-            self.state = match Vault::create(directory) {
+            self.state = match Vault::create(own_directory(directory), LIMIT) {
                 Ok(vault) => State::Open(Box::new(vault)),
                 Err(why) => State::Off(Some(why)),
             };
@@ -138,14 +143,14 @@ impl Cache {
     /// Every sign-in that can be read.
     pub fn grants(&self) -> Vec<SavedGrant> {
         let State::Open(vault) = &self.state else { return Vec::new() };
-        vault.names(vault::GRANT).iter().filter_map(|name| vault.read(name)).collect()
+        vault.names(GRANT).iter().filter_map(|name| vault.read(name)).collect()
     }
 
     /// Every place that holds something that can be read.
     pub fn slots(&self) -> Vec<Slot<'_>> {
         let State::Open(vault) = &self.state else { return Vec::new() };
-        let stem = |file: &String| file.strip_suffix(&format!(".{}", vault::TOKEN)).map(String::from);
-        let names = vault.names(vault::TOKEN);
+        let stem = |file: &String| file.strip_suffix(&format!(".{TOKEN}")).map(String::from);
+        let names = vault.names(TOKEN);
         names.iter().filter_map(stem).map(|name| Slot { cache: self, vault, name }).collect()
     }
 
@@ -162,19 +167,17 @@ impl Cache {
     pub fn unreadable(&self) -> usize {
         match &self.state {
             State::Open(vault) => {
-                let tokens = vault.names(vault::TOKEN).into_iter().filter(|name| vault.read::<Kept>(name).is_none());
-                let grants =
-                    vault.names(vault::GRANT).into_iter().filter(|name| vault.read::<SavedGrant>(name).is_none());
-                let keys =
-                    vault.names(vault::POP_KEY).into_iter().filter(|name| vault.read::<SavedKey>(name).is_none());
+                let tokens = vault.names(TOKEN).into_iter().filter(|name| vault.read::<Kept>(name).is_none());
+                let grants = vault.names(GRANT).into_iter().filter(|name| vault.read::<SavedGrant>(name).is_none());
+                let keys = vault.names(POP_KEY).into_iter().filter(|name| vault.read::<SavedKey>(name).is_none());
                 // Another process may have removed one meanwhile.
                 tokens.chain(grants).chain(keys).filter(|name| vault.exists(name)).count()
             }
             // There are files, and no key that opens them.
             State::Absent(directory) => {
                 let own = own_directory(directory);
-                let kinds = [vault::TOKEN, vault::GRANT, vault::POP_KEY];
-                kinds.iter().map(|kind| vault::names(&own, kind).len()).sum()
+                let kinds = [TOKEN, GRANT, POP_KEY];
+                kinds.iter().map(|kind| sealed::names(&own, kind).len()).sum()
             }
             State::Off(_) => 0,
         }
@@ -210,7 +213,7 @@ impl Cache {
 }
 
 fn grant_file(vault: &Vault, identity: &Identity) -> String {
-    format!("{}.{}", vault.name(&identity.0), vault::GRANT)
+    format!("{}.{}", vault.name(&identity.0), GRANT)
 }
 
 /// One place of the cache, with its lock.
@@ -238,25 +241,25 @@ impl Slot<'_> {
 
     /// The key that the token here is bound to, if there is one that can be read.
     pub fn key(&self) -> Option<PopKey> {
-        let saved: SavedKey = self.vault.read(&self.file_of(vault::POP_KEY))?;
+        let saved: SavedKey = self.vault.read(&self.file_of(POP_KEY))?;
         PopKey::load(&saved.key)
     }
 
     /// Keeps `key` here. To be called under the lock: two first calls must not make two keys.
     pub fn keep_key(&self, sys: &Sys, key: &PopKey) {
         let Some(key) = key.stored() else { return };
-        self.cache.report(sys, self.vault.write(&self.file_of(vault::POP_KEY), &SavedKey { key }));
+        self.cache.report(sys, self.vault.write(&self.file_of(POP_KEY), &SavedKey { key }));
     }
 
     /// Forgets what is kept here.
     pub fn forget(&self) {
         self.vault.remove(&self.file());
-        self.vault.remove(&self.file_of(vault::POP_KEY));
+        self.vault.remove(&self.file_of(POP_KEY));
     }
 
     /// Takes the lock of this place, if nobody holds it.
     pub fn try_lock(&self) -> Lock {
-        match lock::try_hold(&self.vault.directory().join(format!("{}.{}", self.name, vault::LOCK))) {
+        match lock::try_hold(&self.vault.directory().join(format!("{}.{}", self.name, sealed::LOCK))) {
             Ok(Some(held)) => Lock::Held(held),
             Ok(None) => Lock::Busy,
             // Without a lock the worst is a second sign-in; without a token nothing works.
@@ -265,7 +268,7 @@ impl Slot<'_> {
     }
 
     fn file(&self) -> String {
-        self.file_of(vault::TOKEN)
+        self.file_of(TOKEN)
     }
 
     fn file_of(&self, extension: &str) -> String {
@@ -285,7 +288,7 @@ pub enum Lock {
 
 /// The part of a cache directory that is ours.
 pub fn own_directory(cache_dir: &Path) -> PathBuf {
-    cache_dir.join(vault::OWN)
+    cache_dir.join(OWN)
 }
 
 #[cfg(test)]

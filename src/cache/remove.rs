@@ -5,11 +5,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, io_words};
+use crate::sealed::private::own_and_tighten;
+use crate::sealed::{KEY, LOCK, lock};
 use crate::situation;
 
-use super::lock;
-use super::private::own_and_tighten;
-use super::vault::{GRANT, KEY, LOCK, OWN, POP_KEY, TOKEN};
+use super::{GRANT, OWN, POP_KEY, TOKEN};
 
 /// What was removed, and what was left.
 #[derive(Debug, Default, PartialEq, Eq)]

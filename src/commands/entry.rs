@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::exec_credential::{Cluster, ExecInfo};
-use crate::kubeconfig::context::{self, Found};
+use crate::kubeconfig::context::{self, Found, Routes};
 use crate::kubeconfig::document::{Auth, Exec, Variable};
 use crate::kubeconfig::{self, Loaded};
 use crate::options::{CONTEXT, Commands, Given, KUBECONFIG, Values, args};
@@ -34,7 +34,7 @@ impl Entry {
             None => (current(&files, &sys.env)?, "current-context".into()),
         };
         let found = context::find(&files, &name, &source)?;
-        let exec = exec_of(sys, values, &found)?;
+        let exec = exec_of(sys, values, &files, &found)?;
         let given = command_line(exec).map_err(|error| error.also(&format!("the context is \"{name}\"")))?;
         let exec_info = ExecInfo::of_entry(exec.provide_cluster_info.then(|| cluster(&files, &found)).flatten());
         Ok(Self { context: name, given, variables: exec.env.clone(), exec: exec_info })
@@ -59,7 +59,7 @@ fn current(files: &[Loaded], env: &Env) -> Result<String, Error> {
     })
 }
 
-fn exec_of<'f>(sys: &Sys, values: &Values, found: &Found<'f>) -> Result<&'f Exec, Error> {
+fn exec_of<'f>(sys: &Sys, values: &Values, files: &[Loaded], found: &Found<'f>) -> Result<&'f Exec, Error> {
     let (user, context) = (found.user, &found.context.name);
     let wrong = |why: &str| {
         Error::new(
@@ -68,10 +68,8 @@ fn exec_of<'f>(sys: &Sys, values: &Values, found: &Found<'f>) -> Result<&'f Exec
         )
         .from_source(format!("context \"{context}\""))
     };
-    if let Some(why) = context::not_convertible(user) {
-        return Err(wrong(&why).remedy(
-            "name another context, or fetch the cluster's Entra kubeconfig (az aks get-credentials without --admin)",
-        ));
+    if let Some(foreign) = context::not_convertible(user, &Routes::new(files)) {
+        return Err(wrong(&foreign.why).remedy(format!("name another context, or {}", foreign.remedy())));
     }
     match &user.auth {
         Auth::Exec(exec) => Ok(exec),

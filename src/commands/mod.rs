@@ -9,6 +9,7 @@ mod login;
 mod logout;
 mod remove_cache_dir;
 mod status;
+mod undo;
 
 use crate::error::Error;
 use crate::options::{Commands, Given};
@@ -71,6 +72,14 @@ pub static COMMANDS: &[Command] = &[
         about: "Rewrite the AKS users of a kubeconfig to sign in with this program",
         set: Commands::CONVERT,
         run: convert_kubeconfig::run,
+        ..PLAIN
+    },
+    Command {
+        name: "undo",
+        about: "Take back what convert-kubeconfig has last changed",
+        set: Commands::UNDO,
+        notes: undo::NOTES,
+        run: undo::run,
         ..PLAIN
     },
     Command {

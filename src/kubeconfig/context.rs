@@ -1,10 +1,13 @@
 //! A context's user, as kubectl takes it: of two that define a name, the first file wins.
 
+use std::collections::{HashMap, HashSet};
+
 use crate::error::Error;
 use crate::situation;
 use crate::sys::own_name;
 
 use super::Loaded;
+use super::admin;
 use super::document::{Auth, Context, Exec, User};
 
 /// The user of a context.
@@ -46,6 +49,36 @@ pub fn find<'f>(files: &'f [Loaded], name: &str, source: &str) -> Result<Found<'
     })
 }
 
+/// Which contexts lead to which users.
+pub struct Routes<'f> {
+    files: &'f [Loaded],
+    of_user: HashMap<&'f str, Vec<&'f Context>>,
+}
+
+impl<'f> Routes<'f> {
+    /// Those of `files`; of two contexts that share a name, the first counts.
+    pub fn new(files: &'f [Loaded]) -> Self {
+        let mut of_user: HashMap<&str, Vec<&Context>> = HashMap::new();
+        let mut known = HashSet::new();
+        for context in contexts(files) {
+            if known.insert(context.name.as_str()) {
+                of_user.entry(&context.user).or_default().push(context);
+            }
+        }
+        Self { files, of_user }
+    }
+
+    /// The contexts that lead to `user`, in file order.
+    pub fn to(&self, user: &User) -> &[&'f Context] {
+        self.of_user.get(user.name.as_str()).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The address of the API server of `context`, if a file has it.
+    pub fn server_of(&self, context: &Context) -> Option<&'f str> {
+        self.files.iter().find_map(|file| file.document.server_of(&context.cluster))
+    }
+}
+
 /// The context that kubectl uses where none is named.
 pub fn current(files: &[Loaded]) -> Option<&str> {
     files.iter().find_map(|loaded| loaded.document.current_context())
@@ -70,14 +103,34 @@ pub fn foreign(exec: &Exec) -> Option<&'static str> {
     others.then_some("it belongs to int128/kubelogin, another program of the same name")
 }
 
+/// Why a user is left alone, and what would help.
+pub struct Foreign {
+    /// Why it is not converted.
+    pub why: String,
+    /// What leads to an entry for Entra, if that is known, as a remedy.
+    pub instead: Option<String>,
+}
+
+impl Foreign {
+    /// What to do about it where an entry for Entra is wanted.
+    pub fn remedy(self) -> String {
+        let any = || "fetch the cluster's Entra kubeconfig (az aks get-credentials without --admin)".into();
+        self.instead.unwrap_or_else(any)
+    }
+
+    fn because(why: impl Into<String>) -> Self {
+        Self { why: why.into(), instead: None }
+    }
+}
+
 /// Why a user is none that signs in with Entra and us, or could after a conversion, if it isn't.
-pub fn not_convertible(user: &User) -> Option<String> {
+pub fn not_convertible(user: &User, routes: &Routes) -> Option<Foreign> {
     match &user.auth {
-        Auth::Exec(exec) => foreign(exec).map(String::from),
+        Auth::Exec(exec) => foreign(exec).map(Foreign::because),
         Auth::Provider { name, .. } if name == "azure" => None,
-        Auth::Provider { name, .. } => Some(format!("its auth-provider is {name}")),
-        Auth::Both => Some("it has both exec and auth-provider, which kubectl refuses".into()),
-        Auth::Neither => Some(without_entra(user).into()),
+        Auth::Provider { name, .. } => Some(Foreign::because(format!("its auth-provider is {name}"))),
+        Auth::Both => Some(Foreign::because("it has both exec and auth-provider, which kubectl refuses")),
+        Auth::Neither => Some(admin::of_aks(user, routes).unwrap_or_else(|| Foreign::because(without_entra(user)))),
     }
 }
 

@@ -1,8 +1,11 @@
 //! Kubeconfigs: which files, what stands in them, and how they are changed.
 
+mod admin;
 pub mod context;
 pub mod diff;
 pub mod document;
+pub mod journal;
+pub mod kuberc;
 pub mod lock;
 pub mod plan;
 pub mod replace;

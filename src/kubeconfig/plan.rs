@@ -1,6 +1,6 @@
 //! What a conversion would change: pure, so that `--dry-run` and the real run cannot differ.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::entra::pop::Binding;
 use crate::error::{Error, listed};
@@ -9,15 +9,15 @@ use crate::login::{self, Argument, Method, Rule};
 use crate::options::args::read_entry;
 use crate::options::types::Cloud;
 use crate::options::{
-    AZURE_CONFIG_DIR, Commands, Decl, ENVIRONMENT, Given, LOGIN, LOGTOSTDERR, TABLE, Takes, Typed, VERBOSITY, Values,
-    args, types,
+    AZURE_CONFIG_DIR, COMMAND, CONTEXT, Commands, Decl, ENVIRONMENT, EXEC_API_VERSION, Given, LOGIN, LOGTOSTDERR,
+    POP_CLAIMS, TABLE, Takes, Typed, VERBOSITY, Values, args, types,
 };
 use crate::secret::Secret;
 use crate::situation;
 use crate::sys::Env;
 
 use super::Loaded;
-use super::context::{self, Found, not_convertible};
+use super::context::{self, Found, Routes, not_convertible};
 use super::document::{Auth, Change, Edit, Exec, NewExec, User, Variable};
 
 /// What the user asked for.
@@ -28,11 +28,30 @@ pub struct Wish<'a> {
     pub typed: &'a Given,
     /// Only the users of these contexts; all users, where there are none.
     pub contexts: &'a [&'a str],
-    /// The program that new entries name.
+    /// The program that new entries name, unless another one was typed.
     pub command: &'a str,
 }
 
 impl Wish<'_> {
+    /// The program that new entries name.
+    pub fn command(&self) -> String {
+        self.typed_command().unwrap_or_else(|| self.command.to_owned())
+    }
+
+    /// The program that was typed for all entries. kubectl takes a relative path to mean the
+    /// kubeconfig's directory; whoever types one means the directory they are in.
+    pub fn typed_command(&self) -> Option<String> {
+        let typed = typed(self.typed, &COMMAND.decl)?.text.expose();
+        let is_path = typed.contains(std::path::is_separator);
+        let absolute = || std::path::absolute(typed).ok()?.into_os_string().into_string().ok();
+        is_path.then(absolute).flatten().or_else(|| Some(typed.to_owned()))
+    }
+
+    /// The version that was typed for all entries.
+    fn api_version(&self) -> Option<&'static str> {
+        (EXEC_API_VERSION.parse)(typed(self.typed, &EXEC_API_VERSION.decl)?.text.expose()).ok()
+    }
+
     /// Whether a value of `decl` was typed.
     pub fn types(&self, decl: &Decl) -> bool {
         self.typed.last(decl).is_some_and(|typed| !typed.text.is_empty())
@@ -71,12 +90,15 @@ pub enum Verdict {
 pub fn plan(files: &[Loaded], wish: &Wish) -> Result<Vec<Line>, Error> {
     refuse_variable(wish)?;
     refuse_flags(wish)?;
+    let routes = Routes::new(files);
     if wish.contexts.is_empty() {
-        return Ok(all(files, wish));
+        let lines = all(files, wish, &routes);
+        refuse_one_clusters_claims_for_many(files, &lines, wish, &routes)?;
+        return Ok(lines);
     }
     let mut lines: Vec<Line> = Vec::new();
     for context in wish.contexts {
-        let line = of_context(files, wish, context)?;
+        let line = of_context(files, wish, context, &routes)?;
         if !lines.iter().any(|known| (known.file, known.user) == (line.file, line.user)) {
             lines.push(line);
         }
@@ -85,14 +107,14 @@ pub fn plan(files: &[Loaded], wish: &Wish) -> Result<Vec<Line>, Error> {
 }
 
 /// kubectl takes a user from the first file that defines it.
-fn all(files: &[Loaded], wish: &Wish) -> Vec<Line> {
+fn all(files: &[Loaded], wish: &Wish, routes: &Routes) -> Vec<Line> {
     let mut first: BTreeMap<&str, usize> = BTreeMap::new();
     let mut lines = Vec::new();
     for (file, loaded) in files.iter().enumerate() {
         for (index, user) in loaded.document.users().iter().enumerate() {
             let winner = *first.entry(&user.name).or_insert(file);
             let verdict = if winner == file {
-                decide(user, wish)
+                decide(user, wish, routes)
             } else {
                 Verdict::Skipped(format!("{} defines this user first", files[winner].path.display()))
             };
@@ -102,18 +124,41 @@ fn all(files: &[Loaded], wish: &Wish) -> Vec<Line> {
     lines
 }
 
-fn of_context(files: &[Loaded], wish: &Wish, name: &str) -> Result<Line, Error> {
+fn of_context(files: &[Loaded], wish: &Wish, name: &str, routes: &Routes) -> Result<Line, Error> {
     let Found { file, index, user, .. } = context::find(files, name, "--context")?;
-    match decide(user, wish) {
-        Verdict::Skipped(why) => {
-            Err(Error::new(&situation::KUBECONFIG, format!("the user \"{}\" cannot be converted: {why}", user.name))
-                .from_source(format!("context \"{name}\""))
-                .remedy(
-                    "fetch the cluster's Entra kubeconfig (az aks get-credentials without --admin), then convert that",
-                ))
-        }
-        verdict => Ok(Line { file, user: index, name: user.name.clone(), verdict }),
+    if let Some(foreign) = not_convertible(user, routes) {
+        let what = format!("the user \"{}\" cannot be converted: {}", user.name, foreign.why);
+        return Err(Error::new(&situation::KUBECONFIG, what)
+            .from_source(format!("context \"{name}\""))
+            .remedy(format!("{}, then convert that", foreign.remedy())));
     }
+    Ok(Line { file, user: index, name: user.name.clone(), verdict: decide(user, wish, routes) })
+}
+
+/// The `u` of a bound token is one cluster's: Azure/kubelogin writes it for all of them, and then all but
+/// one refuse their tokens (kubelogin#721). Whoever names the contexts has asked for it.
+fn refuse_one_clusters_claims_for_many(
+    files: &[Loaded],
+    lines: &[Line],
+    wish: &Wish,
+    routes: &Routes,
+) -> Result<(), Error> {
+    let decl = &POP_CLAIMS.decl;
+    let writes = wish.types(decl) && wish.method.written().any(|argument| std::ptr::eq(argument.decl, decl));
+    let ours = lines.iter().filter(|line| !matches!(line.verdict, Verdict::Skipped(_)));
+    let concerned: Vec<&User> = ours.map(|line| &files[line.file].document.users()[line.user]).collect();
+    if !writes || concerned.len() < 2 {
+        return Ok(());
+    }
+    let contexts = concerned.iter().flat_map(|user| routes.to(user));
+    let clusters: BTreeSet<&str> = contexts.map(|context| context.cluster.as_str()).collect();
+    // A user whom no context leads to is of some cluster too.
+    if clusters.len() < 2 && concerned.iter().all(|user| !routes.to(user).is_empty()) {
+        return Ok(());
+    }
+    let what = format!("{} is for one cluster and would be written for {} users", decl.flag(), concerned.len());
+    let remedy = format!("name the context that is meant with {}", CONTEXT.decl.flag());
+    Err(Error::new(&situation::USAGE, what).remedy(remedy))
 }
 
 /// Azure/kubelogin passes over the flag where the method does not write it.
@@ -130,6 +175,7 @@ fn refuse_variable(wish: &Wish) -> Result<(), Error> {
 /// What is wrong with the flags is no user's fault. Those that are not written may say anything.
 fn refuse_flags(wish: &Wish) -> Result<(), Error> {
     let values = Values::resolve(wish.typed, &Env::default());
+    values.check(&EXEC_API_VERSION.decl)?;
     for argument in wish.method.written() {
         let Some(own) = typed(wish.typed, argument.decl) else { continue };
         if let Some(rival) = argument.rival.and_then(|rival| typed(wish.typed, rival)) {
@@ -140,9 +186,10 @@ fn refuse_flags(wish: &Wish) -> Result<(), Error> {
     Ok(())
 }
 
-fn decide(user: &User, wish: &Wish) -> Verdict {
-    if let Some(why) = not_convertible(user) {
-        return Verdict::Skipped(why);
+fn decide(user: &User, wish: &Wish, routes: &Routes) -> Verdict {
+    if let Some(foreign) = not_convertible(user, routes) {
+        let instead = foreign.instead.map(|instead| format!("; {instead}")).unwrap_or_default();
+        return Verdict::Skipped(foreign.why + &instead);
     }
     let outcome = match &user.auth {
         Auth::Exec(exec) => convert_exec(exec, wish),
@@ -160,30 +207,42 @@ fn convert_exec(exec: &Exec, wish: &Wish) -> Result<Option<Edit>, Error> {
     let entry = read_entry(&exec.args);
     let args = arguments(wish, &Source::Entry(&entry))?;
     check(&args, exec.provide_cluster_info)?;
-    let change = Change { args, variables: variables(wish), ..Change::default() };
-    let version = exec.api_version.as_deref().unwrap_or("missing");
-    if !exec_credential::VERSIONS.contains(&version) {
-        return Err(Error::new(
-            &situation::KUBECONFIG,
-            format!("its apiVersion is {version}, which kubectl does not accept"),
-        )
-        .remedy(format!("write apiVersion: {} into the exec entry", exec_credential::VERSIONS[1])));
-    }
+    let change = change(exec, args, wish);
     Ok((exec.changed(&change) != *exec).then_some(Edit::Exec(change)))
+}
+
+/// Besides its arguments an entry keeps what it says, unless kubectl would refuse it.
+fn change(exec: &Exec, args: Vec<String>, wish: &Wish) -> Change {
+    let current = exec.api_version.as_deref().unwrap_or_default();
+    let kept = exec_credential::VERSIONS.into_iter().find(|version| *version == current);
+    let version = wish.api_version().or(kept).unwrap_or(V1BETA1);
+    // v1 requires a mode (kubernetes-exec.md, 1.5); in v1beta1 this one is the default.
+    let lacks_mode = version != V1BETA1 && exec.interactive_mode.as_deref().unwrap_or_default().is_empty();
+    Change {
+        args,
+        variables: variables(wish),
+        command: wish.typed_command().filter(|command| *command != exec.command),
+        api_version: (version != current).then(|| version.to_owned()),
+        interactive_mode: lacks_mode.then(|| IF_AVAILABLE.to_owned()),
+    }
 }
 
 fn convert_provider(config: &BTreeMap<String, String>, wish: &Wish) -> Result<Option<Edit>, Error> {
     let args = arguments(wish, &Source::Provider(config))?;
     check(&args, false)?;
+    let command = wish.command();
     Ok(Some(Edit::ProviderToExec(NewExec {
-        api_version: exec_credential::VERSIONS[1].into(),
+        api_version: wish.api_version().unwrap_or(V1BETA1).into(),
         args,
-        command: wish.command.into(),
+        install_hint: install_hint(&command),
+        command,
         env: variables(wish),
-        install_hint: install_hint(wish.command),
-        interactive_mode: "IfAvailable".into(),
+        interactive_mode: IF_AVAILABLE.into(),
     })))
 }
+
+const V1BETA1: &str = exec_credential::VERSIONS[1];
+const IF_AVAILABLE: &str = "IfAvailable";
 
 /// What kubectl prints where the program is missing. For `kubelogin` it is the text that the
 /// entries of AKS carry, so that nothing differs.
@@ -382,7 +441,7 @@ mod tests {
 
     static WITHOUT: Method = Method { variables: &[], ..WITH_VARIABLE };
 
-    const ENTRY: &str = "users: [{name: u, user: {exec: {apiVersion: client.authentication.k8s.io/v1, \
+    const ENTRY: &str = "users: [{name: u, user: {exec: {apiVersion: client.authentication.k8s.io/v1beta1, \
         command: kubelogin, args: [get-token, --login, devicecode, --server-id, S], env: [{name: AZURE_CONFIG_DIR, value: /d}]}}}]";
 
     fn verdict(text: &str, method: &'static Method, flags: &[&str]) -> Result<Verdict, Error> {

@@ -19,12 +19,26 @@ pub struct Change<'a> {
     pub edited: Edited,
 }
 
+/// Told of what happens to the files, so that it can be taken back.
+pub trait Ahead {
+    /// Every file is locked and what the changes were made for; nothing is written yet.
+    fn about_to_replace(&mut self);
+    /// The changes from the one at `first` on have not been made.
+    fn not_replaced(&mut self, first: usize);
+}
+
+/// Nobody needs to know.
+impl Ahead for () {
+    fn about_to_replace(&mut self) {}
+    fn not_replaced(&mut self, _: usize) {}
+}
+
 /// Writes every change; `false`, and nothing written, if a file is no longer what the changes were made
-/// for.
+/// for. `done` says in an error what has happened to the files before: `is converted`.
 ///
 /// # Errors
 /// A lock that stays; a file that can't be read or replaced: what was replaced before it is named.
-pub fn replace(sys: &Sys, changes: &[Change]) -> Result<bool, Error> {
+pub fn replace(sys: &Sys, changes: &[Change], done: &str, ahead: &mut dyn Ahead) -> Result<bool, Error> {
     let locks = changes.iter().map(|change| FileLock::hold(sys, &change.file.path)).collect::<Result<Vec<_>, _>>()?;
     for change in changes {
         let now = std::fs::read(&change.file.path).map_err(|error| cannot_write(&change.file.path, &error))?;
@@ -32,17 +46,23 @@ pub fn replace(sys: &Sys, changes: &[Change]) -> Result<bool, Error> {
             return Ok(false);
         }
     }
+    ahead.about_to_replace();
     for (index, change) in changes.iter().enumerate() {
-        let target = resolve(&change.file.path)?;
-        crate::files::replace(&target, change.edited.document.text().as_bytes()).map_err(|error| {
-            let done = changes.iter().take(index).map(|done| done.file.path.display().to_string());
-            let done = done.map(|path| format!("{path} is converted")).collect::<Vec<_>>().join(", ");
-            let error = cannot_write(&target, &error);
-            if done.is_empty() { error } else { error.also(&done) }
-        })?;
+        if let Err(error) = replace_one(change) {
+            ahead.not_replaced(index);
+            let finished = changes.iter().take(index).map(|change| change.file.path.display());
+            let finished = finished.map(|path| format!("{path} {done}")).collect::<Vec<_>>().join(", ");
+            return Err(if finished.is_empty() { error } else { error.also(&finished) });
+        }
     }
     drop(locks);
     Ok(true)
+}
+
+fn replace_one(change: &Change) -> Result<(), Error> {
+    let target = resolve(&change.file.path)?;
+    let text = change.edited.document.text();
+    crate::files::replace(&target, text.as_bytes()).map_err(|error| cannot_write(&target, &error))
 }
 
 fn cannot_write(path: &Path, error: &std::io::Error) -> Error {

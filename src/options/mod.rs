@@ -146,8 +146,10 @@ impl Commands {
     pub const STATUS: Self = Self(64);
     /// `get-token`, and those that read or write its command line: `convert-kubeconfig` and `login`.
     const TOKENS: Self = Self(1 | 2 | 16);
+    /// `undo`.
+    pub const UNDO: Self = Self(128);
     /// Every command.
-    pub const ALL: Self = Self(127);
+    pub const ALL: Self = Self(255);
 
     /// Whether a command of `other` is among these.
     pub const fn meets(self, other: Self) -> bool {
@@ -492,12 +494,22 @@ options! {
 
     /// The form of a report.
     OUTPUT: Report = text("output", "FORM", Report::parse, "Form of the report: text or json")
-        .short('o').default("text").on(Commands::STATUS);
+        .short('o').default("text").on(Commands(64 | 128));
+
+    /// The program that entries name.
+    COMMAND: String = text("command", "NAME|PATH", any,
+        "Program that the entries run (default: what they run now; new ones the name this was called by)")
+        .on(Commands::CONVERT);
+
+    /// The version of the exec protocol that entries ask for.
+    EXEC_API_VERSION: &'static str = text("exec-api-version", "VERSION", types::exec_api_version,
+        "apiVersion of the entries: v1 or v1beta1 (default: what they have; new ones v1beta1)")
+        .on(Commands::CONVERT);
 
     /// The file to convert.
     KUBECONFIG: Path = text("kubeconfig", "FILE", Path::parse,
-        "Kubeconfig file (default: the files of KUBECONFIG, else ~/.kube/config)")
-        .on(Commands(2 | 16 | 32));
+        "Kubeconfig file (default: the files of KUBECONFIG, else ~/.kube/config; of undo, those of the newest edit)")
+        .on(Commands(2 | 16 | 32 | 128));
 
     /// The context that is meant.
     CONTEXT: String = text("context", "NAME", any, "Context of the kubeconfig whose user is meant, and no other; convert-kubeconfig takes several")
@@ -505,7 +517,24 @@ options! {
 
     /// Show and write nothing.
     DRY_RUN: bool = switch("dry-run", "Print the change as a diff and write nothing")
+        .on(Commands(2 | 128));
+
+    /// Keep no record.
+    NO_UNDO: bool = switch("no-undo", "Keep nothing by which undo could take the change back")
         .on(Commands::CONVERT);
+
+    /// Show what is kept.
+    LIST: bool = switch("list", "List what can be taken back and write nothing")
+        .on(Commands::UNDO);
+
+    /// Where the converted kubeconfig goes.
+    OUTPUT_FILE: Path = text("output", "FILE", Path::parse,
+        "Write the converted kubeconfig there and leave the original alone; - is stdout")
+        .on(Commands::CONVERT);
+
+    /// The form of a conversion's report; there `--output` names a file.
+    REPORT: Report = text("report", "FORM", Report::parse, "Form of the report: text or json")
+        .short('o').default("text").on(Commands::CONVERT);
 
     /// How much is said.
     VERBOSITY: u8 = Opt::new(Decl::new("v", Takes::Number, "How much is said on stderr, 0 to 10"), types::level)
@@ -535,12 +564,23 @@ mod tests {
     #[test]
     fn no_flag_is_declared_twice() {
         let mut seen = BTreeSet::new();
-        for decl in TABLE {
+        let commands = (0..8).map(|bit| Commands(1 << bit)).filter(|command| Commands::ALL.meets(*command));
+        for (command, decl) in commands.flat_map(|command| TABLE.iter().map(move |decl| (command, decl))) {
             let shorts = decl.short.map(String::from);
             let names = [decl.name].into_iter().chain(decl.old_names.iter().chain(decl.other_names).copied());
-            for name in names.map(String::from).chain(shorts) {
-                assert!(seen.insert(name.clone()) || name == "v", "{name} is declared twice");
+            for name in names.map(String::from).chain(shorts).filter(|_| decl.commands.meets(command)) {
+                assert!(seen.insert((command.0, name.clone())) || name == "v", "{name} is declared twice");
             }
+        }
+    }
+
+    /// The command is looked for before it is known whose flags these are.
+    #[test]
+    fn flags_of_one_name_take_a_value_everywhere_or_nowhere() {
+        let takes = |decl: &Decl| decl.takes != Takes::Nothing;
+        for (one, other) in TABLE.iter().flat_map(|one| TABLE.iter().map(move |other| (one, other))) {
+            let same = other.answers_to(one.name) || one.short.is_some() && one.short == other.short;
+            assert!(!same || takes(one) == takes(other), "--{} and --{}", one.name, other.name);
         }
     }
 
@@ -559,6 +599,7 @@ mod tests {
     fn defaults_parse() {
         assert!((LOGIN_TIMEOUT.parse)(LOGIN_TIMEOUT.decl.default.unwrap()).is_ok());
         assert!((OUTPUT.parse)(OUTPUT.decl.default.unwrap()).is_ok());
+        assert!((REPORT.parse)(REPORT.decl.default.unwrap()).is_ok());
         assert!((CACHE_STORAGE.parse)(CACHE_STORAGE.decl.default.unwrap()).is_ok());
         assert!((VERBOSITY.parse)(VERBOSITY.decl.default.unwrap()).is_ok());
     }

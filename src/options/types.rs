@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use url::Url;
 
+use crate::exec_credential::VERSIONS;
+
 /// The id of a client application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientId(String);
@@ -412,6 +414,16 @@ impl Report {
             other => Err(format!("unknown form \"{other}\": it must be text or json")),
         }
     }
+}
+
+/// Reads a version of the exec protocol, with or without its group.
+///
+/// # Errors
+/// The versions that kubectl accepts.
+pub fn exec_api_version(text: &str) -> Result<&'static str, String> {
+    let named = |version: &&str| *version == text || version.rsplit('/').next() == Some(text);
+    let version = VERSIONS.into_iter().find(named);
+    version.ok_or_else(|| format!("unknown version \"{text}\": kubectl accepts v1 and v1beta1"))
 }
 
 /// A duration in Go's notation: `90s`, `1m0s`, `1.5h`, `0`, `-1s`.

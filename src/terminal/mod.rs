@@ -3,6 +3,7 @@
 //! Where stderr is no terminal, everything is a plain line. On a terminal a prompt takes the room that
 //! it needs, and long work has one line that changes and disappears ([`Terminal::while_waiting`]).
 
+mod look;
 mod prompt;
 mod screen;
 mod seen;
@@ -12,6 +13,7 @@ mod wait;
 use std::cell::{Cell, RefCell};
 use std::io::Write;
 
+pub use look::{Colour, Look};
 pub use prompt::Prompt;
 pub use seen::{nobody_is_there, nobody_sees, stderr_is_terminal};
 pub use signed_in::{SignedIn, moment};

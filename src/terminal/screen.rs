@@ -32,9 +32,8 @@ impl Screen {
     /// does it; the console of Windows says nothing, and takes escape sequences only where somebody has
     /// switched them on.
     fn of(env: &Env, windows: bool) -> Option<Self> {
-        let draws = windows || env.get("TERM").is_some_and(|kind| kind != "dumb");
-        draws.then(|| Self {
-            colour: !windows && env.get("NO_COLOR").is_none(),
+        (windows || says_what_it_is(env)).then(|| Self {
+            colour: takes_colour(env, windows),
             unicode: !windows && speaks_utf8(env),
             escapes: !windows,
             width: stderr_width,
@@ -51,6 +50,15 @@ impl Screen {
     pub(super) fn strong(&self, text: &str) -> String {
         if self.colour { format!("\u{1b}[1;7m{text}\u{1b}[0m") } else { text.to_owned() }
     }
+}
+
+/// Whether a terminal in this environment takes colours, and they are wanted.
+pub(super) fn takes_colour(env: &Env, windows: bool) -> bool {
+    !windows && says_what_it_is(env) && env.get("NO_COLOR").is_none()
+}
+
+fn says_what_it_is(env: &Env) -> bool {
+    env.get("TERM").is_some_and(|kind| kind != "dumb")
 }
 
 /// The first that is set decides (POSIX, 8.2).

@@ -42,6 +42,11 @@ fn convert() {
 }
 
 #[test]
+fn undo() {
+    run_group("undo");
+}
+
+#[test]
 fn other() {
     run_group("other");
 }

@@ -36,9 +36,7 @@ fn a_renewal_killed_anywhere_needs_no_person() {
 #[test]
 fn a_conversion_killed_anywhere_leaves_the_old_or_the_new_text() {
     let Some(strace) = strace() else { return };
-    let env = crate::kubectl::signed_out();
-    let path = env.home().join(".kube/config");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("it is ours");
+    let (env, path) = private_kubeconfig();
     let args = ["convert-kubeconfig", "-l", "spn"].map(String::from).to_vec();
     let read = || fs::read_to_string(&path).expect("the kubeconfig");
     let (before, old) = (Home::save(&env), read());
@@ -52,6 +50,77 @@ fn a_conversion_killed_anywhere_leaves_the_old_or_the_new_text() {
         assert!(run.code == 0 && read() == new, "{point:?} {run:#?}");
         assert!(!path.with_extension("lock").exists(), "{point:?}: the lock is left");
     });
+}
+
+/// What was killed before it wrote is no edit; what was killed after is one.
+#[test]
+fn a_conversion_killed_anywhere_is_taken_back_by_undo() {
+    let Some(strace) = strace() else { return };
+    let (env, path) = private_kubeconfig();
+    let read = || fs::read_to_string(&path).expect("the kubeconfig");
+    let older = read();
+    assert_eq!(env.run(&["convert-kubeconfig", "-l", "azurecli"]).code, 0);
+    let old = read();
+    let args = ["convert-kubeconfig", "-l", "msi"].map(String::from).to_vec();
+    Injection { strace, env: &env, args }.kill_everywhere(|point| {
+        let wrote = read() != old;
+        let run = env.run(&["undo"]);
+        assert_eq!((run.code, read() == if wrote { &*old } else { &*older }), (0, true), "{point:?} {run:#?}");
+    });
+}
+
+/// The next one finishes it, and takes no other edit back.
+#[test]
+fn an_undo_killed_anywhere_is_finished_by_the_next() {
+    let Some(strace) = strace() else { return };
+    let (env, path) = private_kubeconfig();
+    let read = || fs::read_to_string(&path).expect("the kubeconfig");
+    let older = read();
+    assert_eq!(env.run(&["convert-kubeconfig", "-l", "azurecli"]).code, 0);
+    let old = read();
+    assert_eq!(env.run(&["convert-kubeconfig", "-l", "msi"]).code, 0);
+    let new = read();
+    Injection { strace, env: &env, args: vec!["undo".into()] }.kill_everywhere(|point| {
+        assert!([&old, &new].contains(&&read()), "{point:?}: half a kubeconfig");
+        for text in [&old, &older] {
+            let run = env.run(&["undo"]);
+            assert!(run.code == 0 && run.stderr.starts_with("took back ") && read() == *text, "{point:?} {run:#?}");
+            assert!(!path.with_extension("lock").exists(), "{point:?}: the lock is left");
+        }
+        assert_eq!(env.run(&["undo"]).stderr, "nothing to take back\n");
+    });
+}
+
+#[test]
+fn a_journal_that_fails_anywhere_costs_one_line_and_never_the_conversion() {
+    let Some(strace) = strace() else { return };
+    let (env, path) = private_kubeconfig();
+    let before = Home::save(&env);
+    let args = ["convert-kubeconfig", "--login", "msi"].map(String::from).to_vec();
+    let injection = Injection { strace, env: &env, args };
+    let points: Vec<Point> = injection.points().into_iter().filter(Point::is_of_journal).collect();
+    assert!(points.len() > 5, "{points:#?}");
+    for point in &points {
+        for error in point.errors() {
+            before.restore(&env);
+            let run = injection.run(&["-e", &format!("inject={}:error={error}:when={}", point.call, point.number)]);
+            let undo = "note: this change cannot be taken back by undo: ";
+            let notes = run.stderr.lines().filter(|line| line.starts_with(undo)).count();
+            assert!(run.code == 0 && notes <= 1, "{point:?} {error} {run:#?}");
+            assert!(fs::read_to_string(&path).is_ok_and(|text| text.contains("msi")), "{point:?} {error}");
+            let undone = env.run(&["undo"]);
+            let expected = if notes == 1 { "nothing to take back" } else { "took back" };
+            assert!(undone.code == 0 && undone.stderr.starts_with(expected), "{point:?} {error} {run:#?} {undone:#?}");
+        }
+    }
+}
+
+/// A home with a kubeconfig that nobody else can read.
+fn private_kubeconfig() -> (TestEnv, std::path::PathBuf) {
+    let env = crate::kubectl::signed_out();
+    let path = env.home().join(".kube/config");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("it is ours");
+    (env, path)
 }
 
 #[test]
@@ -183,7 +252,9 @@ fn points(trace: &str) -> Vec<Point> {
         };
         let number = counts.entry(call).or_default();
         *number += 1;
-        if line.contains("/home/.kube") {
+        // What is said of a file comes when all is done.
+        let said = line.starts_with("write(2<");
+        if !said && (line.contains("/home/.kube") || line.contains("/home/.local")) {
             points.push(Point { call: call.to_owned(), number: *number, line: line.to_owned() });
         }
     }
@@ -191,6 +262,10 @@ fn points(trace: &str) -> Vec<Point> {
 }
 
 impl Point {
+    fn is_of_journal(&self) -> bool {
+        self.line.contains("/home/.local")
+    }
+
     /// How this call fails on a disk that is full, read-only, broken or somebody else's.
     fn errors(&self) -> &'static [&'static str] {
         match self.call.as_str() {

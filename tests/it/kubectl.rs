@@ -316,10 +316,10 @@ fn recognise(path: PathBuf) -> Option<(String, Kubectl)> {
 }
 
 /// A cluster in a kubeconfig of AKS.
-struct Aks<'a> {
-    name: &'a str,
-    server: &'a FakeApiServer,
-    tenant: &'a str,
+pub struct Aks<'a> {
+    pub name: &'a str,
+    pub server: &'a FakeApiServer,
+    pub tenant: &'a str,
 }
 
 /// A home with the kubeconfig of one cluster, whose user Alice will sign in when asked.
@@ -363,7 +363,7 @@ pub fn kubeconfig(env: &TestEnv) -> PathBuf {
 }
 
 /// What `az aks get-credentials` writes, in its order.
-fn aks_kubeconfig<'a>(clusters: &[Aks<'a>]) -> String {
+pub fn aks_kubeconfig<'a>(clusters: &[Aks<'a>]) -> String {
     let all = |part: fn(&Aks<'a>) -> String| clusters.iter().map(part).collect::<String>();
     format!(
         "apiVersion: v1\nclusters:\n{}contexts:\n{}current-context: {}\nkind: Config\npreferences: {{}}\nusers:\n{}",

@@ -10,10 +10,12 @@
 mod accounts;
 mod arc;
 mod auto;
+mod az_converts;
 mod browser;
 mod cases;
 mod certificates;
 mod chromium;
+mod conversion;
 mod env;
 mod fakes;
 mod get_token;
@@ -32,3 +34,4 @@ mod real_az;
 mod support;
 mod terminal;
 mod tools;
+mod undo;

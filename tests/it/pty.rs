@@ -159,7 +159,7 @@ impl Screen {
                 let row = self.line();
                 *row = row.chars().take(column).collect();
             }
-            ("1;7" | "0", 'm') => {}
+            ("1;7" | "1" | "31" | "32" | "36" | "0", 'm') => {}
             other => panic!("nobody knows {other:?}"),
         }
     }

@@ -52,7 +52,8 @@ fn the_real_az_is_asked_once_until_it_is_signed_out() {
 
 const GET_TOKEN: [&str; 5] = ["get-token", "--login", "azurecli", "--server-id", AKS_SERVER];
 
-fn real_az() -> Option<PathBuf> {
+/// The az of this machine.
+pub fn real_az() -> Option<PathBuf> {
     let named = std::env::var_os("KUBENTRA_TEST_AZ").map(PathBuf::from);
     let path = std::env::var_os("PATH").unwrap_or_default();
     named.or_else(|| std::env::split_paths(&path).map(|directory| directory.join("az")).find(|az| az.is_file()))

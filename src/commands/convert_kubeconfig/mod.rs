@@ -1,22 +1,29 @@
 //! `convert-kubeconfig`: exec entries out of what AKS hands out.
 
+mod az;
+mod destination;
+mod programs;
 mod report;
 
 use std::path::Path;
 
 use crate::error::Error;
 use crate::kubeconfig::document::Edit;
+use crate::kubeconfig::journal::{Keeping, Kept, What};
 use crate::kubeconfig::plan::{self, Line, Verdict, Wish};
-use crate::kubeconfig::replace::{Change, replace};
+use crate::kubeconfig::replace::{Ahead, Change, replace};
 use crate::kubeconfig::{self, Loaded, cannot_edit, diff, lock};
 use crate::login::Method;
-use crate::options::{CONTEXT, DRY_RUN, Given, KUBECONFIG, Values};
+use crate::options::types::Report as Form;
+use crate::options::{CONTEXT, DRY_RUN, Given, KUBECONFIG, NO_UNDO, OUTPUT_FILE, REPORT, Values};
 use crate::secret::Secret;
 use crate::situation;
 use crate::sys::{Env, Sys};
-use crate::terminal::stderr_is_terminal;
+use crate::terminal::{Look, stderr_is_terminal};
 
 use super::Outcome;
+use destination::Destination;
+use report::{FileDiff, Report};
 
 /// Converts, or shows what it would do; says for each user what it did.
 pub(super) fn run(sys: &Sys, given: &Given) -> Result<Outcome, Error> {
@@ -29,21 +36,26 @@ pub(super) fn run(sys: &Sys, given: &Given) -> Result<Outcome, Error> {
         command: if sys.called_as() == "kubelogin" { "kubelogin" } else { "kubentra" },
     };
     crate::login::check(&Values::resolve(given, &Env::default()))?;
-    let path = values.get(&KUBECONFIG)?.map(|path| path.0);
-    let quiet = called_by_az(sys) && !stderr_is_terminal();
-    let conversion = Conversion { sys, wish: &wish, dry_run: values.is_on(&DRY_RUN), quiet, values: &values };
-    conversion.run(path.as_deref()).map(Outcome::from)
+    let form = form(&values)?;
+    destination::check(&values, form)?;
+    let by_az = az::is_calling(sys);
+    let written = || by_az.then(|| az::written_kubeconfig(&sys.env)).flatten();
+    let path = values.get(&KUBECONFIG)?.map(|path| path.0).or_else(written);
+    let quiet = by_az && (!stderr_is_terminal() || az::has_started(sys));
+    let conversion = Conversion { sys, wish: &wish, dry_run: values.is_on(&DRY_RUN), form, quiet, values: &values };
+    conversion.run(path.as_deref())
 }
 
-/// Whether this is the call that `az aks get-credentials` makes by itself.
-fn called_by_az(sys: &Sys) -> bool {
-    sys.args.iter().skip(1).eq(["convert-kubeconfig", "-l", "azurecli"])
+fn form(values: &Values) -> Result<Form, Error> {
+    let form = values.require(&REPORT, "the form of the report cannot be empty");
+    form.map_err(|error| error.also(&format!("a file is named with {}", OUTPUT_FILE.decl.flag())))
 }
 
 struct Conversion<'a> {
     sys: &'a Sys,
     wish: &'a Wish<'a>,
     dry_run: bool,
+    form: Form,
     /// Whether only problems are printed (design, D9).
     quiet: bool,
     /// Knows the variables that count in this run; for advice.
@@ -54,35 +66,108 @@ struct Conversion<'a> {
 const ATTEMPTS: u32 = 3;
 
 impl Conversion<'_> {
-    fn run(&self, given: Option<&Path>) -> Result<Secret, Error> {
+    fn run(&self, given: Option<&Path>) -> Result<Outcome, Error> {
         for _ in 0..ATTEMPTS {
             let files = kubeconfig::load(given, &self.sys.env)?;
-            for file in files.iter().filter(|_| !self.dry_run) {
+            let destination = Destination::of(self.values, &files, &self.sys.env)?;
+            let in_place = matches!(destination, Destination::Original) && !self.dry_run;
+            for file in files.iter().filter(|_| in_place) {
                 lock::clear_dead(&file.path);
             }
-            let lines = refuse_halves(self.sys, &files, plan::plan(&files, self.wish)?)?;
-            let changes = changes(&files, &lines)?;
-            if self.dry_run {
-                self.report(&files, &lines);
-                self.warn_of_readers(&files, &lines);
-                return Ok(self.diff(&changes));
+            let lines = plan::plan(&files, self.wish)?;
+            if lines.iter().any(|line| matches!(line.verdict, Verdict::Impossible(_))) {
+                return self.refuse(&files, lines);
             }
-            if replace(self.sys, &changes)? {
-                self.report(&files, &lines);
-                self.warn_of_readers(&files, &lines);
-                return Ok(Secret::new(""));
+            let changes = changes(&files, &lines)?;
+            let written = if self.dry_run { Some(Kept::Nothing) } else { self.write(&destination, &files, &changes)? };
+            if let Some(kept) = written {
+                let report = self.report(&files, &lines, &changes, &destination).with_kept(&kept);
+                return self.tell_and_print(report, &destination, &files, &changes);
             }
         }
         Err(Error::new(&situation::KUBECONFIG, "the kubeconfig keeps changing while it is converted")
             .remedy("run the command again when nothing else writes it; nothing was changed"))
     }
 
+    /// Whether `undo` takes it back; `None`, and nothing written, if a file is no longer what was read.
+    fn write(&self, destination: &Destination, files: &[Loaded], changes: &[Change]) -> Result<Option<Kept>, Error> {
+        match destination {
+            Destination::Original => {
+                changes.iter().try_for_each(|change| refuse_pipe(&change.file.path))?;
+                return self.replace(changes);
+            }
+            Destination::File(path) => destination::write(self.sys, path, converted(files, changes))?,
+            Destination::Stdout => {}
+        }
+        Ok(Some(Kept::Nothing))
+    }
+
+    fn replace(&self, changes: &[Change]) -> Result<Option<Kept>, Error> {
+        let what = What { command: "convert-kubeconfig".into(), login: self.wish.method.name.into() };
+        let mut keeping = Keeping::new(self.sys, &what, changes);
+        let ahead: &mut dyn Ahead = if self.values.is_on(&NO_UNDO) { &mut () } else { &mut keeping };
+        let done = replace(self.sys, changes, "is converted", ahead)?;
+        Ok(done.then(|| keeping.kept()))
+    }
+
+    fn tell_and_print(
+        &self,
+        report: Report,
+        destination: &Destination,
+        files: &[Loaded],
+        changes: &[Change],
+    ) -> Result<Outcome, Error> {
+        self.tell_report(&report);
+        let stdout = match (self.form, destination) {
+            (Form::Json, _) => {
+                let diffs = self.dry_run.then(|| self.diffs(destination, changes, Look::Exact));
+                report.with_diff(diffs).json()?
+            }
+            (Form::Text, Destination::Stdout) => converted(files, changes).to_owned(),
+            (Form::Text, _) if self.dry_run => {
+                let diffs = self.diffs(destination, changes, Look::of_stdout(&self.sys.env));
+                diffs.into_iter().map(|diff| diff.text).collect()
+            }
+            (Form::Text, _) => String::new(),
+        };
+        Ok(Secret::new(stdout).into())
+    }
+
     /// One unified diff a file, with every secret masked.
-    fn diff(&self, changes: &[Change]) -> Secret {
+    fn diffs(&self, destination: &Destination, changes: &[Change], look: Look) -> Vec<FileDiff> {
         let typed = self.wish.typed.flags().iter().filter(|typed| typed.decl.secret);
         let typed: Vec<_> = typed.map(|typed| typed.text.expose()).filter(|text| !text.is_empty()).collect();
-        Secret::new(changes.iter().map(|change| diff::unified(change, &typed)).collect::<String>())
+        let diff = |change: &Change| FileDiff {
+            file: change.file.path.display().to_string(),
+            text: diff::unified(change, destination.path(change.file), &typed, look),
+        };
+        changes.iter().map(diff).collect()
     }
+
+    /// One of our entries can't be converted: nothing is written, and every reason is told (D7).
+    fn refuse(&self, files: &[Loaded], lines: Vec<Line>) -> Result<Outcome, Error> {
+        let stdout = match self.form {
+            Form::Json => self.report_of_refusal(files, &lines).json()?,
+            Form::Text => String::new(),
+        };
+        Ok(Outcome { stdout: Secret::new(stdout), problem: refusal(self.sys, files, lines) })
+    }
+}
+
+/// The text of the one file.
+fn converted<'a>(files: &'a [Loaded], changes: &'a [Change]) -> &'a str {
+    let unchanged = files.first().map(|file| &file.document);
+    changes.first().map(|change| &change.edited.document).or(unchanged).map_or("", |document| document.text())
+}
+
+/// What comes out of a pipe has no file that could be replaced.
+fn refuse_pipe(path: &Path) -> Result<(), Error> {
+    if !destination::is_no_file(path) {
+        return Ok(());
+    }
+    Err(Error::new(&situation::FILE, "the kubeconfig is no file and cannot be edited")
+        .from_source(path.display())
+        .remedy(format!("print the converted one with {} -", OUTPUT_FILE.decl.flag())))
 }
 
 /// The new text of every file that changes.
@@ -105,23 +190,21 @@ fn changes<'a>(files: &'a [Loaded], lines: &[Line]) -> Result<Vec<Change<'a>>, E
     Ok(changes)
 }
 
-/// One of our entries that can't be converted: nothing is written, and every reason is told (D7).
-fn refuse_halves(sys: &Sys, files: &[Loaded], lines: Vec<Line>) -> Result<Vec<Line>, Error> {
-    let (impossible, lines): (Vec<_>, Vec<_>) =
-        lines.into_iter().partition(|line| matches!(line.verdict, Verdict::Impossible(_)));
-    let mut reasons = impossible.into_iter().filter_map(|line| match line.verdict {
+/// The problem that the command ends with; of several, each is told first.
+fn refusal(sys: &Sys, files: &[Loaded], lines: Vec<Line>) -> Option<Error> {
+    let mut reasons = lines.into_iter().filter_map(|line| match line.verdict {
         Verdict::Impossible(error) => {
             let user = format!("user \"{}\" in {}", line.name, files[line.file].path.display());
             Some(error.from_source(user))
         }
         _ => None,
     });
-    let Some(first) = reasons.next() else { return Ok(lines) };
-    let Some(second) = reasons.next() else { return Err(first.also("nothing was written")) };
+    let first = reasons.next()?;
+    let Some(second) = reasons.next() else { return Some(first.also("nothing was written")) };
     let all: Vec<_> = [first, second].into_iter().chain(reasons).collect();
     for reason in &all {
         sys.terminal.say(reason.to_string());
     }
-    Err(Error::new(&situation::KUBECONFIG, format!("{} users cannot be converted", all.len()))
-        .remedy("give what is missing; nothing was written"))
+    let what = format!("{} users cannot be converted", all.len());
+    Some(Error::new(&situation::KUBECONFIG, what).remedy("give what is missing; nothing was written"))
 }

@@ -1,74 +1,296 @@
-//! What is said about each user.
+//! What is said about each user: lines on stderr, or with `-o json` one object on stdout, whose field names
+//! stay:
+//!
+//! | Field | Holds |
+//! |---|---|
+//! | `method` | the login method that was asked for |
+//! | `dryRun` | whether nothing was to be written |
+//! | `output` | the file that the converted kubeconfig was written to (or would be), if it is another one; else `null` |
+//! | `users[]` | every user that was looked at, in the order of the files |
+//! | `users[].name` | the user's name |
+//! | `users[].file` | the kubeconfig that defines it |
+//! | `users[].contexts[]` | the contexts that lead to it |
+//! | `users[].result` | `converted` (with `dryRun`: would be), `already right`, `skipped` or `impossible` |
+//! | `users[].reason` | why it is `skipped` or `impossible`, else `null` |
+//! | `users[].command` | the program that its exec entry runs afterwards, or `null` |
+//! | `users[].leftOut[]` | flags of the old entry that the new one does not have |
+//! | `users[].advice` | how the new login can be given what was left out, or `null` |
+//! | `users[].warnings[]` | secrets that stand in the file, in words |
+//! | `counts` | how many are `converted`, `alreadyRight`, `skipped` and `impossible` |
+//! | `undo` | whether `undo` takes it back |
+//! | `notes[]` | what else is to be known, in words; some have several lines |
+//! | `diff[]` | with `dryRun` what would change: `file`, and `text` with every secret masked; else `null` |
+//!
+//! Where one user is `impossible` nothing is written: those that could be converted are `skipped` then.
 
-use crate::error::listed;
+use std::collections::HashMap;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::error::{Error, listed, turns_text};
+use crate::kubeconfig::context::Routes;
+use crate::kubeconfig::document::{Auth, Edit, RelativePath, User};
+use crate::kubeconfig::journal::Kept;
 use crate::kubeconfig::plan::{self, Line, Verdict};
+use crate::kubeconfig::replace::Change;
 use crate::kubeconfig::{self, Loaded};
 use crate::login::{SECRETS, Ways};
+use crate::options::types::Report as Form;
 use crate::options::{CLIENT_CERTIFICATE, Decl, POP_CLAIMS};
-use crate::sys::Env;
+use crate::situation;
+use crate::sys::{Env, OWN_NAMES, own_name};
 
 use super::Conversion;
+use super::destination::Destination;
+use super::programs;
+
+/// What is said about a conversion.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Report {
+    method: &'static str,
+    dry_run: bool,
+    output: Option<String>,
+    users: Vec<UserReport>,
+    counts: Counts,
+    undo: bool,
+    notes: Vec<String>,
+    diff: Option<Vec<FileDiff>>,
+}
+
+/// What is said about a user.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct UserReport {
+    name: String,
+    file: String,
+    contexts: Vec<String>,
+    #[serde(rename = "result")]
+    pub(super) ending: Ending,
+    reason: Option<String>,
+    pub(super) command: Option<String>,
+    left_out: Vec<String>,
+    advice: Option<String>,
+    warnings: Vec<String>,
+}
+
+/// How it ended for a user.
+#[derive(Serialize, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Ending {
+    #[serde(rename = "converted")]
+    Converted,
+    #[serde(rename = "already right")]
+    AlreadyRight,
+    #[serde(rename = "skipped")]
+    Skipped,
+    #[serde(rename = "impossible")]
+    Impossible,
+}
+
+impl Ending {
+    /// Whether the entry is what was asked for.
+    pub(super) fn is_ours(self) -> bool {
+        matches!(self, Self::Converted | Self::AlreadyRight)
+    }
+}
+
+#[derive(Serialize, Default)]
+#[serde(rename_all = "camelCase")]
+struct Counts {
+    converted: usize,
+    already_right: usize,
+    skipped: usize,
+    impossible: usize,
+}
+
+/// What would change in a file.
+#[derive(Serialize)]
+pub(super) struct FileDiff {
+    pub(super) file: String,
+    pub(super) text: String,
+}
 
 impl Conversion<'_> {
-    /// One line a user, and what a person should know besides.
-    pub(super) fn report(&self, files: &[Loaded], lines: &[Line]) {
-        let would = if self.dry_run { "would convert" } else { "converted" };
+    /// What there is to say when everything is written, or would be.
+    pub(super) fn report(
+        &self,
+        files: &[Loaded],
+        lines: &[Line],
+        changes: &[Change],
+        destination: &Destination,
+    ) -> Report {
+        let users = self.users(files, lines, false);
+        let mut notes = self.notes_on_flags(files, &users);
+        notes.extend(readers(files, lines, destination));
+        notes.extend(self.moved_paths(files, changes, destination));
+        if !self.quiet {
+            notes.extend(programs::notes(self.sys, files, lines, &users, destination));
+        }
+        let output = match destination {
+            Destination::File(path) => Some(path.display().to_string()),
+            Destination::Original | Destination::Stdout => None,
+        };
+        Report { output, notes, ..self.bare(users) }
+    }
+
+    /// What there is to say where users can't be converted and nothing is written.
+    pub(super) fn report_of_refusal(&self, files: &[Loaded], lines: &[Line]) -> Report {
+        self.bare(self.users(files, lines, true))
+    }
+
+    fn bare(&self, users: Vec<UserReport>) -> Report {
+        let counts = Counts::of(&users);
+        let (method, dry_run) = (self.wish.method.name, self.dry_run);
+        Report { method, dry_run, output: None, users, counts, undo: false, notes: Vec::new(), diff: None }
+    }
+
+    fn users(&self, files: &[Loaded], lines: &[Line], refused: bool) -> Vec<UserReport> {
+        let routes = Routes::new(files);
+        let mut first: HashMap<&str, usize> = HashMap::new();
+        let mut users = Vec::with_capacity(lines.len());
         for line in lines {
-            let name = &line.name;
-            let file = files[line.file].path.display();
-            match &line.verdict {
-                Verdict::Convert(_) => {
-                    let left_out = plan::left_out(&files[line.file].document.users()[line.user], self.wish);
-                    // What may have stood nowhere else is a problem.
-                    let loses = SECRETS.iter().any(|ways| left_out.contains(&ways.text.decl.flag()));
-                    let tell = |line: &str| if loses { self.say(line) } else { self.tell(line) };
-                    tell(&format!("{would} {name} to {} ({file})", self.wish.method.name));
-                    self.warn_of_secrets(name);
-                    if !left_out.is_empty() {
-                        let advice = self.advice(&left_out);
-                        tell(&format!("note: not taken over for {name}: {}{advice}", left_out.join(", ")));
-                    }
-                }
-                Verdict::AlreadyRight => self.tell(&format!("already right: {name} ({file})")),
-                Verdict::Skipped(why) => self.tell(&format!("skipped {name}: {why} ({file})")),
-                Verdict::Impossible(_) => {}
+            let (file, user) = (&files[line.file], &files[line.file].document.users()[line.user]);
+            // kubectl takes a user from the first file that defines it.
+            let counts = *first.entry(&user.name).or_insert(line.file) == line.file;
+            let contexts = routes.to(user).iter().filter(|_| counts).map(|context| context.name.clone());
+            users.push(UserReport {
+                contexts: contexts.collect(),
+                ..self.user(user, &file.path, &line.verdict, refused)
+            });
+        }
+        users
+    }
+
+    fn user(&self, user: &User, path: &Path, verdict: &Verdict, refused: bool) -> UserReport {
+        let stands = match &user.auth {
+            Auth::Exec(exec) => Some(exec.command.clone()),
+            _ => None,
+        };
+        let (ending, reason, command) = match verdict {
+            Verdict::Convert(_) if refused => {
+                (Ending::Skipped, Some("nothing is written while another user cannot be converted".into()), stands)
             }
+            Verdict::Convert(edit) => (Ending::Converted, None, command_after(edit).or(stands)),
+            Verdict::AlreadyRight => (Ending::AlreadyRight, None, stands),
+            Verdict::Skipped(why) => (Ending::Skipped, Some(why.clone()), stands),
+            Verdict::Impossible(error) => (Ending::Impossible, Some(error.to_string()), stands),
+        };
+        let converted = ending == Ending::Converted;
+        let left_out = if converted { plan::left_out(user, self.wish) } else { Vec::new() };
+        UserReport {
+            name: user.name.clone(),
+            file: path.display().to_string(),
+            contexts: Vec::new(),
+            ending,
+            reason,
+            command,
+            advice: self.advice(&left_out),
+            left_out,
+            warnings: if converted { self.warnings_of_secrets(&user.name) } else { Vec::new() },
         }
-        let ours = lines.iter().any(|line| matches!(line.verdict, Verdict::Convert(_) | Verdict::AlreadyRight));
-        if !ours {
-            return self.tell(&nothing_to_convert(files, &self.sys.env));
+    }
+
+    /// A line a user, their count, and what a person should know besides.
+    pub(super) fn tell_report(&self, report: &Report) {
+        report.users.iter().for_each(|user| self.tell_user(user));
+        if let Some(counts) = report.counts.line(self.dry_run) {
+            let undo =
+                if report.undo { format!("; `{} undo` takes it back", self.sys.called_as()) } else { String::new() };
+            self.tell(&format!("{counts}{undo}"));
         }
+        for line in report.notes.iter().flat_map(|note| note.lines()) {
+            self.tell(line);
+        }
+        if let Some(output) = &report.output {
+            self.tell(&format!("{} {output}", if self.dry_run { "would be written to" } else { "written to" }));
+        }
+    }
+
+    fn tell_user(&self, user: &UserReport) {
+        let UserReport { name, file, left_out, .. } = user;
+        let reason = user.reason.as_deref().unwrap_or_default();
+        // What may have stood nowhere else is a problem.
+        let loses = SECRETS.iter().any(|ways| left_out.contains(&ways.text.decl.flag()));
+        match user.ending {
+            Ending::Converted => {
+                let would = if self.dry_run { "would convert" } else { "converted" };
+                let line = format!("{would} {name} to {} ({file})", self.wish.method.name);
+                if loses && self.form == Form::Text { self.say(&line) } else { self.tell(&line) }
+            }
+            Ending::AlreadyRight => self.tell(&format!("already right: {name} ({file})")),
+            Ending::Skipped => self.tell(&format!("skipped {name}: {reason} ({file})")),
+            Ending::Impossible => {}
+        }
+        user.warnings.iter().for_each(|warning| self.say(&format!("warning: {warning}")));
+        if !left_out.is_empty() {
+            let advice = user.advice.as_ref().map(|advice| format!("; {advice}")).unwrap_or_default();
+            let note = format!("note: not taken over for {name}: {}{advice}", left_out.join(", "));
+            if loses { self.say(&note) } else { self.tell(&note) }
+        }
+    }
+
+    /// What was typed without effect.
+    fn notes_on_flags(&self, files: &[Loaded], users: &[UserReport]) -> Vec<String> {
+        if !users.iter().any(|user| user.ending.is_ours()) {
+            return vec![nothing_to_convert(files, &self.sys.env)];
+        }
+        let mut notes = Vec::new();
         let passed_over = plan::passed_over(self.wish);
         if !passed_over.is_empty() {
             let (flags, method) = (passed_over.join(", "), self.wish.method.name);
-            self.tell(&format!("note: typed, and not written for --login {method}: {flags}"));
+            notes.push(format!("note: typed, and not written for --login {method}: {flags}"));
+        }
+        if let Some(command) = self.wish.typed_command().filter(|command| own_name(command).is_none()) {
+            let names = listed(OWN_NAMES.map(String::from).into());
+            notes.push(format!(
+                "note: the next conversion will take entries that run {command} for another program's; ours run {names}"
+            ));
         }
         let claims = self.values.get(&POP_CLAIMS).ok().flatten().filter(|_| self.writes(&POP_CLAIMS.decl));
         if let Some(claims) = claims.filter(|claims| !claims.ignored.is_empty()) {
-            self.tell(&format!("note: no cluster reads these claims, they are not sent: {}", listed(claims.ignored)));
+            let ignored = listed(claims.ignored);
+            notes.push(format!("note: no cluster reads these claims, they are not sent: {ignored}"));
         }
+        notes
     }
 
-    /// A kubeconfig leads into clusters, and may hold keys beside what we convert.
-    pub(super) fn warn_of_readers(&self, files: &[Loaded], lines: &[Line]) {
-        let used = |index: usize| lines.iter().any(|line| line.file == index);
-        for (_, file) in files.iter().enumerate().filter(|(index, _)| used(*index)) {
-            if let Some(mode) = crate::files::open_to_others(&file.path) {
-                let path = file.path.display();
-                self.tell(&format!("warning: others can read {path} (mode {mode:04o}); chmod 600 keeps it to you"));
+    /// Where the file lies elsewhere, its relative paths mean something else.
+    fn moved_paths(&self, files: &[Loaded], changes: &[Change], destination: &Destination) -> Option<String> {
+        let (Destination::File(to), [file]) = (destination, files) else { return None };
+        let directory = |path: &Path| Some(std::path::absolute(path).ok()?.parent()?.to_owned());
+        let real = |path: &Path| std::fs::canonicalize(directory(path)?).ok();
+        if real(&file.path) == real(to) {
+            return None;
+        }
+        let document = changes.first().map_or(&file.document, |change| &change.edited.document);
+        let paths = document.relative_paths();
+        let mut fields: Vec<&str> = Vec::new();
+        for path in &paths {
+            if !fields.contains(&path.field) {
+                fields.push(path.field);
             }
         }
+        let fields: Vec<String> = fields.into_iter().map(|field| places(field, &paths)).collect();
+        (!fields.is_empty()).then(|| {
+            let (to, directory) = (to.display(), directory(to).unwrap_or_default());
+            let directory = directory.display();
+            let start = if self.dry_run { "would start" } else { "now start" };
+            format!("warning: relative paths in {to} {start} from {directory}: {}", fields.join(", "))
+        })
     }
 
     /// Secrets that stand in the file now.
-    fn warn_of_secrets(&self, name: &str) {
+    fn warnings_of_secrets(&self, name: &str) -> Vec<String> {
         let stands = if self.dry_run { "would stand in the kubeconfig" } else { "stands in the kubeconfig now" };
-        for ways in SECRETS.iter().filter(|ways| self.writes(&ways.text.decl)) {
+        let written = SECRETS.iter().filter(|ways| self.writes(&ways.text.decl));
+        let warning = |ways: &Ways| {
             let (secret, file) = (ways.name, ways.file.decl.flag());
             let others = self.values.variable(&ways.text.decl).map(|variable| format!("{file} or {variable} keep"));
             let others = others.unwrap_or_else(|| format!("{file} keeps"));
-            self.say(&format!("warning: the {secret} of {name} {stands}; {others} it out"));
-        }
+            format!("the {secret} of {name} {stands}; {others} it out")
+        };
+        written.map(warning).collect()
     }
 
     /// Whether a typed value of `decl` is written.
@@ -78,13 +300,13 @@ impl Conversion<'_> {
 
     /// How the new login can be given the proof that its entry no longer says: a secret better by its
     /// file. Whoever has typed one has chosen.
-    fn advice(&self, left_out: &[String]) -> String {
+    fn advice(&self, left_out: &[String]) -> Option<String> {
         let method = || self.wish.method.written().map(|argument| argument.decl);
         let proofs = || method().filter(|decl| ways(decl).is_some() || std::ptr::eq(*decl, &CLIENT_CERTIFICATE.decl));
         let chosen = |decl| self.wish.types(decl) || ways(decl).is_some_and(|ways| self.wish.types(&ways.file.decl));
         let missing: Vec<&Decl> = proofs().filter(|decl| left_out.contains(&decl.flag())).collect();
         if missing.is_empty() || proofs().any(chosen) {
-            return String::new();
+            return None;
         }
         let flag = |decl: &&Decl| ways(decl).map_or(decl.flag(), |ways| ways.file.decl.flag());
         let flags = listed(missing.iter().map(flag).collect());
@@ -92,12 +314,12 @@ impl Conversion<'_> {
             listed(missing.iter().filter_map(|decl| self.values.variable(decl)).map(String::from).collect());
         let variables =
             if variables.is_empty() { variables } else { format!(", or set {variables} where kubectl runs") };
-        format!("; give {flags}{variables}")
+        Some(format!("give {flags}{variables}"))
     }
 
-    /// Says what is no problem.
+    /// Says what is no problem; a program reads it in the report.
     fn tell(&self, line: &str) {
-        if !self.quiet {
+        if !self.quiet && self.form == Form::Text {
             self.say(line);
         }
     }
@@ -105,6 +327,104 @@ impl Conversion<'_> {
     fn say(&self, line: &str) {
         self.sys.terminal.say(crate::error::one_line(line));
     }
+}
+
+impl Report {
+    /// The same with why `undo` can't take it back, where that was wanted.
+    pub(super) fn with_kept(mut self, kept: &Kept) -> Self {
+        if let Kept::Failed(why) = kept {
+            self.notes.push(format!("note: this change cannot be taken back by undo: {why}"));
+        }
+        self.undo = *kept == Kept::Edit;
+        self
+    }
+
+    /// The same with what would change.
+    pub(super) fn with_diff(self, diff: Option<Vec<FileDiff>>) -> Self {
+        Self { diff, ..self }
+    }
+
+    /// One object.
+    ///
+    /// # Errors
+    /// None that is known of.
+    pub(super) fn json(&self) -> Result<String, Error> {
+        let json = serde_json::to_string_pretty(self);
+        let json = json.map_err(|error| Error::new(&situation::FILE, format!("no report can be made: {error}")))?;
+        Ok(without_steering(&json) + "\n")
+    }
+}
+
+impl Counts {
+    fn of(users: &[UserReport]) -> Self {
+        let mut counts = Self::default();
+        for user in users {
+            match user.ending {
+                Ending::Converted => counts.converted += 1,
+                Ending::AlreadyRight => counts.already_right += 1,
+                Ending::Skipped => counts.skipped += 1,
+                Ending::Impossible => counts.impossible += 1,
+            }
+        }
+        counts
+    }
+
+    /// `2 converted, 3 skipped`, where one is ours.
+    fn line(&self, dry_run: bool) -> Option<String> {
+        if self.converted + self.already_right == 0 {
+            return None;
+        }
+        let converted = if dry_run { "would be converted" } else { "converted" };
+        let kinds = [(self.converted, converted), (self.already_right, "already right"), (self.skipped, "skipped")];
+        let kinds = kinds.iter().filter(|(count, _)| *count > 0).map(|(count, kind)| format!("{count} {kind}"));
+        Some(kinds.collect::<Vec<_>>().join(", "))
+    }
+}
+
+/// JSON in which a name from a file does not steer a terminal: serde escapes what it has to only.
+fn without_steering(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        if (c.is_control() && c != '\n') || turns_text(c) {
+            text.extend(format!("\\u{:04x}", u32::from(c)).chars());
+        } else {
+            text.push(c);
+        }
+    }
+    text
+}
+
+fn command_after(edit: &Edit) -> Option<String> {
+    match edit {
+        Edit::Exec(change) => change.command.clone(),
+        Edit::ProviderToExec(new) => Some(new.command.clone()),
+    }
+}
+
+/// A kubeconfig leads into clusters, and may hold keys beside what we convert.
+fn readers(files: &[Loaded], lines: &[Line], destination: &Destination) -> Vec<String> {
+    let used = files.iter().enumerate().filter(|(index, _)| lines.iter().any(|line| line.file == *index));
+    let paths: Vec<&Path> = match destination {
+        Destination::Original => used.map(|(_, file)| file.path.as_path()).collect(),
+        Destination::File(path) => vec![path],
+        Destination::Stdout => Vec::new(),
+    };
+    let open = |path: &&Path| Some((path.display().to_string(), crate::files::open_to_others(path)?));
+    let open = paths.iter().filter_map(open);
+    open.map(|(path, mode)| format!("warning: others can read {path} (mode {mode:04o}); chmod 600 keeps it to you"))
+        .collect()
+}
+
+/// More lines than these are counted.
+const SHOWN: usize = 5;
+
+/// `certificate-authority (lines 4, 9 and 3 more)`
+fn places(field: &str, paths: &[RelativePath]) -> String {
+    let lines: Vec<usize> = paths.iter().filter(|path| path.field == field).map(|path| path.line).collect();
+    let shown = lines.iter().take(SHOWN).map(ToString::to_string);
+    let more = lines.len().checked_sub(SHOWN).filter(|more| *more > 0).map(|more| format!("{more} more"));
+    let word = if lines.len() == 1 { "line" } else { "lines" };
+    format!("{field} ({word} {})", listed(shown.chain(more).collect()))
 }
 
 /// The ways to give the secret `decl`, if it is one.
@@ -120,4 +440,36 @@ fn nothing_to_convert(files: &[Loaded], env: &Env) -> String {
     let places = places.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
     let looked = if places.is_empty() { "there is no home directory".into() } else { format!("looked for {places}") };
     format!("nothing to convert: there is no kubeconfig ({looked})")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_kinds_that_occur_are_counted() {
+        let line = |converted, already_right, skipped, dry_run| {
+            Counts { converted, already_right, skipped, impossible: 0 }.line(dry_run)
+        };
+        assert_eq!(line(2, 1, 3, false).as_deref(), Some("2 converted, 1 already right, 3 skipped"));
+        assert_eq!(line(2, 0, 3, true).as_deref(), Some("2 would be converted, 3 skipped"));
+        assert_eq!(line(0, 0, 3, false), None);
+    }
+
+    #[test]
+    fn many_places_are_counted() {
+        let paths =
+            |count: usize| (1..=count).map(|line| RelativePath { field: "tokenFile", line }).collect::<Vec<_>>();
+        assert_eq!(places("tokenFile", &paths(1)), "tokenFile (line 1)");
+        assert_eq!(places("tokenFile", &paths(5)), "tokenFile (lines 1, 2, 3, 4 and 5)");
+        assert_eq!(places("tokenFile", &paths(7)), "tokenFile (lines 1, 2, 3, 4, 5 and 2 more)");
+    }
+
+    #[test]
+    fn json_steers_no_terminal_and_means_the_same() {
+        let name = "a\u{9b}2J\u{202e}\u{1b}\u{e9}";
+        let json = without_steering(&serde_json::to_string(name).unwrap());
+        assert_eq!(json, "\"a\\u009b2J\\u202e\\u001b\u{e9}\"");
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), name);
+    }
 }

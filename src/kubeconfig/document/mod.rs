@@ -7,8 +7,10 @@
 
 mod edit;
 mod env;
+pub(in crate::kubeconfig) mod kuberc;
 mod plan;
 mod read;
+mod relative;
 mod scalar;
 mod secrets;
 mod shorten;
@@ -25,6 +27,8 @@ use std::fmt;
 use std::ops::Range;
 
 use edit::{Plan, Reach};
+pub use relative::RelativePath;
+pub use secrets::secrets_of_entry;
 pub use take_back::{PastEdit, Standing, TakenBack};
 use tree::{TOP, Tree};
 

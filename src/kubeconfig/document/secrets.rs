@@ -2,7 +2,8 @@
 
 use granit_parser::ScalarStyle;
 
-use super::tree::Tree;
+use super::take_back::fragment;
+use super::tree::{TOP, Tree};
 
 const FIELDS: [&str; 3] = ["token", "password", "client-key-data"];
 const CONFIG: [&str; 4] = ["access-token", "refresh-token", "id-token", "client-secret"];
@@ -11,6 +12,17 @@ const WORDS: [&str; 3] = ["SECRET", "PASSWORD", "TOKEN"];
 
 /// Masking fewer characters than these would hide half of a diff.
 const SHORTEST: usize = 4;
+
+/// The slices of the entry of one user that hold secrets, as [`Document::secrets`](super::Document::secrets)
+/// finds them; `None` where the entry can't be read without the rest of its file.
+pub fn secrets_of_entry(text: &str, column: usize) -> Option<Vec<String>> {
+    let tree = fragment(text, column)?;
+    let mut found = Vec::new();
+    if let Some(user) = tree.get(TOP, "user") {
+        tree.user_secrets(user, &mut found);
+    }
+    Some(found.into_iter().map(String::from).collect())
+}
 
 impl Tree {
     pub(super) fn user_secrets<'a>(&'a self, user: usize, found: &mut Vec<&'a str>) {
@@ -83,6 +95,7 @@ fn push_lines<'a>(raw: &'a str, found: &mut Vec<&'a str>) {
 #[cfg(test)]
 mod tests {
     use super::super::support::parse;
+    use super::secrets_of_entry;
 
     #[test]
     fn finds_secrets() {
@@ -95,6 +108,14 @@ mod tests {
     fn finds_the_keys_of_token_sources() {
         let text = "users:\n- name: a\n  user:\n    exec:\n      args: [--federated-token-source, 'url:https://x/t?key=k1', '--federated-token-source=url:https://x/t?k2k2']\n";
         assert_eq!(parse(text).secrets(), ["key=k1", "k2k2"]);
+    }
+
+    #[test]
+    fn finds_them_in_an_entry_by_itself() {
+        let of = |text: &str, column| secrets_of_entry(text, column);
+        assert_eq!(of("name: a\n    user:\n      token: canary", 4), Some(vec!["canary".to_owned()]));
+        assert_eq!(of("{\"name\": \"a\", \"user\": {\"password\": \"word\"}}", 9), Some(vec!["word".to_owned()]));
+        assert_eq!(of("name: a\n  user: *other", 2), None);
     }
 
     #[test]

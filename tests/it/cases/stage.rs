@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use super::script::{Line, Script, variable};
 use super::{entra, hosts, proof};
@@ -103,6 +104,11 @@ impl Stage {
                 fs::set_permissions(path(name), Permissions::from_mode(mode))
             }
             ["link", name, target] => symlink(target, path(name)),
+            ["age", name, seconds] => {
+                let seconds = seconds.parse().map_err(|_| text.to_owned())?;
+                let then = SystemTime::now().checked_sub(Duration::from_secs(seconds)).ok_or(text)?;
+                fs::File::options().write(true).open(path(name)).and_then(|file| file.set_modified(then))
+            }
             // The name of such a file is a hash; there is one, or all are meant.
             ["corrupt", extension] => self.corrupt(extension),
             _ => return Err(format!("not a directive: {text}")),
@@ -125,9 +131,9 @@ impl Stage {
         self.known.extend(now.into_iter().filter(|(path, _)| path.starts_with(name)));
     }
 
-    /// Overwrites every cache file with that extension by something else.
+    /// Overwrites every sealed file with that extension by something else.
     fn corrupt(&self, extension: &str) -> std::io::Result<()> {
-        for path in files_below(&self.env.home()).iter().filter(|path| in_cache(path)) {
+        for path in files_below(&self.env.home()).iter().filter(|path| is_sealed(path)) {
             if path.extension().is_some_and(|found| found == extension) || path.ends_with(extension) {
                 fs::write(path, "not what was written here")?;
             }
@@ -135,7 +141,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Files that are new, changed or gone since the script last touched them, without the cache.
+    /// Files that are new, changed or gone since the script last touched them, without what is sealed.
     pub fn changes(&self) -> BTreeMap<PathBuf, Option<Entry>> {
         let now = entries(&self.env.home());
         let gone = self.known.keys().filter(|path| !now.contains_key(*path)).map(|path| (path.clone(), None));
@@ -162,6 +168,18 @@ impl Stage {
             *caches.entry(directory.to_owned()).or_default().entry(kind).or_default() += 1;
         }
         caches
+    }
+
+    /// How many edits every journal below the home directory holds.
+    pub fn journals(&self) -> BTreeMap<PathBuf, usize> {
+        let home = self.env.home();
+        let mut journals = BTreeMap::new();
+        for path in files_below(&home) {
+            let Some(directory) = path.ancestors().find(|path| is_journal(path)) else { continue };
+            let directory = directory.strip_prefix(&home).expect("below home").to_owned();
+            *journals.entry(directory).or_default() += usize::from(path.extension().is_some_and(|kind| kind == "edit"));
+        }
+        journals
     }
 
     fn copy_home(&mut self, from: &Path, below: &Path) {
@@ -281,9 +299,9 @@ fn unescaped(text: &str) -> String {
     text.replace("\\n", "\n").replace("\\r", "\r").replace("\\t", "\t").replace("\\u{feff}", "\u{feff}")
 }
 
-/// Everything below `home` but the caches, by its path from there.
+/// Everything below `home` but what is sealed, by its path from there.
 fn entries(home: &Path) -> BTreeMap<PathBuf, Entry> {
-    let outside = files_below(home).into_iter().filter(|path| !in_cache(path));
+    let outside = files_below(home).into_iter().filter(|path| !is_sealed(path));
     outside.map(|path| (path.strip_prefix(home).expect("below home").to_owned(), entry(&path))).collect()
 }
 
@@ -299,7 +317,16 @@ fn entry(path: &Path) -> Entry {
 
 /// Wherever it is put, the cache is a directory of that name.
 fn in_cache(path: &Path) -> bool {
-    path.parent().is_some_and(|parent| parent.ends_with("kubentra"))
+    path.parent().is_some_and(|parent| parent.ends_with("kubentra") && !is_journal(parent))
+}
+
+/// Wherever it is put, the journal of edits is a directory of that name with the records in another.
+fn is_journal(directory: &Path) -> bool {
+    directory.ends_with("kubentra") && directory.join("edits").exists()
+}
+
+fn is_sealed(path: &Path) -> bool {
+    in_cache(path) || path.ancestors().any(is_journal)
 }
 
 fn files_below(directory: &Path) -> Vec<PathBuf> {

@@ -1,5 +1,5 @@
 //! What a case does and what came of it, as text: after each command its exit code, its output
-//! and its requests; at the end the caches and the files that are not what they were.
+//! and its requests; at the end the caches, the journals and the files that are not what they were.
 
 use serde_json::Value;
 use std::fmt::Write;
@@ -145,6 +145,10 @@ impl Played {
         for (directory, kinds) in stage.caches() {
             let kinds = kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect::<Vec<_>>().join(", ");
             self.write(format_args!("cache {}: {kinds}\n", directory.display()));
+        }
+        for (directory, count) in stage.journals() {
+            let edits = if count == 1 { "edit" } else { "edits" };
+            self.write(format_args!("journal {}: {count} {edits}\n", directory.display()));
         }
         for (path, entry) in stage.changes() {
             let path = path.display();

@@ -5,9 +5,11 @@
 //! | [`tls::Authority`] | the CA that the machine trusts |
 //! | [`entra::FakeEntra`] | Entra ID in every cloud, and an AD FS |
 //! | [`apiserver::FakeApiServer`] | the API server of an AKS cluster |
+//! | [`arm::FakeArm`] | Azure Resource Manager, which hands out kubeconfigs |
 //! | [`hosts::FakeHosts`] | managed identity on every host, and the OIDC of CI systems |
 //! | [`token_proxy::TokenProxy`] | the way to Entra of pods with an identity binding |
 //! | [`az::FakeTool`] | `az` and `azd` on PATH |
+//! | [`az_merge::merge`] | what az makes of a kubeconfig before it calls us |
 //! | [`browser::FakeBrowser`], [`browser::FakeOpener`] | a browser, and what opens it |
 //! | [`chromium::Chromium`] | nothing: it is the real one, if it is installed |
 //! | [`proxy::FakeProxy`] | the network: leads the real host names to the fakes |
@@ -20,7 +22,9 @@
 )]
 
 pub mod apiserver;
+pub mod arm;
 pub mod az;
+pub mod az_merge;
 pub mod browser;
 pub mod certificates;
 pub mod chromium;

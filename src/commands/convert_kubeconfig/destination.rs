@@ -1,0 +1,154 @@
+//! Where the converted kubeconfig goes: into the file that it came from, or with `--output` elsewhere, and
+//! then the original is neither locked nor touched.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, io_words};
+use crate::kubeconfig::lock::FileLock;
+use crate::kubeconfig::{Loaded, default_files};
+use crate::login::both_given;
+use crate::options::types::Report as Form;
+use crate::options::{DRY_RUN, OUTPUT_FILE, REPORT, Values};
+use crate::situation;
+use crate::sys::{Env, Sys};
+
+/// Where the converted kubeconfig goes.
+pub(super) enum Destination {
+    /// Into the files that it came from.
+    Original,
+    /// To stdout.
+    Stdout,
+    /// Into this file.
+    File(PathBuf),
+}
+
+impl Destination {
+    /// What `--output` says, for `files`.
+    ///
+    /// # Errors
+    /// Several files, or none, for one destination; a destination that is no file and can't become one.
+    pub(super) fn of(values: &Values, files: &[Loaded], env: &Env) -> Result<Self, Error> {
+        let Some(path) = values.get(&OUTPUT_FILE)?.map(|path| path.0) else { return Ok(Self::Original) };
+        let file = only(files, env)?;
+        if is_stdout(&path) {
+            return Ok(Self::Stdout);
+        }
+        let place = resolved(&path)?;
+        if std::fs::canonicalize(&file.path).is_ok_and(|original| original == place) {
+            return Ok(Self::Original);
+        }
+        Ok(Self::File(path))
+    }
+
+    /// The file that `file` becomes.
+    pub(super) fn path<'a>(&'a self, file: &'a Loaded) -> &'a Path {
+        match self {
+            Self::Original | Self::Stdout => &file.path,
+            Self::File(path) => path,
+        }
+    }
+}
+
+/// Refuses what can't be meant, before any file is read.
+///
+/// # Errors
+/// `--output` with the name of a form, or where stdout is wanted for something else.
+pub(super) fn check(values: &Values, form: Form) -> Result<(), Error> {
+    let Some(path) = values.get(&OUTPUT_FILE)?.map(|path| path.0) else { return Ok(()) };
+    let output = OUTPUT_FILE.decl.flag();
+    if let Some(word) = path.to_str().filter(|word| matches!(*word, "json" | "text" | "yaml")) {
+        return Err(Error::new(&situation::USAGE, format!("{output} names a file, and {word} is the name of a form"))
+            .remedy(format!("for the report as JSON give -o json, for a file of that name {output} ./{word}")));
+    }
+    let stdout = format!("{output} -");
+    if is_stdout(&path) && values.is_on(&DRY_RUN) {
+        return Err(both_given(&stdout, &DRY_RUN.decl.flag()));
+    }
+    if is_stdout(&path) && form == Form::Json {
+        return Err(both_given(
+            &stdout,
+            &format!("{} json", values.source(&REPORT).map(ToString::to_string).unwrap_or_default()),
+        ));
+    }
+    Ok(())
+}
+
+/// Puts `text` into the file at `path`, under client-go's lock.
+///
+/// # Errors
+/// A lock that stays, a file that can't be written.
+pub(super) fn write(sys: &Sys, path: &Path, text: &str) -> Result<(), Error> {
+    let place = resolved(path)?;
+    let lock = FileLock::hold(sys, path)?;
+    crate::files::replace(&place, text.as_bytes()).map_err(|error| unwritable(path, &error))?;
+    drop(lock);
+    Ok(())
+}
+
+/// Whether what is read at `path` can't be replaced, such as a pipe.
+pub(super) fn is_no_file(path: &Path) -> bool {
+    path.metadata().is_ok_and(|found| !found.is_file())
+}
+
+fn is_stdout(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+fn only<'a>(files: &'a [Loaded], env: &Env) -> Result<&'a Loaded, Error> {
+    let output = OUTPUT_FILE.decl.flag();
+    let named = |paths: Vec<&Path>| paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
+    match files {
+        [file] => Ok(file),
+        [] => {
+            let places = default_files(env);
+            let looked = named(places.iter().map(PathBuf::as_path).collect());
+            let error = Error::new(&situation::KUBECONFIG, "there is no kubeconfig to convert");
+            let error = if looked.is_empty() { error } else { error.from_source(format!("looked for {looked}")) };
+            Err(error.remedy("name one with --kubeconfig"))
+        }
+        several => {
+            let paths = named(several.iter().map(|file| file.path.as_path()).collect());
+            Err(Error::new(&situation::USAGE, format!("{output} takes one kubeconfig, and there are several: {paths}"))
+                .from_source("KUBECONFIG")
+                .remedy("name one of them with --kubeconfig"))
+        }
+    }
+}
+
+/// The file behind `path`, through symlinks, whether it exists or not.
+fn resolved(path: &Path) -> Result<PathBuf, Error> {
+    if path.is_dir() {
+        return Err(cannot_write(path, "it is a directory", "name a file in it"));
+    }
+    // To replace a device such as /dev/null would take it from everybody.
+    if is_no_file(path) {
+        return Err(cannot_write(path, "it is no regular file", "name a file, or - for stdout"));
+    }
+    behind(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => cannot_write(path, "its directory does not exist", "create that first"),
+        _ => cannot_write(path, &io_words(&error), "name another file"),
+    })
+}
+
+fn behind(path: &Path) -> io::Result<PathBuf> {
+    let not_there = match std::fs::canonicalize(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => error,
+        other => return other,
+    };
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match std::fs::read_link(path) {
+        Ok(target) => behind(&directory.join(target)),
+        Err(_) => Ok(std::fs::canonicalize(directory)?.join(path.file_name().ok_or(not_there)?)),
+    }
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> Error {
+    cannot_write(path, &io_words(error), "check the owner and mode of it and of its directory, or name another file")
+}
+
+fn cannot_write(path: &Path, why: &str, remedy: &str) -> Error {
+    Error::new(&situation::FILE, format!("the kubeconfig cannot be written to {}: {why}", path.display()))
+        .from_source(OUTPUT_FILE.decl.flag())
+        .remedy(remedy)
+}

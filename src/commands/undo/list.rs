@@ -1,0 +1,106 @@
+//! What can be taken back, for people and for programs.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::error::{Error, one_line};
+use crate::kubeconfig::journal::{Journal, Now, Record, State};
+use crate::options::types::Report as Form;
+use crate::secret::Secret;
+use crate::situation;
+use crate::sys::rfc3339;
+
+use super::{Kept, users};
+
+#[derive(Serialize)]
+struct List {
+    directory: Option<String>,
+    edits: Vec<Row>,
+}
+
+#[derive(Serialize)]
+struct Row {
+    number: usize,
+    on: String,
+    what: String,
+    files: Vec<File>,
+}
+
+#[derive(Serialize)]
+struct File {
+    file: String,
+    users: Vec<String>,
+    state: &'static str,
+}
+
+/// The edits that are kept, as text or JSON.
+pub(super) fn list(kept: &Kept, form: Form) -> Result<Secret, Error> {
+    let mut edits: Vec<Row> = Vec::new();
+    let mut files = Files::default();
+    for records in kept.edits() {
+        let Some(journal) = kept.journal else { break };
+        let Some((_, first)) = records.first() else { continue };
+        let (on, what) = (rfc3339(first.when), one_line(&first.what.to_string()));
+        let files: Vec<File> = records.iter().filter_map(|(_, record)| files.row(journal, record)).collect();
+        if !files.is_empty() {
+            edits.push(Row { number: edits.len() + 1, on, what, files });
+        }
+    }
+    let directory = kept.journal.map(|journal| journal.directory().display().to_string());
+    let list = List { directory, edits };
+    match form {
+        Form::Text => Ok(Secret::new(list.text())),
+        Form::Json => list.json(),
+    }
+}
+
+impl List {
+    fn text(&self) -> String {
+        if self.edits.is_empty() {
+            return "nothing to take back\n".into();
+        }
+        self.edits.iter().map(Row::text).collect()
+    }
+
+    fn json(&self) -> Result<Secret, Error> {
+        let json = serde_json::to_string_pretty(self);
+        let json = json.map_err(|error| Error::new(&situation::UNDO, format!("no list can be made: {error}")))?;
+        Ok(Secret::new(json + "\n"))
+    }
+}
+
+impl Row {
+    fn text(&self) -> String {
+        let Self { number, on, what, files } = self;
+        let files =
+            files.iter().map(|file| format!("      {}: {}, {}\n", file.file, users(file.users.len()), file.state));
+        format!("{number:3}  {on}  {what}\n{}", files.collect::<String>())
+    }
+}
+
+/// What each file is, or will be once all the edits that were looked at are taken back.
+#[derive(Default)]
+struct Files(HashMap<PathBuf, Now>);
+
+impl Files {
+    /// What is told of `record`, which is older than all before it; nothing, where the file is as it was
+    /// before the edit.
+    fn row(&mut self, journal: &Journal, record: &Record) -> Option<File> {
+        let now = self.0.entry(record.target.clone()).or_insert_with(|| Now::of(record.path()));
+        let state = match record.state(journal, now) {
+            State::AsLeft => {
+                let Now::Is(text) = now else { return None };
+                *text = record.taken_back(journal, text)?;
+                "can be taken back"
+            }
+            State::AsBefore => return None,
+            State::Changed => "changed since",
+            State::Gone => "file is gone",
+            State::Unreadable => "cannot be read",
+        };
+        let users = record.users.iter().map(|user| one_line(&user.name)).collect();
+        Some(File { file: one_line(&record.path().display().to_string()), users, state })
+    }
+}

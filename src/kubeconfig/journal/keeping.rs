@@ -1,0 +1,65 @@
+//! Keeping what a command is about to do to its files.
+
+use crate::error::io_words;
+use crate::kubeconfig::replace::{Ahead, Change};
+use crate::sys::Sys;
+
+use super::{Edit, Journal, Record, What};
+
+/// Writes the records of `changes` before they are made. What can't be kept stops nothing.
+pub struct Keeping<'a> {
+    sys: &'a Sys,
+    what: &'a What,
+    changes: &'a [Change<'a>],
+    outcome: Option<Result<(Journal, Edit), String>>,
+}
+
+/// Whether `undo` takes a change back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kept {
+    /// Nothing was to be kept.
+    Nothing,
+    /// It does.
+    Edit,
+    /// It can't, and why.
+    Failed(String),
+}
+
+impl<'a> Keeping<'a> {
+    /// For `changes`, which `what` makes.
+    pub fn new(sys: &'a Sys, what: &'a What, changes: &'a [Change<'a>]) -> Self {
+        Self { sys, what, changes, outcome: None }
+    }
+
+    /// What came of it.
+    pub fn kept(self) -> Kept {
+        match self.outcome {
+            None => Kept::Nothing,
+            Some(Ok(_)) => Kept::Edit,
+            Some(Err(why)) => Kept::Failed(why),
+        }
+    }
+
+    fn keep(&self) -> Result<(Journal, Edit), String> {
+        let journal = Journal::create(&self.sys.env)?;
+        let now = self.sys.clock.now();
+        let records = self.changes.iter().map(|change| Record::of(&journal, change, self.what, now));
+        let records = records.collect::<std::io::Result<Vec<_>>>().map_err(|error| io_words(&error))?;
+        let edit = journal.keep(self.sys, &records)?;
+        Ok((journal, edit))
+    }
+}
+
+impl Ahead for Keeping<'_> {
+    fn about_to_replace(&mut self) {
+        if !self.changes.is_empty() {
+            self.outcome = Some(self.keep());
+        }
+    }
+
+    fn not_replaced(&mut self, first: usize) {
+        if let Some(Ok((journal, edit))) = &self.outcome {
+            journal.remove(edit.names.get(first..).unwrap_or_default());
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! A record: what one file was, what it became, and the entries that differ.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::kubeconfig::replace::Change;
+use crate::sealed::Fingerprint;
+
+use super::Journal;
+
+/// The format of records; another one is not read.
+const VERSION: u32 = 1;
+
+/// The edit of one file. It may hold what is secret, so it is no `Debug`.
+#[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(test, derive(Debug, PartialEq, Eq))]
+pub struct Record {
+    version: u32,
+    /// When, in seconds since 1970.
+    pub when: u64,
+    /// What was done.
+    pub what: What,
+    /// The file as it was named, made absolute.
+    pub file: PathBuf,
+    /// What that led to: it may have been a symlink.
+    pub target: PathBuf,
+    /// By what the file is known that was there before; nothing, where it never was.
+    before: Option<Fingerprint>,
+    /// By what the file is known that was there after.
+    after: Option<Fingerprint>,
+    /// The entries that differ, in the order of the text.
+    pub users: Vec<Entry>,
+    /// Whether `undo` was about to put the old text back.
+    pub taking_back: bool,
+}
+
+/// What an edit was, in words that hold nothing secret: never the command line.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(Debug))]
+pub struct What {
+    /// The command.
+    pub command: String,
+    /// The login method that it was to set.
+    pub login: String,
+}
+
+/// The entry of a user.
+#[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(test, derive(Debug, PartialEq, Eq))]
+pub struct Entry {
+    /// The user's name.
+    pub name: String,
+    /// The bytes that stood there.
+    pub before: String,
+    /// The bytes that stand there now.
+    pub after: String,
+    /// Where they begin in the new text.
+    pub start: usize,
+    /// How many characters stood before the entry on its line.
+    pub column: usize,
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} to {}", self.command, self.login)
+    }
+}
+
+impl Record {
+    /// The record of `change`, which `what` makes at `when`.
+    ///
+    /// # Errors
+    /// The file system's, where it can't be said which file is meant.
+    pub fn of(journal: &Journal, change: &Change, what: &What, when: u64) -> std::io::Result<Self> {
+        let (old, new) = (change.file.document.text(), change.edited.document.text());
+        let slice = |text: &str, range: &std::ops::Range<usize>| text.get(range.clone()).unwrap_or_default().to_owned();
+        let users = change.edited.touched.iter().map(|touched| Entry {
+            name: change.file.document.users().get(touched.user).map(|user| user.name.clone()).unwrap_or_default(),
+            before: slice(old, &touched.old),
+            after: slice(new, &touched.new),
+            start: touched.new.start,
+            column: touched.column,
+        });
+        Ok(Self {
+            version: VERSION,
+            when,
+            what: what.clone(),
+            file: std::path::absolute(&change.file.path)?,
+            target: std::fs::canonicalize(&change.file.path)?,
+            before: Some(journal.fingerprint(old)?),
+            after: Some(journal.fingerprint(new)?),
+            users: users.collect(),
+            taking_back: false,
+        })
+    }
+
+    pub(super) fn is_of_this_version(&self) -> bool {
+        self.version == VERSION
+    }
+
+    /// The same, with or without the mark of an `undo` that is about to write.
+    #[must_use]
+    pub fn marked(&self, taking_back: bool) -> Self {
+        Self { taking_back, ..self.clone() }
+    }
+
+    /// The same for `users` alone. The whole file never was what they make of it, so it is not known again.
+    #[must_use]
+    pub fn of_the_rest(&self, users: Vec<Entry>) -> Self {
+        Self { users, before: None, after: None, taking_back: false, ..self.clone() }
+    }
+
+    /// The file as it was named while that leads where it led then, else where it led.
+    pub fn path(&self) -> &Path {
+        let still = std::fs::canonicalize(&self.file).is_ok_and(|target| target == self.target);
+        if still { &self.file } else { &self.target }
+    }
+
+    /// How a file that is `now` what it is stands to this edit.
+    pub fn state(&self, journal: &Journal, now: &Now) -> State {
+        match now {
+            Now::Is(text) => self.state_of(journal, text),
+            Now::Gone => State::Gone,
+            Now::Unreadable => State::Unreadable,
+        }
+    }
+
+    /// How a file with this `text` stands to this edit.
+    pub fn state_of(&self, journal: &Journal, text: &str) -> State {
+        if journal.is(text, self.before.as_ref()) {
+            State::AsBefore
+        } else if journal.is(text, self.after.as_ref()) {
+            State::AsLeft
+        } else {
+            State::Changed
+        }
+    }
+
+    /// The old text, out of the new one; `None` where that is not the text which this edit has left, or
+    /// something is wrong here.
+    pub fn taken_back(&self, journal: &Journal, text: &str) -> Option<String> {
+        let mut old = String::with_capacity(text.len());
+        let mut done = 0;
+        for user in &self.users {
+            old.push_str(text.get(done..user.start)?);
+            old.push_str(&user.before);
+            done = user.start.checked_add(user.after.len())?;
+        }
+        old.push_str(text.get(done..)?);
+        journal.is(&old, self.before.as_ref()).then_some(old)
+    }
+}
+
+/// What a file is.
+pub enum Now {
+    /// A file with this text.
+    Is(String),
+    /// Not there.
+    Gone,
+    /// Nobody can tell.
+    Unreadable,
+}
+
+impl Now {
+    /// What the file at `path` is.
+    pub fn of(path: &Path) -> Self {
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::Is(text),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Self::Gone,
+            Err(_) => Self::Unreadable,
+        }
+    }
+}
+
+/// How a file stands to an edit of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// As the edit has left it.
+    AsLeft,
+    /// As it was before.
+    AsBefore,
+    /// Neither.
+    Changed,
+    /// It isn't there.
+    Gone,
+    /// Nobody can tell.
+    Unreadable,
+}

@@ -1,0 +1,162 @@
+//! `undo` among other programs: kubectl that writes the file, a second `undo`, a state directory of
+//! somebody else's. What a case directory can say stands in `tests/cases/undo/`.
+
+use std::fs;
+use std::os::unix::fs::chown;
+use std::path::{Path, PathBuf};
+
+use crate::env::{Run, TestEnv};
+use crate::kubectl::{self, Kubectl, kubeconfig, with_every_kubectl};
+use crate::parallel::Running;
+
+/// What kubectl reads out of the kubeconfig.
+fn read_by(kubectl: &Kubectl, env: &TestEnv) -> serde_json::Value {
+    let run = kubectl.run(env, &["config", "view", "--raw", "-o", "json"]);
+    assert_eq!((run.code, run.stderr.as_str()), (0, ""));
+    serde_json::from_str(&run.stdout).expect("JSON")
+}
+
+fn text(env: &TestEnv) -> String {
+    fs::read_to_string(kubeconfig(env)).expect("a kubeconfig")
+}
+
+fn run(env: &TestEnv, args: &[&str]) -> Run {
+    let run = env.run(args);
+    assert_eq!((run.code, run.stdout.as_str()), (0, ""), "{run:#?}");
+    run
+}
+
+fn state(env: &TestEnv) -> PathBuf {
+    env.home().join(".local/state/kubentra")
+}
+
+fn records(env: &TestEnv) -> usize {
+    fs::read_dir(state(env).join("edits")).expect("records").count()
+}
+
+/// kubectl writes the whole file anew, in its own style.
+#[test]
+fn what_kubectl_has_written_anew_is_taken_back_entry_by_entry() {
+    with_every_kubectl(|kubectl| {
+        for style in [to_flow, to_comments, str::to_owned] {
+            let env = kubectl::signed_out();
+            let config = style(&text(&env)).replace("current-context: name\n", "");
+            env.write(".kube/config", &config);
+            let before = read_by(kubectl, &env);
+            for login in ["spn", "azurecli"] {
+                run(&env, &["convert-kubeconfig", "--login", login]);
+            }
+            for change in [&["set-context", "new", "--user", "clusterUser_rg_name"][..], &["use-context", "new"]] {
+                assert_eq!(kubectl.run(&env, &[&["config"], change].concat()).code, 0);
+            }
+            for login in ["azurecli", "spn"] {
+                let undone = run(&env, &["undo"]);
+                let closing = format!("took back \"convert-kubeconfig to {login}\" of ");
+                assert!(undone.stderr.lines().last().is_some_and(|line| line.starts_with(&closing)), "{undone:#?}");
+            }
+            let mut after = read_by(kubectl, &env);
+            assert_eq!(after["current-context"], "new");
+            assert_eq!(after["contexts"].as_array().map(Vec::len), Some(2));
+            let mut expected = before["users"].clone();
+            for users in [&mut expected, &mut after["users"]] {
+                written_by_kubectl(users);
+            }
+            assert_eq!(after["users"], expected, "{}", text(&env));
+            assert_eq!(records(&env), 0);
+        }
+    });
+}
+
+/// kubectl writes out what it assumes for what is missing.
+fn written_by_kubectl(users: &mut serde_json::Value) {
+    let exec = users[0]["user"]["exec"].as_object_mut().expect("an exec entry");
+    exec.retain(|_, value| !value.is_null());
+    exec.entry("interactiveMode").or_insert_with(|| "IfAvailable".into());
+    exec.entry("provideClusterInfo").or_insert_with(|| false.into());
+}
+
+fn to_flow(text: &str) -> String {
+    let (start, _) = text.split_once("users:\n").expect("users");
+    format!(
+        "{start}users: [{{name: clusterUser_rg_name, user: {{exec: {{apiVersion: client.authentication.k8s.io/v1beta1, \
+         args: [get-token, --login, devicecode, --server-id, S, --client-id, C, --tenant-id, T], command: kubelogin}}}}}}]\n"
+    )
+}
+
+fn to_comments(text: &str) -> String {
+    text.replace("  user:\n", "  # a comment\n  user: # another\n")
+        .replace("command: kubelogin\n", "command: kubelogin # c\n")
+}
+
+#[test]
+fn two_at_once_take_two_edits_back() {
+    let env = kubectl::signed_out();
+    let original = text(&env);
+    for login in ["spn", "azurecli"] {
+        run(&env, &["convert-kubeconfig", "--login", login]);
+    }
+    let running = [(); 2].map(|()| Running::kubentra(&env, &["undo".to_owned()]));
+    let runs = running.map(Running::finish);
+    assert!(runs.iter().all(|run| run.code == 0 && run.stderr.contains("took back clusterUser_rg_name ")), "{runs:#?}");
+    assert_eq!((text(&env), records(&env)), (original, 0));
+}
+
+#[test]
+fn what_belongs_to_somebody_else_is_not_used() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root can give a file away");
+        return;
+    }
+    let env = kubectl::signed_out();
+    let converted = |login: &str| run(&env, &["convert-kubeconfig", "--login", login]).stderr;
+    assert!(!converted("spn").contains("note:"));
+    for path in [state(&env), state(&env).join("key"), state(&env).join("edits")] {
+        let why = format!("{} belongs to another user", path.display());
+        chown(&path, Some(4242), None).expect("root may");
+        let error = format!(
+            "Error: what was kept for undo is not used: {why}; look at it; what was not taken back can be changed by hand\n"
+        );
+        assert_eq!(env.run(&["undo"]).failure(), error);
+        let login = if text(&env).contains("azd") { "msi" } else { "azd" };
+        let told = converted(login);
+        if path.ends_with("key") {
+            // A new key takes its place; what the other one has sealed is lost.
+            assert!(!told.contains("note: this change"), "{told}");
+        } else {
+            assert!(told.contains(&format!("note: this change cannot be taken back by undo: {why}\n")), "{told}");
+            chown(&path, Some(0), None).expect("root may");
+        }
+    }
+}
+
+/// Only the journal is concerned: the program runs as nobody, who may write the kubeconfig's directory.
+#[test]
+fn a_state_directory_that_cannot_be_written_costs_one_line() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root can run a program as somebody else");
+        return;
+    }
+    let env = kubectl::signed_out();
+    let original = text(&env);
+    fs::create_dir_all(env.home().join(".local/state")).expect("a directory");
+    for path in [env.home().join(".kube"), kubeconfig(&env)] {
+        chown(&path, Some(65534), None).expect("root may");
+    }
+    open_the_way(env.dir());
+    let program = env.dir().join("bin/kubentra").display().to_string();
+    let as_nobody = |args: &[&str]| {
+        let all = [&["--reuid=65534", "--clear-groups", program.as_str()], args].concat();
+        Run::of(&mut env.other(Path::new("/usr/bin/setpriv"), &all))
+    };
+    let converted = as_nobody(&["convert-kubeconfig", "--login", "spn"]);
+    let note = "note: this change cannot be taken back by undo: ";
+    assert!(converted.code == 0 && converted.stderr.contains(note), "{converted:#?}");
+    assert_ne!(text(&env), original);
+    assert_eq!(as_nobody(&["undo"]).stderr, "nothing to take back\n");
+}
+
+/// Temporary directories are their owner's alone.
+fn open_the_way(directory: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).expect("it is ours");
+}
