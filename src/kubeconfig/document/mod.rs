@@ -13,6 +13,7 @@ mod read;
 mod relative;
 mod scalar;
 mod secrets;
+mod shorten;
 mod source;
 #[cfg(test)]
 mod support;

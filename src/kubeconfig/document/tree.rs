@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use granit_parser::{Event, Marker, Parser, ScalarStyle, Span, StructureStyle};
 
+use super::shorten::{Passed, Shortened};
 use super::source::{after_colon, line_ending};
 use super::{DocumentError, Place, Result};
 
@@ -73,16 +74,16 @@ impl Tree {
         if text.len() > LONGEST {
             return Err(DocumentError::new("a kubeconfig of more than 2 GiB cannot be read"));
         }
-        let mut builder = Builder::new(&text);
-        let mut options = granit_parser::options! {};
-        options.set_emit_comments(false);
-        for event in Parser::new_from_str_with_options(&text, options) {
-            let (event, span) = event.map_err(|error| DocumentError::at(place(error.marker()), error.info()))?;
-            builder.take(&event, &span)?;
-        }
-        let Builder { nodes, read, uses, .. } = builder;
+        // What cannot be read when it is shortened is read again, also for its error.
+        let short = Builder::new(&text, &Shortened::of(&text)).read_all();
+        let built = short.or_else(|_| Tree::read_whole(&text))?;
+        let (nodes, read, uses) = built;
         let eol = line_ending(&text);
         Ok(Tree { text, nodes, read, uses, eol })
+    }
+
+    fn read_whole(text: &str) -> Result<Built> {
+        Builder::new(text, &Shortened::nothing(text)).read_all()
     }
 
     pub(super) fn kind(&self, node: usize) -> Option<Kind> {
@@ -254,7 +255,13 @@ impl Tree {
 
 /// Makes nodes of the parser's events.
 struct Builder<'a> {
+    /// The whole text.
     text: &'a str,
+    /// What the parser reads.
+    short: &'a Shortened,
+    passed: Passed,
+    /// The line of the last node, and how much was left out before that line.
+    line: (usize, usize),
     nodes: Vec<Node>,
     read: String,
     uses: BTreeMap<usize, usize>,
@@ -263,6 +270,9 @@ struct Builder<'a> {
     open: Vec<Open>,
     documents: usize,
 }
+
+/// The nodes, the strings that had to be made, and the aliases.
+type Built = (Vec<Node>, String, BTreeMap<usize, usize>);
 
 /// A collection whose end is still to come.
 struct Open {
@@ -275,9 +285,12 @@ struct Open {
 }
 
 impl<'a> Builder<'a> {
-    fn new(text: &'a str) -> Builder<'a> {
+    fn new(text: &'a str, short: &'a Shortened) -> Builder<'a> {
         Builder {
             text,
+            short,
+            passed: Passed::default(),
+            line: (0, 0),
             nodes: vec![],
             read: String::new(),
             uses: BTreeMap::new(),
@@ -287,12 +300,24 @@ impl<'a> Builder<'a> {
         }
     }
 
+    fn read_all(mut self) -> Result<Built> {
+        let mut options = granit_parser::options! {};
+        options.set_emit_comments(false);
+        for event in Parser::new_from_str_with_options(&self.short.text, options) {
+            let (event, span) = event.map_err(|error| DocumentError::at(place(error.marker()), error.info()))?;
+            self.take(&event, &span)?;
+        }
+        Ok((self.nodes, self.read, self.uses))
+    }
+
     fn take(&mut self, event: &Event<'_>, span: &Span) -> Result<()> {
         let flow = |style| style == StructureStyle::Flow;
         match *event {
             Event::DocumentStart(..) => self.document(span)?,
             Event::Alias(anchor) => self.alias(anchor, span),
-            Event::Scalar(ref text, style, anchor, ref tag) => self.scalar(text, style, tag.is_some(), anchor, span),
+            Event::Scalar(ref text, style, anchor, ref tag) => {
+                self.scalar(text, style, tag.is_some(), anchor, span)?;
+            }
             Event::SequenceStart(style, anchor, _) => self.begin(Kind::List { flow: flow(style) }, anchor, span),
             Event::MappingStart(style, anchor, _) => self.begin(Kind::Mapping { flow: flow(style) }, anchor, span),
             Event::SequenceEnd | Event::MappingEnd => self.finish(span),
@@ -312,47 +337,76 @@ impl<'a> Builder<'a> {
 
     fn alias(&mut self, anchor: usize, span: &Span) {
         let target = self.anchors.get(&anchor).copied().unwrap_or_default();
-        let range = span.byte_range().unwrap_or_default();
+        let range = self.whole(span.byte_range().unwrap_or_default());
         let alias = self.push(Kind::Alias(small(target)), range, 0, span);
         self.uses.insert(target, alias);
     }
 
-    fn scalar(&mut self, text: &str, style: ScalarStyle, tagged: bool, anchor: usize, span: &Span) {
-        let range = self.visible(style, span);
-        let source = self.text.get(range.clone()).unwrap_or_default();
+    fn scalar(&mut self, text: &str, style: ScalarStyle, tagged: bool, anchor: usize, span: &Span) -> Result<()> {
+        let short = self.visible(style, span);
+        let source = self.short.text.get(short.clone()).unwrap_or_default();
+        let length = short.len();
+        let range = self.whole(short);
+        let range = self.behind_colon(range);
         let says = if source == text {
             Says::Source
         } else if source.len() == text.len() + 2 && source.get(1..=text.len()) == Some(text) {
             Says::Quoted
+        } else if range.len() != length {
+            return Err(DocumentError::new("a part of a string is left out"));
         } else {
             let start = small(self.read.len());
             self.read.push_str(text);
             Says::Read { start, end: small(self.read.len()) }
         };
         self.push(Kind::Scalar { style, tagged, says }, range, anchor, span);
+        Ok(())
     }
 
-    /// The parser's span, except that an empty value begins behind its colon
-    /// and a block scalar ends with its last visible byte.
+    fn whole(&mut self, short: Range<usize>) -> Range<usize> {
+        let start = self.short.whole(short.start, &mut self.passed);
+        start..self.short.whole(short.end, &mut self.passed)
+    }
+
+    /// The parser's span, except that a block scalar ends with its last visible byte.
     fn visible(&self, style: ScalarStyle, span: &Span) -> Range<usize> {
         let Range { start, end } = span.byte_range().unwrap_or_default();
         if matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) {
-            let text = self.text.get(..end).unwrap_or_default();
+            let text = self.short.text.get(..end).unwrap_or_default();
             let end = text.trim_end_matches([' ', '\t', '\r', '\n']).len();
             start.min(end)..end
-        } else if start == end {
-            let key = self.open.last().and_then(|open| self.nodes.get(open.key?));
-            let colon = key.and_then(|key| after_colon(self.text, key.end as usize));
-            let start = start.max(colon.unwrap_or(start));
-            start..start
         } else {
             start..end
         }
     }
 
+    /// An empty value begins behind its colon.
+    fn behind_colon(&self, Range { start, end }: Range<usize>) -> Range<usize> {
+        if start != end {
+            return start..end;
+        }
+        let key = self.open.last().and_then(|open| self.nodes.get(open.key?));
+        let colon = key.and_then(|key| after_colon(self.text, key.end as usize));
+        let start = start.max(colon.unwrap_or(start));
+        start..start
+    }
+
+    /// Where a node is for people, in the whole text.
+    fn place(&mut self, span: &Span) -> Place {
+        let Place { line, column } = place(&span.start);
+        let short = span.byte_range().unwrap_or_default().start;
+        if self.line.0 != line {
+            let before = self.short.text.as_bytes().get(..short).unwrap_or_default();
+            let start = before.iter().rposition(|byte| matches!(byte, b'\r' | b'\n')).map_or(0, |end| end + 1);
+            self.line = (line, self.short.whole(start, &mut self.passed) - start);
+        }
+        let gone = self.short.whole(short, &mut self.passed) - short;
+        Place { line, column: column + gone - self.line.1 }
+    }
+
     fn push(&mut self, kind: Kind, range: Range<usize>, anchor: usize, span: &Span) -> usize {
         let node = self.nodes.len();
-        let Place { line, column } = place(&span.start);
+        let Place { line, column } = self.place(span);
         let (start, end, next) = (small(range.start), small(range.end), small(node + 1));
         self.nodes.push(Node { kind, start, end, line: small(line), column: small(column), next });
         if anchor != 0 {
@@ -366,7 +420,8 @@ impl<'a> Builder<'a> {
     }
 
     fn begin(&mut self, kind: Kind, anchor: usize, span: &Span) {
-        let node = self.push(kind, span.byte_range().unwrap_or_default(), anchor, span);
+        let range = self.whole(span.byte_range().unwrap_or_default());
+        let node = self.push(kind, range, anchor, span);
         let is_mapping = matches!(kind, Kind::Mapping { .. });
         self.open.push(Open { node, is_mapping, key: None, last: None });
     }
@@ -377,7 +432,7 @@ impl<'a> Builder<'a> {
         };
         let next = small(self.nodes.len());
         let last = last.and_then(|last| self.nodes.get(last)).map(|last| last.end);
-        let end = small(span.byte_range().unwrap_or_default().end);
+        let end = small(self.whole(span.byte_range().unwrap_or_default()).end);
         if let Some(node) = self.nodes.get_mut(node) {
             let flow = matches!(node.kind, Kind::List { flow: true } | Kind::Mapping { flow: true });
             // A block has no end of its own: it ends with the last thing in it.
@@ -394,4 +449,70 @@ fn place(marker: &Marker) -> Place {
 /// No number here is larger: the text is not.
 fn small(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::support::{AKS, Random};
+    use super::*;
+
+    /// What is read of a text, shortened and whole.
+    fn both(text: &str) -> [Result<String, String>; 2] {
+        let short = Builder::new(text, &Shortened::of(text)).read_all();
+        let shown = |built: Result<Built>| built.map(|built| format!("{built:?}")).map_err(|error| error.to_string());
+        [shown(short), shown(Tree::read_whole(text))]
+    }
+
+    #[test]
+    fn shortened_text_reads_as_the_whole() {
+        let blob = "Ab+/9=".repeat(100);
+        let values = [
+            "BLOB",
+            "\"BLOB\"",
+            "BLOB # c",
+            "'BLOB'",
+            "BLOB\r",
+            "BLOB é",
+            "|\n      BLOB\n      BLOB: BLOB",
+            "!!str BLOB",
+            "&x BLOB",
+            "[BLOB, BLOB]",
+        ];
+        for value in values {
+            let text = AKS.replace("https://a.example:443", value).replace("BLOB", &blob);
+            let [short, whole] = both(&text);
+            assert!(whole.is_ok(), "{value}");
+            assert!(short.is_err() || short == whole, "{value}");
+            assert_eq!(short.is_err(), value.contains('|'), "{value}");
+        }
+        let line = format!("{{\"ü\":\"{blob}\",\"b\": \"{blob}\", \"users\": [{{\"x\": \"{blob}\", \"name\": []}}]}}");
+        let [short, whole] = both(&line);
+        assert_eq!(short, whole);
+        let wrong = line.replace("[]}", "]}");
+        assert_eq!(Tree::parse(wrong.clone()).unwrap_err().to_string(), both(&wrong)[1].clone().unwrap_err());
+    }
+
+    #[test]
+    fn shortened_text_of_any_form_reads_as_the_whole() {
+        const PARTS: [&str; 26] = [
+            "k", ": ", ":", ":\"", ": \"", "\"", "'", "\n", "\r\n", "\n  ", "- ", "\n- ", "{", "}", "[", "]", ",",
+            "BLOB", "BLOB", "BLOB\n", "|\n ", "#", "&a ", "*a", "? ", " ",
+        ];
+        let blob = "Ab+/9=".repeat(30);
+        let mut random = Random(6);
+        let (mut read, mut again) = (0, 0);
+        for _ in 0..30_000 {
+            let text: String = (0..random.below(14)).map(|_| PARTS[random.below(PARTS.len())]).collect();
+            let [short, whole] = both(&text.replace("BLOB", &blob));
+            match (short, whole) {
+                (Ok(short), whole) => {
+                    assert_eq!(Ok(short), whole, "{text:?}");
+                    read += 1;
+                }
+                (Err(_), Ok(_)) => again += 1,
+                (Err(_), Err(_)) => {}
+            }
+        }
+        assert!(read > 1_000 && again > 10, "{read} {again}");
+    }
 }
