@@ -32,6 +32,24 @@ pub fn read_bytes(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     read_bounded(file, limit)
 }
 
+/// Whether the file at `path` holds exactly `bytes`; read piece by piece.
+///
+/// # Errors
+/// The file system's.
+pub fn holds(path: &Path, bytes: &[u8]) -> io::Result<bool> {
+    let mut file = File::open(path)?;
+    let (mut piece, mut rest) = (vec![0; 64 * 1024], bytes);
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(rest.is_empty()),
+            length => match piece.get(..length).and_then(|piece| rest.strip_prefix(piece)) {
+                Some(behind) => rest = behind,
+                None => return Ok(false),
+            },
+        }
+    }
+}
+
 /// Whether `path` is a pipe, which can be read once.
 pub fn is_pipe(path: &Path) -> bool {
     #[cfg(unix)]

@@ -41,8 +41,8 @@ impl Ahead for () {
 pub fn replace(sys: &Sys, changes: &[Change], done: &str, ahead: &mut dyn Ahead) -> Result<bool, Error> {
     let locks = changes.iter().map(|change| FileLock::hold(sys, &change.file.path)).collect::<Result<Vec<_>, _>>()?;
     for change in changes {
-        let now = std::fs::read(&change.file.path).map_err(|error| cannot_write(&change.file.path, &error))?;
-        if now != change.file.document.text().as_bytes() {
+        let (path, read) = (&change.file.path, change.file.document.text());
+        if !crate::files::holds(path, read.as_bytes()).map_err(|error| cannot_write(path, &error))? {
             return Ok(false);
         }
     }
