@@ -240,6 +240,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_file_holds_what_was_written_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("f");
+        let long = vec![b'x'; 200_000];
+        create(&path, &long).unwrap();
+        let longer = [&long[..], b"x"].concat();
+        let other = [&long[..199_999], b"y"].concat();
+        let found = [&long[..], &long[1..], &longer, &other, b""].map(|bytes| holds(&path, bytes).unwrap());
+        assert_eq!(found, [true, false, false, false, false]);
+    }
+
+    #[test]
     #[cfg(unix)]
     fn replacing_keeps_the_mode_and_new_files_are_private() {
         use std::os::unix::fs::PermissionsExt;
