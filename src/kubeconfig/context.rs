@@ -1,5 +1,6 @@
 //! A context's user, as kubectl takes it: of two that define a name, the first file wins.
 
+use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 
 use crate::error::Error;
@@ -53,6 +54,8 @@ pub fn find<'f>(files: &'f [Loaded], name: &str, source: &str) -> Result<Found<'
 pub struct Routes<'f> {
     files: &'f [Loaded],
     of_user: HashMap<&'f str, Vec<&'f Context>>,
+    /// The servers by cluster, once one was asked for.
+    servers: OnceCell<HashMap<&'f str, &'f str>>,
 }
 
 impl<'f> Routes<'f> {
@@ -65,7 +68,7 @@ impl<'f> Routes<'f> {
                 of_user.entry(&context.user).or_default().push(context);
             }
         }
-        Self { files, of_user }
+        Self { files, of_user, servers: OnceCell::new() }
     }
 
     /// The contexts that lead to `user`, in file order.
@@ -75,7 +78,12 @@ impl<'f> Routes<'f> {
 
     /// The address of the API server of `context`, if a file has it.
     pub fn server_of(&self, context: &Context) -> Option<&'f str> {
-        self.files.iter().find_map(|file| file.document.server_of(&context.cluster))
+        let servers = self.servers.get_or_init(|| {
+            // The first file that defines a cluster counts: what is inserted last stays.
+            let last_first = self.files.iter().rev();
+            last_first.flat_map(|file| file.document.servers().collect::<Vec<_>>().into_iter().rev()).collect()
+        });
+        servers.get(context.cluster.as_str()).copied()
     }
 }
 

@@ -207,7 +207,7 @@ fn convert_exec(exec: &Exec, wish: &Wish) -> Result<Option<Edit>, Error> {
     let entry = read_entry(&exec.args);
     let args = arguments(wish, &Source::Entry(&entry))?;
     check(&args, exec.provide_cluster_info)?;
-    let change = change(exec, args, wish);
+    let change = outvote(exec, change(exec, args, wish), wish)?;
     Ok((exec.changed(&change) != *exec).then_some(Edit::Exec(change)))
 }
 
@@ -225,6 +225,25 @@ fn change(exec: &Exec, args: Vec<String>, wish: &Wish) -> Change {
         api_version: (version != current).then(|| version.to_owned()),
         interactive_mode: lacks_mode.then(|| IF_AVAILABLE.to_owned()),
     }
+}
+
+/// Variables of the entry win over its arguments (design, D1). The method and what was typed must hold all the
+/// same, so such a variable says it too; what it overruled before, it still does.
+fn outvote(exec: &Exec, mut change: Change, wish: &Wish) -> Result<Change, Error> {
+    let given = args::read(&change.args, Commands::GET_TOKEN)?;
+    let is_meant = |decl: &Decl| std::ptr::eq(decl, &LOGIN.decl) || wish.types(decl);
+    // Several variables may stand for one option; the next is seen when the first agrees.
+    for _ in &exec.env {
+        let env = Env::default().with_entry(&exec.changed(&change).env);
+        let overruled = Values::resolve(&given, &env).overruled(&given);
+        let meant = overruled.into_iter().filter(|(_, flag)| is_meant(flag.decl));
+        let same: Vec<Variable> = meant.map(|(name, flag)| (name.into(), flag.text.expose().to_owned())).collect();
+        if same.is_empty() {
+            break;
+        }
+        change.variables.extend(same);
+    }
+    Ok(change)
 }
 
 fn convert_provider(config: &BTreeMap<String, String>, wish: &Wish) -> Result<Option<Edit>, Error> {

@@ -5,7 +5,7 @@ use std::fmt;
 use super::types::{without_keys, without_password};
 use super::{
     AUTHORITY_HOST, Commands, DISABLE_ENVIRONMENT_OVERRIDE, Decl, FEDERATED_TOKEN_SOURCE, Given, LOGIN, Opt, Rank,
-    TABLE, USE_AZURERM_ENV_VARS, Var, When,
+    TABLE, Typed, USE_AZURERM_ENV_VARS, Var, When,
 };
 use crate::error::Error;
 use crate::exec_credential::ExecInfo;
@@ -142,6 +142,15 @@ impl Values {
         own.map(|Value { decl, text, source }| {
             format!("--{} is {} ({source})", decl.name, crate::error::one_line(&shown(decl, text)))
         })
+    }
+
+    /// The variables that win over a flag of `given` which says something else, each with that flag.
+    pub fn overruled<'g>(&self, given: &'g Given) -> Vec<(&'static str, &'g Typed)> {
+        let overruled = |value: &Value| match (&value.source, given.last(value.decl)) {
+            (Source::Variable(name), Some(flag)) if flag.text != value.text => Some((*name, flag)),
+            _ => None,
+        };
+        self.found.iter().filter_map(overruled).collect()
     }
 
     /// The strongest variable that could give `decl` a value in this run, for advice.

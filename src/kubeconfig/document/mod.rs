@@ -274,10 +274,16 @@ impl Document {
 
     /// The address of the API server that the cluster `name` has here, if it is a text.
     pub fn server_of(&self, name: &str) -> Option<&str> {
+        self.servers().find(|(cluster, _)| *cluster == name).map(|(_, server)| server)
+    }
+
+    /// The clusters whose API server has an address, with it, in file order.
+    pub fn servers(&self) -> impl Iterator<Item = (&str, &str)> {
         let text = |mapping, key| self.tree.get(mapping, key).and_then(|value| self.tree.scalar(value));
-        let clusters = self.tree.list_at(TOP, "clusters").ok()?;
-        let cluster = clusters.iter().find(|&&entry| text(entry, "name") == Some(name))?;
-        text(self.tree.get(*cluster, "cluster")?, "server")
+        let clusters = self.tree.list_at(TOP, "clusters").unwrap_or_default();
+        clusters.into_iter().filter_map(move |entry| {
+            Some((text(entry, "name")?, text(self.tree.get(entry, "cluster")?, "server")?))
+        })
     }
 
     /// The bytes of a user's entry, from the first to the last visible one; empty where there is no
