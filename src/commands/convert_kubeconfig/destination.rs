@@ -9,7 +9,7 @@ use crate::kubeconfig::lock::FileLock;
 use crate::kubeconfig::{Loaded, default_files};
 use crate::login::both_given;
 use crate::options::types::Report as Form;
-use crate::options::{DRY_RUN, OUTPUT_FILE, REPORT, Values};
+use crate::options::{DRY_RUN, Given, OUTPUT_FILE, REPORT, Values};
 use crate::situation;
 use crate::sys::{Env, Sys};
 
@@ -19,8 +19,8 @@ pub(super) enum Destination {
     Original,
     /// To stdout.
     Stdout,
-    /// Into this file.
-    File(PathBuf),
+    /// Into this file, which is there already or not.
+    File { path: PathBuf, exists: bool },
 }
 
 impl Destination {
@@ -38,14 +38,15 @@ impl Destination {
         if std::fs::canonicalize(&file.path).is_ok_and(|original| original == place) {
             return Ok(Self::Original);
         }
-        Ok(Self::File(path))
+        let exists = place.exists();
+        Ok(Self::File { path, exists })
     }
 
     /// The file that `file` becomes.
     pub(super) fn path<'a>(&'a self, file: &'a Loaded) -> &'a Path {
         match self {
             Self::Original | Self::Stdout => &file.path,
-            Self::File(path) => path,
+            Self::File { path, .. } => path,
         }
     }
 }
@@ -54,9 +55,14 @@ impl Destination {
 ///
 /// # Errors
 /// `--output` with the name of a form, or where stdout is wanted for something else.
-pub(super) fn check(values: &Values, form: Form) -> Result<(), Error> {
-    let Some(path) = values.get(&OUTPUT_FILE)?.map(|path| path.0) else { return Ok(()) };
+pub(super) fn check(given: &Given, values: &Values, form: Form) -> Result<(), Error> {
     let output = OUTPUT_FILE.decl.flag();
+    // An empty flag is none elsewhere; here an unset variable of a script would change the original.
+    if given.last(&OUTPUT_FILE.decl).is_some_and(|typed| typed.text.is_empty()) {
+        return Err(Error::new(&situation::USAGE, format!("{output} names no file"))
+            .remedy(format!("name one, or leave out {output} to convert the kubeconfig itself; nothing was changed")));
+    }
+    let Some(path) = values.get(&OUTPUT_FILE)?.map(|path| path.0) else { return Ok(()) };
     if let Some(word) = path.to_str().filter(|word| matches!(*word, "json" | "text" | "yaml")) {
         return Err(Error::new(&situation::USAGE, format!("{output} names a file, and {word} is the name of a form"))
             .remedy(format!("for the report as JSON give -o json, for a file of that name {output} ./{word}")));

@@ -37,7 +37,7 @@ pub(super) fn run(sys: &Sys, given: &Given) -> Result<Outcome, Error> {
     };
     crate::login::check(&Values::resolve(given, &Env::default()))?;
     let form = form(&values)?;
-    destination::check(&values, form)?;
+    destination::check(given, &values, form)?;
     let by_az = az::is_calling(sys);
     let written = || by_az.then(|| az::written_kubeconfig(&sys.env)).flatten();
     let path = values.get(&KUBECONFIG)?.map(|path| path.0).or_else(written);
@@ -96,7 +96,7 @@ impl Conversion<'_> {
                 changes.iter().try_for_each(|change| refuse_pipe(&change.file.path))?;
                 return self.replace(changes);
             }
-            Destination::File(path) => destination::write(self.sys, path, converted(files, changes))?,
+            Destination::File { path, .. } => destination::write(self.sys, path, converted(files, changes))?,
             Destination::Stdout => {}
         }
         Ok(Some(Kept::Nothing))

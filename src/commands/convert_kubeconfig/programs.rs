@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use crate::error::listed;
 use crate::kubeconfig::Loaded;
 use crate::kubeconfig::kuberc::{self, Policy, Refusal};
-use crate::kubeconfig::plan::Line;
+use crate::kubeconfig::plan::{Line, Wish};
 use crate::options::COMMAND;
 use crate::sys::{Env, Sys};
 
@@ -15,11 +15,13 @@ use super::report::{Ending, UserReport};
 /// What is to be known about the programs of the entries that are ours, a program each.
 pub(super) fn notes(
     sys: &Sys,
+    wish: &Wish,
     files: &[Loaded],
     lines: &[Line],
     users: &[UserReport],
     destination: &Destination,
 ) -> Vec<String> {
+    let typed = wish.typed_command();
     let mut known = HashSet::new();
     let ours = lines.iter().zip(users).filter_map(|(line, user)| {
         let command = user.command.as_deref().filter(|command| !command.is_empty() && user.ending.is_ours())?;
@@ -28,7 +30,9 @@ pub(super) fn notes(
     let (mut new, mut all): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
     for (command, file, ending) in ours {
         let configured = kuberc::configured(command, destination.path(&files[file]));
-        if ending == Ending::Converted && configured == command && !new.contains(&configured) {
+        // A path that the entry had all along may be another machine's.
+        let is_new = !configured.contains(std::path::is_separator) || typed.as_ref() == Some(&configured);
+        if ending == Ending::Converted && is_new && !new.contains(&configured) {
             new.push(configured.clone());
         }
         if !all.contains(&configured) {
@@ -38,13 +42,17 @@ pub(super) fn notes(
     missing(&new, &sys.env).chain(refused(sys, &all)).collect()
 }
 
-/// Names that are not on `PATH`.
+/// Programs that are not there, and names that are not on `PATH`.
 fn missing<'a>(commands: &'a [String], env: &'a Env) -> impl Iterator<Item = String> + 'a {
-    let names = commands.iter().filter(|command| !command.contains(std::path::is_separator));
-    let missing = names.filter(|name| kuberc::lookup(name, env).is_none());
+    let missing = commands.iter().filter(|command| kuberc::lookup(command, env).is_none());
     let flag = COMMAND.decl.flag();
-    missing.map(move |name| {
-        format!("note: {name} is not on PATH here, where kubectl looks: link this program there, or give {flag} PATH")
+    missing.map(move |command| {
+        if command.contains(std::path::is_separator) {
+            return format!("note: {command} is no program that can be started here, and kubectl will fail on it");
+        }
+        format!(
+            "note: {command} is not on PATH here, where kubectl looks: link this program there, or give {flag} PATH"
+        )
     })
 }
 

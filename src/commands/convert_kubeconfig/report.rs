@@ -6,6 +6,7 @@
 //! | `method` | the login method that was asked for |
 //! | `dryRun` | whether nothing was to be written |
 //! | `output` | the file that the converted kubeconfig was written to (or would be), if it is another one; else `null` |
+//! | `replaced` | whether that file was there already |
 //! | `users[]` | every user that was looked at, in the order of the files |
 //! | `users[].name` | the user's name |
 //! | `users[].file` | the kubeconfig that defines it |
@@ -37,7 +38,7 @@ use crate::kubeconfig::replace::Change;
 use crate::kubeconfig::{self, Loaded};
 use crate::login::{SECRETS, Ways};
 use crate::options::types::Report as Form;
-use crate::options::{CLIENT_CERTIFICATE, Decl, POP_CLAIMS};
+use crate::options::{CLIENT_CERTIFICATE, Decl, LOGIN, POP_CLAIMS};
 use crate::situation;
 use crate::sys::{Env, OWN_NAMES, own_name};
 
@@ -52,6 +53,7 @@ pub(super) struct Report {
     method: &'static str,
     dry_run: bool,
     output: Option<String>,
+    replaced: bool,
     users: Vec<UserReport>,
     counts: Counts,
     undo: bool,
@@ -125,13 +127,14 @@ impl Conversion<'_> {
         notes.extend(readers(files, lines, destination));
         notes.extend(self.moved_paths(files, changes, destination));
         if !self.quiet {
-            notes.extend(programs::notes(self.sys, files, lines, &users, destination));
+            notes.extend(programs::notes(self.sys, self.wish, files, lines, &users, destination));
         }
         let output = match destination {
-            Destination::File(path) => Some(path.display().to_string()),
+            Destination::File { path, .. } => Some(path.display().to_string()),
             Destination::Original | Destination::Stdout => None,
         };
-        Report { output, notes, ..self.bare(users) }
+        let replaced = matches!(destination, Destination::File { exists: true, .. });
+        Report { output, replaced, notes, ..self.bare(users) }
     }
 
     /// What there is to say where users can't be converted and nothing is written.
@@ -142,7 +145,17 @@ impl Conversion<'_> {
     fn bare(&self, users: Vec<UserReport>) -> Report {
         let counts = Counts::of(&users);
         let (method, dry_run) = (self.wish.method.name, self.dry_run);
-        Report { method, dry_run, output: None, users, counts, undo: false, notes: Vec::new(), diff: None }
+        Report {
+            method,
+            dry_run,
+            output: None,
+            replaced: false,
+            users,
+            counts,
+            undo: false,
+            notes: Vec::new(),
+            diff: None,
+        }
     }
 
     fn users(&self, files: &[Loaded], lines: &[Line], refused: bool) -> Vec<UserReport> {
@@ -199,19 +212,26 @@ impl Conversion<'_> {
                 if report.undo { format!("; `{} undo` takes it back", self.sys.called_as()) } else { String::new() };
             self.tell(&format!("{counts}{undo}"));
         }
-        for line in report.notes.iter().flat_map(|note| note.lines()) {
+        let losses = Self::losses(&report.users);
+        for line in losses.iter().chain(&report.notes).flat_map(|note| note.lines()) {
             self.tell(line);
         }
         if let Some(output) = &report.output {
-            self.tell(&format!("{} {output}", if self.dry_run { "would be written to" } else { "written to" }));
+            let done = match (self.dry_run, report.replaced) {
+                (false, false) => "written to",
+                (false, true) => "written over",
+                (true, false) => "would be written to",
+                (true, true) => "would be written over",
+            };
+            self.tell(&format!("{done} {output}"));
         }
     }
 
     fn tell_user(&self, user: &UserReport) {
-        let UserReport { name, file, left_out, .. } = user;
+        let UserReport { name, file, .. } = user;
         let reason = user.reason.as_deref().unwrap_or_default();
         // What may have stood nowhere else is a problem.
-        let loses = SECRETS.iter().any(|ways| left_out.contains(&ways.text.decl.flag()));
+        let loses = loses_secret(user);
         match user.ending {
             Ending::Converted => {
                 let would = if self.dry_run { "would convert" } else { "converted" };
@@ -223,11 +243,25 @@ impl Conversion<'_> {
             Ending::Impossible => {}
         }
         user.warnings.iter().for_each(|warning| self.say(&format!("warning: {warning}")));
-        if !left_out.is_empty() {
-            let advice = user.advice.as_ref().map(|advice| format!("; {advice}")).unwrap_or_default();
-            let note = format!("note: not taken over for {name}: {}{advice}", left_out.join(", "));
-            if loses { self.say(&note) } else { self.tell(&note) }
+        if loses {
+            self.say(&loss(name, user));
         }
+    }
+
+    /// What entries lose that is no secret, once for all users that lose the same.
+    fn losses(users: &[UserReport]) -> Vec<String> {
+        let mut alike: Vec<(&UserReport, usize)> = Vec::new();
+        for user in users.iter().filter(|user| !user.left_out.is_empty() && !loses_secret(user)) {
+            let same = |(other, _): &&mut (&UserReport, usize)| {
+                (&other.left_out, &other.advice) == (&user.left_out, &user.advice)
+            };
+            match alike.iter_mut().find(same) {
+                Some((_, count)) => *count += 1,
+                None => alike.push((user, 1)),
+            }
+        }
+        let of = |count, user: &UserReport| if count == 1 { user.name.clone() } else { format!("{count} users") };
+        alike.iter().map(|(user, count)| loss(&of(*count, user), user)).collect()
     }
 
     /// What was typed without effect.
@@ -236,6 +270,7 @@ impl Conversion<'_> {
             return vec![nothing_to_convert(files, &self.sys.env)];
         }
         let mut notes = Vec::new();
+        notes.extend(self.outvoted_login());
         let passed_over = plan::passed_over(self.wish);
         if !passed_over.is_empty() {
             let (flags, method) = (passed_over.join(", "), self.wish.method.name);
@@ -255,9 +290,17 @@ impl Conversion<'_> {
         notes
     }
 
+    /// The variable that has chosen another method than the one that was typed.
+    fn outvoted_login(&self) -> Option<String> {
+        let (name, typed) =
+            *self.values.overruled(self.wish.typed).iter().find(|(_, typed)| is(typed.decl, &LOGIN.decl))?;
+        let (method, flag, typed) = (self.wish.method.name, &typed.flag, typed.text.expose());
+        Some(format!("note: {name} says {method}, and wins over {flag} {typed}"))
+    }
+
     /// Where the file lies elsewhere, its relative paths mean something else.
     fn moved_paths(&self, files: &[Loaded], changes: &[Change], destination: &Destination) -> Option<String> {
-        let (Destination::File(to), [file]) = (destination, files) else { return None };
+        let (Destination::File { path: to, .. }, [file]) = (destination, files) else { return None };
         let directory = |path: &Path| Some(std::path::absolute(path).ok()?.parent()?.to_owned());
         let real = |path: &Path| std::fs::canonicalize(directory(path)?).ok();
         if real(&file.path) == real(to) {
@@ -406,13 +449,27 @@ fn readers(files: &[Loaded], lines: &[Line], destination: &Destination) -> Vec<S
     let used = files.iter().enumerate().filter(|(index, _)| lines.iter().any(|line| line.file == *index));
     let paths: Vec<&Path> = match destination {
         Destination::Original => used.map(|(_, file)| file.path.as_path()).collect(),
-        Destination::File(path) => vec![path],
+        Destination::File { path, .. } => vec![path],
         Destination::Stdout => Vec::new(),
     };
     let open = |path: &&Path| Some((path.display().to_string(), crate::files::open_to_others(path)?));
     let open = paths.iter().filter_map(open);
     open.map(|(path, mode)| format!("warning: others can read {path} (mode {mode:04o}); chmod 600 keeps it to you"))
         .collect()
+}
+
+/// Whether the entry loses what may have stood nowhere else.
+fn loses_secret(user: &UserReport) -> bool {
+    SECRETS.iter().any(|ways| user.left_out.contains(&ways.text.decl.flag()))
+}
+
+fn loss(whose: &str, user: &UserReport) -> String {
+    let advice = user.advice.as_ref().map(|advice| format!("; {advice}")).unwrap_or_default();
+    format!("note: not taken over for {whose}: {}{advice}", user.left_out.join(", "))
+}
+
+fn is(decl: &Decl, other: &Decl) -> bool {
+    std::ptr::eq(decl, other)
 }
 
 /// More lines than these are counted.

@@ -281,9 +281,9 @@ impl Document {
     pub fn servers(&self) -> impl Iterator<Item = (&str, &str)> {
         let text = |mapping, key| self.tree.get(mapping, key).and_then(|value| self.tree.scalar(value));
         let clusters = self.tree.list_at(TOP, "clusters").unwrap_or_default();
-        clusters.into_iter().filter_map(move |entry| {
-            Some((text(entry, "name")?, text(self.tree.get(entry, "cluster")?, "server")?))
-        })
+        clusters
+            .into_iter()
+            .filter_map(move |entry| Some((text(entry, "name")?, text(self.tree.get(entry, "cluster")?, "server")?)))
     }
 
     /// The bytes of a user's entry, from the first to the last visible one; empty where there is no
