@@ -33,6 +33,14 @@ impl FileLock {
     /// # Errors
     /// A lock that stays, with its path and age; a directory that can't be written.
     pub fn hold(sys: &Sys, kubeconfig: &Path) -> Result<Self, Error> {
+        Self::hold_or(sys, kubeconfig, cannot)
+    }
+
+    /// Like [`FileLock::hold`]; `cannot` says why the lock at a path could not be created.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn hold_or(sys: &Sys, kubeconfig: &Path, cannot: impl Fn(&Path, &io::Error) -> Error) -> Result<Self, Error> {
         let path = lock_path(kubeconfig);
         for _ in 0..ATTEMPTS {
             match crate::files::create_locked(&path, format!("{OURS}{}\n", std::process::id()).as_bytes()) {
@@ -152,9 +160,18 @@ fn lock_path(kubeconfig: &Path) -> PathBuf {
 }
 
 fn cannot(path: &Path, error: &io::Error) -> Error {
-    Error::new(&situation::FILE, format!("the kubeconfig cannot be locked: {}", io_words(error)))
+    use io::ErrorKind::{NotFound, PermissionDenied, ReadOnlyFilesystem};
+    let (why, remedy) = match error.kind() {
+        _ if crate::files::is_full(error) => (io_words(error), "free some space there; nothing was changed"),
+        NotFound => ("its directory does not exist".into(), "create that, or name another file with --kubeconfig"),
+        PermissionDenied | ReadOnlyFilesystem => {
+            (io_words(error), "make its directory writable, or name another file with --kubeconfig")
+        }
+        _ => (io_words(error), "check its directory, or name another file with --kubeconfig"),
+    };
+    Error::new(&situation::FILE, format!("the kubeconfig cannot be locked: {why}"))
         .from_source(path.display())
-        .remedy("make its directory writable, or name another file with --kubeconfig")
+        .remedy(remedy)
 }
 
 impl Drop for FileLock {
@@ -215,6 +232,20 @@ mod tests {
     fn without_locks_the_process_id_counts_unless_it_is_our_own() {
         let own = i32::try_from(std::process::id()).unwrap();
         assert_eq!([own, 4_194_305, -1, 1].map(is_gone), [true, true, true, false]);
+    }
+
+    #[test]
+    fn the_remedy_fits_what_is_wrong_with_the_directory() {
+        use io::ErrorKind::{NotFound, Other, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        let told = |kind: io::ErrorKind| cannot(Path::new("/d/config.lock"), &kind.into()).to_string();
+        for kind in [StorageFull, QuotaExceeded] {
+            assert!(told(kind).ends_with("(/d/config.lock); free some space there; nothing was changed"));
+        }
+        for kind in [PermissionDenied, ReadOnlyFilesystem] {
+            assert!(told(kind).contains("; make its directory writable, or name another file"), "{}", told(kind));
+        }
+        assert!(told(NotFound).contains("its directory does not exist (/d/config.lock); create that"));
+        assert!(told(Other).contains("; check its directory, or name another file"), "{}", told(Other));
     }
 
     #[test]
