@@ -121,12 +121,27 @@ fn put(mut file: tempfile::NamedTempFile, path: &Path, bytes: &[u8]) -> io::Resu
 /// # Errors
 /// `AlreadyExists`, or the file system's.
 pub fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = temporary_beside(path)?;
+    put_new(temporary_beside(path)?, path, bytes).map(drop)
+}
+
+/// Like [`create`], for a file that shows by an advisory lock whether its creator lives: nobody sees the
+/// file without that lock until the one returned is dropped or the process ends.
+///
+/// # Errors
+/// `AlreadyExists`, or the file system's.
+pub fn create_locked(path: &Path, bytes: &[u8]) -> io::Result<File> {
+    let file = temporary_beside(path)?;
+    // Some file systems have no such locks; the file exists all the same.
+    let _ = file.as_file().try_lock();
+    put_new(file, path, bytes)
+}
+
+fn put_new(mut file: tempfile::NamedTempFile, path: &Path, bytes: &[u8]) -> io::Result<File> {
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
-    file.persist_noclobber(path)?;
+    let file = file.persist_noclobber(path)?;
     sync_directory(path);
-    Ok(())
+    Ok(file)
 }
 
 /// Creates a directory and its parents; those that are new get mode 0700.
@@ -159,14 +174,47 @@ pub fn open_to_others(_: &Path) -> Option<u32> {
 /// # Errors
 /// The file system's; a symlink is refused.
 pub fn open_lock_file(path: &Path) -> io::Result<File> {
+    lock_file_options().create(true).open(path)
+}
+
+/// Opens a lock file that exists.
+///
+/// # Errors
+/// The file system's; a symlink is refused.
+pub fn open_existing_lock_file(path: &Path) -> io::Result<File> {
+    lock_file_options().open(path)
+}
+
+/// For writing, because NFS makes of an exclusive lock one that asks for that.
+fn lock_file_options() -> fs::OpenOptions {
     let mut options = File::options();
-    options.read(true).write(true).create(true).truncate(false);
+    options.read(true).write(true).truncate(false);
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt;
-        options.mode(0o600).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+        options.mode(0o600).custom_flags(flags.bits().cast_signed());
     }
-    options.open(path)
+    options
+}
+
+/// Whether `path` still names the file that was opened.
+#[cfg(unix)]
+pub fn is_still(path: &Path, file: &File) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let (Ok(named), Ok(opened)) = (fs::symlink_metadata(path), file.metadata()) else { return false };
+    (named.dev(), named.ino()) == (opened.dev(), opened.ino())
+}
+
+/// Elsewhere std does not tell one file from another.
+#[cfg(not(unix))]
+pub fn is_still(path: &Path, _: &File) -> bool {
+    path.exists()
+}
+
+/// Whether a write failed for want of space.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// tempfile makes them 0600.
@@ -289,6 +337,20 @@ mod tests {
         create(&path, b"one").unwrap();
         assert_eq!(create(&path, b"two").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read(&path).unwrap(), b"one");
+    }
+
+    #[test]
+    fn a_file_that_is_created_locked_is_so_until_its_creator_goes() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("f");
+        let created = create_locked(&path, b"one").unwrap();
+        let other = open_existing_lock_file(&path).unwrap();
+        assert!(matches!(other.try_lock(), Err(fs::TryLockError::WouldBlock)));
+        assert_eq!(create_locked(&path, b"two").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        drop(created);
+        other.try_lock().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"one");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 
     #[test]

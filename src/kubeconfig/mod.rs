@@ -95,20 +95,27 @@ fn state(path: &Path) -> Option<(u64, Option<SystemTime>)> {
 fn load_file(path: &Path) -> Result<Loaded, Failure> {
     let text = crate::files::read_text(path, LIMIT).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Failure::Missing,
-        _ => Failure::Unreadable(io_words(&error)),
+        io::ErrorKind::InvalidData => Failure::Wrong(io_words(&error)),
+        _ => Failure::Unreadable(error),
     })?;
-    let document = Document::parse(text).map_err(|error| Failure::Unreadable(error.to_string()))?;
+    let document = Document::parse(text).map_err(|error| Failure::Wrong(error.to_string()))?;
     Ok(Loaded { path: path.to_owned(), document })
 }
 
 enum Failure {
     Missing,
-    Unreadable(String),
+    Unreadable(io::Error),
+    /// What can be read is no kubeconfig.
+    Wrong(String),
 }
 
 impl Failure {
     fn explain(self, path: &Path) -> Error {
         let shown = path.display();
+        let cannot_load = |why: &str| {
+            let what = format!("unable to load kubeconfig: error loading config file \"{shown}\": {why}");
+            Error::new(&situation::KUBECONFIG, what)
+        };
         match self {
             Failure::Missing => Error::new(
                 &situation::FILE,
@@ -116,11 +123,11 @@ impl Failure {
             )
             .from_source("--kubeconfig")
             .remedy("name a file that exists"),
-            Failure::Unreadable(why) => Error::new(
-                &situation::KUBECONFIG,
-                format!("unable to load kubeconfig: error loading config file \"{shown}\": {why}"),
-            )
-            .remedy("correct the file; nothing was changed"),
+            Failure::Unreadable(error) => cannot_load(&io_words(&error)).remedy(match error.kind() {
+                io::ErrorKind::PermissionDenied => "make it readable, or name another file with --kubeconfig",
+                _ => "name another file with --kubeconfig",
+            }),
+            Failure::Wrong(why) => cannot_load(&why).remedy("correct the file; nothing was changed"),
         }
     }
 }
@@ -128,6 +135,15 @@ impl Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cannot_be_read_needs_no_correction() {
+        let told = |kind: io::ErrorKind| Failure::Unreadable(kind.into()).explain(Path::new("/f")).to_string();
+        let denied = told(io::ErrorKind::PermissionDenied);
+        assert!(denied.ends_with(": permission denied; make it readable, or name another file with --kubeconfig"));
+        let directory = told(io::ErrorKind::IsADirectory);
+        assert!(directory.ends_with(": is a directory; name another file with --kubeconfig"), "{directory}");
+    }
 
     #[test]
     #[cfg(unix)]

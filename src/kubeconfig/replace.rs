@@ -67,6 +67,7 @@ fn replace_one(change: &Change) -> Result<(), Error> {
 
 fn cannot_write(path: &Path, error: &std::io::Error) -> Error {
     let remedy = match error.kind() {
+        _ if crate::files::is_full(error) => "free some space there; the file is as it was",
         std::io::ErrorKind::ResourceBusy | std::io::ErrorKind::CrossesDevices => {
             "the file is a mount point and cannot be replaced: mount its directory instead"
         }

@@ -15,7 +15,7 @@ pub(crate) fn try_hold(path: &Path) -> io::Result<Option<Held>> {
     for _ in 0..ATTEMPTS {
         let file = crate::files::open_lock_file(path)?;
         match file.try_lock() {
-            Ok(()) if is_still(path, &file) => return Ok(Some(Held { _file: file })),
+            Ok(()) if crate::files::is_still(path, &file) => return Ok(Some(Held { _file: file })),
             // It was removed between our open and our lock: a lock on it would exclude nobody.
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),
@@ -37,22 +37,9 @@ pub(crate) fn hold(path: &Path) -> io::Result<Held> {
     for _ in 0..ATTEMPTS {
         let file = crate::files::open_lock_file(path)?;
         file.lock()?;
-        if is_still(path, &file) {
+        if crate::files::is_still(path, &file) {
             return Ok(Held { _file: file });
         }
     }
     Err(unstable())
-}
-
-/// Whether `path` still names the file that was opened.
-#[cfg(unix)]
-fn is_still(path: &Path, file: &File) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let (Ok(named), Ok(opened)) = (std::fs::symlink_metadata(path), file.metadata()) else { return false };
-    (named.dev(), named.ino()) == (opened.dev(), opened.ino())
-}
-
-#[cfg(not(unix))]
-fn is_still(path: &Path, _: &File) -> bool {
-    path.exists()
 }

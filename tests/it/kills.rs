@@ -8,9 +8,12 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 use crate::env::{Run, TestEnv};
 use crate::network::strace;
+use crate::parallel::timed;
 use crate::support::entra::directory::ALICE;
 
 /// Every call by which files are changed, and the opening of files, which may create them.
@@ -115,6 +118,23 @@ fn a_journal_that_fails_anywhere_costs_one_line_and_never_the_conversion() {
             assert!(undone.code == 0 && undone.stderr.starts_with(expected), "{point:?} {error} {run:#?} {undone:#?}");
         }
     }
+}
+
+/// In two containers that share a directory, neither sees the processes of the other.
+#[test]
+fn a_conversion_waits_for_one_in_another_container_and_goes_on_when_that_is_killed() {
+    const TIME: Duration = Duration::from_millis(300);
+    let (env, path) = private_kubeconfig();
+    let lock = path.with_extension("lock");
+    let holder = kubentra::files::create_locked(&lock, b"kubentra 4194305\n").expect("a lock");
+    let holder = thread::spawn(move || {
+        thread::sleep(TIME);
+        drop(holder);
+    });
+    let (run, took) = timed(|| env.run(&["convert-kubeconfig", "--login", "msi"]));
+    assert!(run.code == 0 && took >= TIME, "{took:?} {run:#?}");
+    assert!(!lock.exists());
+    holder.join().expect("its end");
 }
 
 /// A home with a kubeconfig that nobody else can read.

@@ -86,7 +86,7 @@ pub(super) fn check(given: &Given, values: &Values, form: Form) -> Result<(), Er
 /// A lock that stays, a file that can't be written.
 pub(super) fn write(sys: &Sys, path: &Path, text: &str) -> Result<(), Error> {
     let place = resolved(path)?;
-    let lock = FileLock::hold(sys, path)?;
+    let lock = FileLock::hold_or(sys, path, |_, error| unwritable(path, error))?;
     crate::files::replace(&place, text.as_bytes()).map_err(|error| unwritable(path, &error))?;
     drop(lock);
     Ok(())
@@ -145,16 +145,43 @@ fn behind(path: &Path) -> io::Result<PathBuf> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     match std::fs::read_link(path) {
         Ok(target) => behind(&directory.join(target)),
+        Err(_) if names_a_directory(path) => Err(not_there),
         Err(_) => Ok(std::fs::canonicalize(directory)?.join(path.file_name().ok_or(not_there)?)),
     }
 }
 
+/// Whether something stands behind the last name, as in `a/` and `a/.`; [`Path`] passes over that.
+fn names_a_directory(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    !path.as_os_str().as_encoded_bytes().ends_with(name)
+}
+
 fn unwritable(path: &Path, error: &io::Error) -> Error {
-    cannot_write(path, &io_words(error), "check the owner and mode of it and of its directory, or name another file")
+    let remedy = match error.kind() {
+        _ if crate::files::is_full(error) => "free some space there, or name another file",
+        _ => "check the owner and mode of it and of its directory, or name another file",
+    };
+    cannot_write(path, &io_words(error), remedy)
 }
 
 fn cannot_write(path: &Path, why: &str, remedy: &str) -> Error {
     Error::new(&situation::FILE, format!("the kubeconfig cannot be written to {}: {why}", path.display()))
         .from_source(OUTPUT_FILE.decl.flag())
         .remedy(remedy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_destination_that_cannot_be_locked_is_told_as_one_that_cannot_be_written() {
+        let told = |kind: io::ErrorKind| unwritable(Path::new("out"), &kind.into()).to_string();
+        let denied = told(io::ErrorKind::PermissionDenied);
+        let start =
+            "the kubeconfig cannot be written to out: permission denied (--output); check the owner and mode of";
+        assert!(denied.starts_with(start), "{denied}");
+        let full = told(io::ErrorKind::StorageFull);
+        assert!(full.ends_with("(--output); free some space there, or name another file"), "{full}");
+    }
 }

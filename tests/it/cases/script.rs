@@ -5,7 +5,7 @@
 //! > env NAME=VALUE          > unset NAME              > wait SECONDS      > cd PATH
 //! > write PATH CONTENT      > remove PATH             > mkdir PATH
 //! > mode PATH 0644          > link PATH TARGET        > corrupt token | grant | key | edit
-//! > age PATH SECONDS
+//! > age PATH SECONDS        > hold PATH               > release (flock(2) and its end)
 //! > stderr null | closed | shown                      > entra DIRECTIVE (see [`super::entra`])
 //! > hosts DIRECTIVE (see [`super::hosts`])            > assertion, > certificate (see [`super::proof`])
 //! kubentra get-token --login spn …

@@ -29,6 +29,8 @@ pub struct Stage {
     pub stderr: &'static str,
     /// Where commands run.
     pub directory: PathBuf,
+    /// Files that somebody else has locked.
+    held: Vec<fs::File>,
 }
 
 /// What lies at a path.
@@ -43,7 +45,8 @@ impl Stage {
         let env = TestEnv::new();
         let placeholders = placeholders(&env);
         let directory = env.home();
-        let mut stage = Self { env, placeholders, known: BTreeMap::new(), secrets: Vec::new(), stderr: "", directory };
+        let (known, secrets, held) = (BTreeMap::new(), Vec::new(), Vec::new());
+        let mut stage = Self { env, placeholders, known, secrets, stderr: "", directory, held };
         stage.copy_home(&home_of(case)?.join("home"), Path::new(""));
         for (name, value) in &script.env {
             let value = stage.fill(value);
@@ -74,6 +77,11 @@ impl Stage {
             }
             ["unset", name] => _ = self.env.unset(name),
             ["cd", name] => self.directory = self.env.home().join(name),
+            ["hold", name] => {
+                let file = fs::File::open(self.env.home().join(name)).and_then(|file| file.lock().map(|()| file));
+                self.held.push(file.map_err(|error| format!("{}: {error}", line.text))?);
+            }
+            ["release"] => self.held.clear(),
             ["stderr", "shown"] => self.stderr = "",
             ["stderr", "null"] => self.stderr = "2>/dev/null",
             ["stderr", "closed"] => self.stderr = "2>&-",
