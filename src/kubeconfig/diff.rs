@@ -8,31 +8,75 @@ use similar::{Algorithm, DiffOp, DiffTag, capture_diff_slices, group_diff_ops};
 
 use crate::terminal::{Colour, Look};
 
+use super::document::Document;
 use super::replace::Change;
 
 /// How many lines stand around a change.
 const CONTEXT: usize = 3;
 
-/// A unified diff of the file and what becomes of it, which is called `name` there. Every secret is
-/// masked: those of the old text, those of the new one, and `typed`, which may stand in the new text in
-/// another spelling.
-pub fn unified(change: &Change, name: &Path, typed: &[&str], look: Look) -> String {
-    let (old, new) = (&change.file.document, &change.edited.document);
-    let titles = [change.file.path.display().to_string(), name.display().to_string()];
-    let secrets = [old.secrets(), new.secrets(), typed.to_vec()].concat();
-    shown([old.text(), new.text()], [&titles[0], &titles[1]], secrets, look)
+/// Masking copies of fewer characters than these would hide half of a diff.
+const SHORTEST: usize = 4;
+
+/// A text, and the bytes of it that are not to be seen, in any order.
+pub struct Side<'a> {
+    text: &'a str,
+    secrets: Vec<Range<usize>>,
 }
 
-/// A unified diff of two texts under their `titles`, with all `secrets` masked, byte for byte.
-pub fn between(old: &str, new: &str, titles: (&str, &str), secrets: &[&str]) -> String {
-    shown([old, new], [titles.0, titles.1], secrets.to_vec(), Look::Exact)
-}
+impl<'a> Side<'a> {
+    /// `text` with these `secrets`.
+    pub fn new(text: &'a str, secrets: Vec<Range<usize>>) -> Self {
+        Self { text, secrets: joined(secrets) }
+    }
 
-fn shown(texts: [&str; 2], titles: [&str; 2], secrets: Vec<&str>, look: Look) -> String {
+    fn of(document: &'a Document) -> Self {
+        Self::new(document.text(), document.secrets())
+    }
+
     // `patch` knows no other end of a line than this one.
-    let [old, new] = texts.map(|text| text.split_inclusive('\n').collect::<Vec<_>>());
+    fn lines(&self) -> Vec<&'a str> {
+        self.text.split_inclusive('\n').collect()
+    }
+
+    /// The secrets line by line.
+    fn texts(&self) -> impl Iterator<Item = &'a str> {
+        let texts = self.secrets.iter().filter_map(|place| self.text.get(place.clone()));
+        texts.flat_map(|text| text.split(['\r', '\n']))
+    }
+
+    /// The places of the secrets in a line that begins at `start`, without the blanks around each.
+    fn places(&self, start: usize, line: &str) -> impl Iterator<Item = Range<usize>> {
+        let end = start + line.len();
+        let first = self.secrets.partition_point(|place| place.end <= start);
+        self.secrets[first..].iter().take_while(move |place| place.start < end).filter_map(move |place| {
+            let (from, to) = (place.start.max(start) - start, place.end.min(end) - start);
+            let secret = line.get(from..to)?;
+            let from = to - secret.trim_start().len();
+            Some(from..from + secret.trim().len()).filter(|place| !place.is_empty())
+        })
+    }
+}
+
+/// A unified diff of the file and what becomes of it, which is called `name` there. Every secret is
+/// masked where it stands in the old text and in the new one; copies of it elsewhere, and of those
+/// that were `typed`, where they are not too short to be told from other text.
+pub fn unified(change: &Change, name: &Path, typed: &[&str], look: Look) -> String {
+    let titles = [change.file.path.display().to_string(), name.display().to_string()];
+    let sides = [Side::of(&change.file.document), Side::of(&change.edited.document)];
+    shown(&sides, [&titles[0], &titles[1]], typed, look)
+}
+
+/// A unified diff of two texts under their `titles`, byte for byte but for the secrets.
+pub fn between(old: Side, new: Side, titles: (&str, &str)) -> String {
+    shown(&[old, new], [titles.0, titles.1], &[], Look::Exact)
+}
+
+fn shown(sides: &[Side; 2], titles: [&str; 2], typed: &[&str], look: Look) -> String {
+    let [old, new] = sides.each_ref().map(Side::lines);
     let hunks = group_diff_ops(capture_diff_slices(Algorithm::Myers, &old, &new), CONTEXT);
-    let mut diff = Shown { look, secrets: Secrets::of(secrets), text: String::new() };
+    let secrets = Copies::of(sides.iter().flat_map(Side::texts).chain(typed.iter().copied()));
+    let [old, new] = [Lines::of(&sides[0], old), Lines::of(&sides[1], new)];
+    let mut diff = Shown { look, secrets, text: String::new() };
     if !hunks.is_empty() {
         diff.line(&format!("--- {}", titles[0]), Some(Colour::Bold));
         diff.line(&format!("+++ {}", titles[1]), Some(Colour::Bold));
@@ -43,42 +87,85 @@ fn shown(texts: [&str; 2], titles: [&str; 2], secrets: Vec<&str>, look: Look) ->
     diff.text
 }
 
+/// In order, and none that overlaps another.
+fn joined(mut places: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    places.retain(|place| !place.is_empty());
+    places.sort_unstable_by_key(|place| place.start);
+    let mut joined: Vec<Range<usize>> = Vec::with_capacity(places.len());
+    for place in places {
+        match joined.last_mut().filter(|last| place.start < last.end) {
+            Some(last) => last.end = last.end.max(place.end),
+            None => joined.push(place),
+        }
+    }
+    joined
+}
+
+/// The lines of a side, and where each begins.
+struct Lines<'a> {
+    side: &'a Side<'a>,
+    lines: Vec<&'a str>,
+    starts: Vec<usize>,
+}
+
+impl<'a> Lines<'a> {
+    fn of(side: &'a Side<'a>, lines: Vec<&'a str>) -> Self {
+        let starts = lines.iter().scan(0, |next, line| {
+            let start = *next;
+            *next += line.len();
+            Some(start)
+        });
+        Self { side, starts: starts.collect(), lines }
+    }
+
+    fn places(&self, index: usize) -> impl Iterator<Item = Range<usize>> {
+        self.side.places(self.starts[index], self.lines[index])
+    }
+}
+
 /// The diff as it is printed.
 struct Shown<'a> {
     look: Look,
-    secrets: Secrets<'a>,
+    secrets: Copies<'a>,
     text: String,
 }
 
 impl Shown<'_> {
-    fn hunk(&mut self, ops: &[DiffOp], old_lines: &[&str], new_lines: &[&str]) {
+    fn hunk(&mut self, ops: &[DiffOp], old: &Lines, new: &Lines) {
         let (Some(first), Some(last)) = (ops.first(), ops.last()) else { return };
-        let old = place(&(first.old_range().start..last.old_range().end));
-        let new = place(&(first.new_range().start..last.new_range().end));
-        self.line(&format!("@@ -{old} +{new} @@"), Some(Colour::Cyan));
+        let old_place = place(&(first.old_range().start..last.old_range().end));
+        let new_place = place(&(first.new_range().start..last.new_range().end));
+        self.line(&format!("@@ -{old_place} +{new_place} @@"), Some(Colour::Cyan));
         for op in ops {
             if op.tag() == DiffTag::Equal {
-                self.lines(' ', &old_lines[op.old_range()], None);
+                // What is secret in one of them only is the same text in both.
+                for (index, other) in op.old_range().zip(op.new_range()) {
+                    let places = joined(old.places(index).chain(new.places(other)).collect());
+                    self.printed(' ', old.lines[index], &places, None);
+                }
                 continue;
             }
-            self.lines('-', &old_lines[op.old_range()], Some(Colour::Red));
-            self.lines('+', &new_lines[op.new_range()], Some(Colour::Green));
+            for (sign, lines, range, colour) in
+                [('-', old, op.old_range(), Colour::Red), ('+', new, op.new_range(), Colour::Green)]
+            {
+                for index in range {
+                    self.printed(sign, lines.lines[index], &lines.places(index).collect::<Vec<_>>(), Some(colour));
+                }
+            }
         }
     }
 
-    fn lines(&mut self, sign: char, lines: &[&str], colour: Option<Colour>) {
-        for line in lines {
-            let (line, ends) = line.strip_suffix('\n').map_or((*line, false), |line| (line, true));
-            // The end of a line of Windows steers nothing.
-            let (line, end) = match line.strip_suffix('\r') {
-                Some(line) if ends => (line, "\r"),
-                _ => (line, ""),
-            };
-            let masked = self.secrets.mask(line);
-            self.text.push_str(&self.look.show(&format!("{sign}{masked}"), colour));
-            self.text.push_str(end);
-            self.text.push_str(if ends { "\n" } else { "\n\\ No newline at end of file\n" });
-        }
+    fn printed(&mut self, sign: char, line: &str, secrets: &[Range<usize>], colour: Option<Colour>) {
+        let (line, ends) = line.strip_suffix('\n').map_or((line, false), |line| (line, true));
+        // The end of a line of Windows steers nothing.
+        let (line, end) = match line.strip_suffix('\r') {
+            Some(line) if ends => (line, "\r"),
+            _ => (line, ""),
+        };
+        let masked = self.secrets.mask(line, secrets);
+        self.text.push_str(&self.look.show(&format!("{sign}{masked}"), colour));
+        self.text.push_str(end);
+        self.text.push_str(if ends { "\n" } else { "\n\\ No newline at end of file\n" });
     }
 
     fn line(&mut self, line: &str, colour: Option<Colour>) {
@@ -96,20 +183,18 @@ fn place(lines: &Range<usize>) -> String {
     }
 }
 
-/// Texts that are not to be seen, by their first byte and then by the four that they begin with: there
-/// may be thousands.
-struct Secrets<'a> {
-    short: Vec<&'a str>,
+/// Texts that are not to be seen wherever they stand, by the four bytes that they begin with: there may
+/// be thousands.
+struct Copies<'a> {
     by_beginning: HashMap<[u8; 4], Vec<&'a str>>,
 }
 
-impl<'a> Secrets<'a> {
-    fn of(secrets: Vec<&'a str>) -> Self {
-        let mut found = Self { short: Vec::new(), by_beginning: HashMap::new() };
-        for secret in secrets {
-            match secret.as_bytes().first_chunk() {
-                Some(beginning) => found.by_beginning.entry(*beginning).or_default().push(secret),
-                None => found.short.push(secret),
+impl<'a> Copies<'a> {
+    fn of(secrets: impl Iterator<Item = &'a str>) -> Self {
+        let mut found = Self { by_beginning: HashMap::new() };
+        for secret in secrets.map(str::trim).filter(|secret| secret.chars().count() >= SHORTEST) {
+            if let Some(beginning) = secret.as_bytes().first_chunk() {
+                found.by_beginning.entry(*beginning).or_default().push(secret);
             }
         }
         for of_one in found.by_beginning.values_mut() {
@@ -119,16 +204,20 @@ impl<'a> Secrets<'a> {
         found
     }
 
-    /// `line` with `***` in the place of every secret; of two that overlap no end is left over.
-    fn mask(&self, line: &str) -> String {
+    /// `line` with `***` in these `places` and in those of all copies; of two that overlap no end is left
+    /// over.
+    fn mask(&self, line: &str, places: &[Range<usize>]) -> String {
         let mut masked = String::with_capacity(line.len());
+        let mut places = places.iter().peekable();
         let mut secret_until = 0;
         for (at, c) in line.char_indices() {
-            if let Some(len) = self.longest(&line.as_bytes()[at..]) {
+            let place = places.next_if(|place| place.start <= at).map(|place| place.end);
+            let copy = self.longest(&line.as_bytes()[at..]).map(|len| at + len);
+            if let Some(end) = place.max(copy) {
                 if at >= secret_until {
                     masked.push_str("***");
                 }
-                secret_until = secret_until.max(at + len);
+                secret_until = secret_until.max(end);
             }
             if at >= secret_until {
                 masked.push(c);
@@ -139,10 +228,8 @@ impl<'a> Secrets<'a> {
 
     /// The length of the longest secret that `rest` begins with.
     fn longest(&self, rest: &[u8]) -> Option<usize> {
-        let begins = |secret: &&&str| rest.starts_with(secret.as_bytes());
-        let long = rest.first_chunk().and_then(|beginning| self.by_beginning.get(beginning)?.iter().find(begins));
-        let short = self.short.iter().filter(begins).map(|secret| secret.len()).max();
-        long.map(|secret| secret.len()).or(short)
+        let of_one = self.by_beginning.get(rest.first_chunk()?)?;
+        of_one.iter().find(|secret| rest.starts_with(secret.as_bytes())).map(|secret| secret.len())
     }
 }
 
@@ -152,16 +239,46 @@ mod tests {
 
     #[test]
     fn a_secret_within_another_leaves_no_trace() {
-        let mask = |line: &str, secrets: &[&str]| Secrets::of(secrets.to_vec()).mask(line);
+        let mask = |line: &str, secrets: &[&str]| Copies::of(secrets.iter().copied()).mask(line, &[]);
         assert_eq!(mask("a: canary-long b: canary", &["canary", "canary-long"]), "a: *** b: ***");
         assert_eq!(mask("x abcdefgh y", &["abcdef", "defgh"]), "x *** y", "they overlap");
         assert_eq!(mask("abcdabcd", &["abcd"]), "******");
-        assert_eq!(mask("é: x1, ab", &["x1", "é", "ab"]), "***: ***, ***", "whoever types a short one has it masked");
+        assert_eq!(mask("a: abc, éééé, ééé", &["abc", "éééé", "ééé", "a"]), "a: abc, ***, ééé", "too short");
         assert_eq!(mask("nothing", &[]), "nothing");
     }
 
+    #[test]
+    fn places_and_copies_leave_no_trace_of_each_other() {
+        let mask = |line: &str, places: &[Range<usize>]| Copies::of(["canary"].into_iter()).mask(line, places);
+        assert_eq!(mask("x xcanaryx x", &[2..4, 8..10]), "x *** x");
+        assert_eq!(mask("x canary x z", &[4..10, 11..12]), "x *** ***");
+        assert_eq!(mask("é: é", &[0..2, 4..6]), "***: ***");
+    }
+
+    #[test]
+    fn short_secrets_are_masked_where_they_stand() {
+        let side = |text| Side::new(text, vec![2..3, 2..2]);
+        let diff = between(side("- n\nname: n\n"), side("- e\nname: n\n"), ("o", "n"));
+        assert_eq!(diff, "--- o\n+++ n\n@@ -1,2 +1,2 @@\n-- ***\n+- ***\n name: n\n", "and show as changed");
+    }
+
+    #[test]
+    fn what_is_secret_on_one_side_is_masked_in_lines_of_both() {
+        let diff = between(Side::new("n\n", vec![]), Side::new("m\nn\n", vec![0..1, 2..3, 2..4]), ("o", "n"));
+        assert_eq!(diff, "--- o\n+++ n\n@@ -1 +1,2 @@\n+***\n ***\n");
+    }
+
+    #[test]
+    fn a_secret_of_several_lines_keeps_their_number_and_indentation() {
+        let side = Side::new("a: |\r\n  x\r\n\r\n  y z\r\nb", vec![6..7, 6..18]);
+        let diff = between(side, Side::new("", vec![]), ("o", "n"));
+        let missing = "\\ No newline at end of file\n";
+        assert_eq!(diff, format!("--- o\n+++ n\n@@ -1,5 +0,0 @@\n-a: |\r\n-  ***\r\n-\r\n-  ***\r\n-b\n{missing}"));
+    }
+
     fn exact(old: &str, new: &str) -> String {
-        between(old, new, ("old", "new"), &["canary"])
+        let side = |text| Side::new(text, vec![]);
+        shown(&[side(old), side(new)], ["old", "new"], &["canary"], Look::Exact)
     }
 
     #[test]
@@ -186,7 +303,7 @@ mod tests {
         assert_eq!(exact("", "b"), format!("--- old\n+++ new\n@@ -0,0 +1 @@\n+b\n{missing}"));
         let windows = "--- old\n+++ new\n@@ -1,2 +1,2 @@\n-a\r\n+b\r\n c\rd\r\n";
         assert_eq!(exact("a\r\nc\rd\r\n", "b\r\nc\rd\r\n"), windows, "only a newline ends a line");
-        let shown = shown(["a\r\n", "b\u{1b}\r\n"], ["o", "n"], vec![], Look::Plain);
+        let shown = shown(&["a\r\n", "b\u{1b}\r\n"].map(|text| Side::new(text, vec![])), ["o", "n"], &[], Look::Plain);
         assert_eq!(shown, "--- o\n+++ n\n@@ -1 +1 @@\n-a\r\n+b\\u{1b}\r\n");
     }
 

@@ -30,7 +30,7 @@ pub struct Given {
     pub positionals: Vec<String>,
     /// Whether `-h` or `--help` is among them.
     pub help: bool,
-    /// Flags that no option answers to; only a lenient reader gets past them.
+    /// The names of flags that no option answers to; only a lenient reader gets past them.
     pub unknown: Vec<String>,
 }
 
@@ -135,13 +135,15 @@ impl Reader {
             self.given.help = true;
             return Ok(());
         }
-        let flag = format!("--{name}");
         let Some(decl) = long(name, self.commands) else {
+            let (flag, together) = name_alone(name);
             if self.lenient && value.is_none() {
                 rest.next_if(|next| !next.starts_with('-'));
             }
-            return self.refuse(format!("unknown flag: {flag}"), &flag);
+            let together = if together { " and what follows it in one argument" } else { "" };
+            return self.refuse(format!("unknown flag: {flag}{together}"), &flag);
         };
+        let flag = format!("--{name}");
         let value = match (value, decl.takes) {
             (Some(value), _) => value,
             (None, Takes::Nothing) => "true",
@@ -200,6 +202,14 @@ impl Reader {
         }
         Err(Error::new(&situation::USAGE, what))
     }
+}
+
+/// The unknown flag `name` without what is no part of a flag's name, and whether there was any: where flag
+/// and value are one argument it may be a secret.
+fn name_alone(name: &str) -> (String, bool) {
+    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let end = name.find(|c| !is_part(c)).unwrap_or(name.len());
+    (format!("--{}", &name[..end]), end < name.len())
 }
 
 type Rest<'a, I> = std::iter::Peekable<I>;
@@ -265,6 +275,7 @@ mod tests {
         for (line, words) in [
             ("--bogus", "unknown flag: --bogus"),
             ("--bogus=secret", "unknown flag: --bogus"),
+            ("--client-secret:canary", "unknown flag: --client-secret and what follows it in one argument;"),
             ("-z", "unknown shorthand flag: 'z' in -z"),
             ("--timeout abc", "invalid argument \"abc\" for \"--timeout\" flag: time: invalid duration \"abc\""),
             (
@@ -288,6 +299,18 @@ mod tests {
         assert_eq!(entry.last(&CLIENT_ID.decl).unwrap().text.expose(), "C");
         assert_eq!(entry.last(&TENANT_ID.decl).unwrap().text.expose(), "T");
         assert_eq!(entry.unknown, ["--future", "--novel", "--legacy"]);
+    }
+
+    #[test]
+    fn a_flag_and_its_value_in_one_argument_show_no_value() {
+        let canaries =
+            ["--client-secret canary", "--x\tcanary", "--password:canary", "-p canary", "--\u{a0}canary", "-- canary"];
+        let canaries = canaries.map(String::from);
+        assert_eq!(read_entry(&canaries).unknown, ["--client-secret", "--x", "--password", "-p", "--", "--"]);
+        for canary in canaries {
+            let refusal = read(&[canary], Commands::GET_TOKEN).unwrap_err().to_string();
+            assert!(!refusal.contains("canary"), "{refusal}");
+        }
     }
 
     #[test]

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use crate::error::Error;
+use crate::kubeconfig::diff::{self, Side};
 use crate::kubeconfig::document::{Document, Edited, PastEdit, Standing, secrets_of_entry};
 use crate::kubeconfig::journal::{Entry, Journal, Record, State};
 use crate::kubeconfig::replace::Change;
-use crate::kubeconfig::{self, Loaded, cannot_edit, diff};
+use crate::kubeconfig::{self, Loaded, cannot_edit};
 use crate::situation;
 use crate::sys::Sys;
 
@@ -103,12 +104,12 @@ impl<'r> Finding<'r> {
         let before = document.text().get(..entry.start)?;
         let column = before.rsplit(['\r', '\n']).next().map_or(0, |line| line.chars().count());
         let now = document.text().get(entry)?;
-        let secrets = [secrets_of_entry(&user.after, user.column)?, secrets_of_entry(now, column)?].concat();
-        let secrets: Vec<&str> = secrets.iter().map(String::as_str).collect();
+        let secrets = [secrets_of_entry(&user.after, user.column)?, secrets_of_entry(now, column)?];
         let name = &user.name;
         let titles = (format!("{name}, as {} left it", self.record.what.command), format!("{name} now"));
-        let lines = |entry: &str| format!("{}\n", entry.trim_end());
-        Some(diff::between(&lines(&user.after), &lines(now), (&titles.0, &titles.1), &secrets))
+        let lines = [&user.after, now].map(|entry| format!("{}\n", entry.trim_end()));
+        let [after, now] = [0, 1].map(|side| Side::new(&lines[side], secrets[side].clone()));
+        Some(diff::between(after, now, (&titles.0, &titles.1)))
     }
 }
 

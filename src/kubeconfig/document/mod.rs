@@ -315,14 +315,16 @@ impl Document {
         Ok(Edited { document, touched: self.touched(reaches) })
     }
 
-    /// Slices of the text that hold secrets, for masking a printed diff:
-    /// tokens, passwords and keys, without their quotes; a scalar that runs
-    /// over several lines gives a slice for each. Slices of fewer than four
-    /// characters are left out: they would mask half of the diff.
-    pub fn secrets(&self) -> Vec<&str> {
-        let users = self.entries.iter().filter_map(|&entry| self.tree.get(entry, "user"));
+    /// The bytes of the text that hold secrets, for masking a printed diff: tokens, passwords and keys,
+    /// without their quotes. They come in no order and may overlap.
+    pub fn secrets(&self) -> Vec<Range<usize>> {
         let mut found = Vec::new();
-        users.for_each(|user| self.tree.user_secrets(user, &mut found));
+        for &user in &self.entries {
+            self.tree.user_secrets(user, &mut found);
+        }
+        for cluster in self.tree.list_at(TOP, "clusters").unwrap_or_default() {
+            self.tree.cluster_secrets(cluster, &mut found);
+        }
         found
     }
 }
