@@ -47,9 +47,9 @@ pub(super) fn run(sys: &Sys, given: &Given) -> Result<Outcome, Error> {
         return Err(Error::new(&situation::USAGE, "there is JSON of a list only").remedy("give --list, too"));
     }
     let journal = Journal::open(&sys.env).map_err(|why| refused(&why))?;
-    let kept = Kept { sys, journal: journal.as_ref(), file: file.as_deref(), unreadable: Cell::new(0) };
-    let outcome = if lists { list::list(&kept, form).map(Outcome::from) } else { take_back(&kept, &values) };
-    kept.note_unreadable();
+    let meant = Meant { sys, journal: journal.as_ref(), file: file.as_deref(), unreadable: Cell::new(0) };
+    let outcome = if lists { list::list(&meant, form).map(Outcome::from) } else { take_back(&meant, &values) };
+    meant.note_unreadable();
     outcome
 }
 
@@ -59,7 +59,7 @@ fn refused(why: &str) -> Error {
 }
 
 /// The records that are meant.
-struct Kept<'a> {
+struct Meant<'a> {
     sys: &'a Sys,
     journal: Option<&'a Journal>,
     /// The only file that is meant.
@@ -70,7 +70,7 @@ struct Kept<'a> {
 /// A record with its name.
 type Named = (String, Record);
 
-impl Kept<'_> {
+impl Meant<'_> {
     /// The edits with their records, the newest first; each is read when it is asked for.
     fn edits(&self) -> impl Iterator<Item = Vec<Named>> {
         let journal = self.journal.into_iter();
@@ -83,8 +83,7 @@ impl Kept<'_> {
             self.unreadable.set(self.unreadable.get() + 1);
             return None;
         };
-        let meant = self.file.is_none_or(|file| is_of(&record, file));
-        meant.then_some((name, record))
+        self.file.is_none_or(|file| is_of(&record, file)).then_some((name, record))
     }
 
     fn note_unreadable(&self) {
@@ -105,18 +104,18 @@ fn is_of(record: &Record, path: &Path) -> bool {
     }
 }
 
-fn take_back(kept: &Kept, values: &Values) -> Result<Outcome, Error> {
-    let sys = kept.sys;
-    if let Some(journal) = kept.journal {
+fn take_back(meant: &Meant, values: &Values) -> Result<Outcome, Error> {
+    let sys = meant.sys;
+    if let Some(journal) = meant.journal {
         let undo = Undo { sys, journal, dry_run: values.is_on(&DRY_RUN) };
         let _alone = (!undo.dry_run).then(|| journal.lock());
-        for records in kept.edits() {
+        for records in meant.edits() {
             if let Some(outcome) = undo.edit(&records)? {
                 return Ok(outcome);
             }
         }
     }
-    let of = kept.file.map(|file| format!(" in {}", file.display())).unwrap_or_default();
+    let of = meant.file.map(|file| format!(" in {}", file.display())).unwrap_or_default();
     let why = if journal::directory(&sys.env).is_none() { ": there is no home directory" } else { "" };
     sys.terminal.say(one_line(&format!("nothing to take back{of}{why}")));
     Ok(Outcome::silent())
