@@ -39,6 +39,7 @@ pub(super) const NOTES: &str = "\
 
 /// Takes back the newest edit, or lists them all.
 pub(super) fn run(sys: &Sys, given: &Given) -> Result<Outcome, Error> {
+    refuse_arguments(given)?;
     let values = Values::resolve(given, &sys.env);
     let file = values.get(&KUBECONFIG)?.map(|path| path.0);
     let form = values.require(&OUTPUT, "output cannot be empty")?;
@@ -51,6 +52,13 @@ pub(super) fn run(sys: &Sys, given: &Given) -> Result<Outcome, Error> {
     let outcome = if lists { list::list(&meant, form).map(Outcome::from) } else { take_back(&meant, &values) };
     meant.note_unreadable();
     outcome
+}
+
+/// The numbers of the list invite to name one.
+fn refuse_arguments(given: &Given) -> Result<(), Error> {
+    let Some(argument) = given.positionals.first() else { return Ok(()) };
+    Err(Error::new(&situation::USAGE, format!("undo takes no argument, and \"{argument}\" is one"))
+        .remedy("it takes back the newest change, and the next call the one before it; nothing was changed"))
 }
 
 fn refused(why: &str) -> Error {
