@@ -4,6 +4,7 @@
 use std::fs;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::env::{Run, TestEnv};
 use crate::kubectl::{self, Kubectl, kubeconfig, with_every_kubectl};
@@ -86,6 +87,46 @@ fn to_flow(text: &str) -> String {
 fn to_comments(text: &str) -> String {
     text.replace("  user:\n", "  # a comment\n  user: # another\n")
         .replace("command: kubelogin\n", "command: kubelogin # c\n")
+}
+
+#[test]
+fn what_is_too_old_goes_whenever_undo_looks() {
+    let env = kubectl::signed_out();
+    for args in [&["undo", "--list"][..], &["undo"]] {
+        run(&env, &["convert-kubeconfig", "--login", if args.len() == 1 { "azd" } else { "spn" }]);
+        for record in fs::read_dir(state(&env).join("edits")).expect("records").flatten() {
+            let name = record.file_name().to_str().expect("a name").to_owned();
+            // A moment of 2001.
+            let old = record.path().with_file_name(name.replacen(&name[..20], "01000000000000000000", 1));
+            fs::rename(record.path(), old).expect("it is ours");
+        }
+        assert_eq!(records(&env), 1);
+        let looked = env.run(args);
+        let told = format!("{}{}", looked.stdout, looked.stderr);
+        assert_eq!((looked.code, told.as_str(), records(&env)), (0, "nothing to take back\n", 0));
+    }
+}
+
+/// A pipe is nothing to wait for, nor is a device to be read to its end.
+#[test]
+fn what_is_no_file_any_more_is_not_read() {
+    for device in [None, Some("/dev/zero"), Some("/dev/full")] {
+        let env = kubectl::signed_out();
+        let config = kubeconfig(&env);
+        run(&env, &["convert-kubeconfig", "--login", "spn"]);
+        fs::remove_file(&config).expect("a kubeconfig");
+        match device {
+            None => {
+                let made = Run::of(&mut env.other(Path::new("/usr/bin/mkfifo"), &[config.to_str().expect("a path")]));
+                assert_eq!(made.code, 0, "{made:#?}");
+            }
+            Some(device) => std::os::unix::fs::symlink(device, &config).expect("a link"),
+        }
+        let asked = Instant::now();
+        let listed = env.run(&["undo", "--list"]);
+        assert!(listed.stdout.ends_with(": 1 user, cannot be read\n"), "{listed:#?}");
+        assert!(asked.elapsed() < Duration::from_secs(4), "a pipe is waited for");
+    }
 }
 
 #[test]

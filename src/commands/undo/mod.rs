@@ -48,6 +48,9 @@ pub(super) fn run(sys: &Sys, given: &Given) -> Result<Outcome, Error> {
         return Err(Error::new(&situation::USAGE, "there is JSON of a list only").remedy("give --list, too"));
     }
     let journal = Journal::open(&sys.env).map_err(|why| refused(&why))?;
+    if let Some(journal) = &journal {
+        journal.prune(sys);
+    }
     let meant = Meant { sys, journal: journal.as_ref(), file: file.as_deref(), unreadable: Cell::new(0) };
     let outcome = if lists { list::list(&meant, form).map(Outcome::from) } else { take_back(&meant, &values) };
     meant.note_unreadable();

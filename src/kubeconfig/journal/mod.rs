@@ -16,7 +16,7 @@ use crate::sealed::{self, Fingerprint, Vault, lock};
 use crate::sys::{Env, Sys};
 
 pub use keeping::{Keeping, Kept};
-pub use record::{Entry, Now, Record, State, What};
+pub use record::{Entry, Now, Record, State, What, is_gone};
 
 /// So many edits are kept.
 pub const MAX_EDITS: usize = 50;
@@ -138,7 +138,7 @@ impl Journal {
                 io_words(&error)
             })?;
         }
-        self.prune(now);
+        self.prune(sys);
         Ok(edit)
     }
 
@@ -155,7 +155,8 @@ impl Journal {
     }
 
     /// Lets go of what is too old or too much.
-    fn prune(&self, now: u64) {
+    pub fn prune(&self, sys: &Sys) {
+        let now = sys.clock.nanoseconds();
         for (index, edit) in edits(&names(&self.directory)).iter().enumerate() {
             if index >= MAX_EDITS || is_over(edit, now) {
                 self.remove(&edit.names);
@@ -299,9 +300,11 @@ mod tests {
         assert_eq!(world.journal().edits(&world.sys), [old]);
         world.pass(Duration::from_secs(1));
         assert_eq!(world.journal().edits(&world.sys), []);
-        assert_eq!(names(world.journal().directory()).len(), 1, "nothing is removed before something is written");
         let new = world.keep(1);
-        assert_eq!(names(world.journal().directory()), new.names);
+        assert_eq!(names(world.journal().directory()), new.names, "what is written makes the old one go");
+        world.pass(MAX_AGE + Duration::from_secs(1));
+        world.journal().prune(&world.sys);
+        assert_eq!(names(world.journal().directory()), [""; 0]);
     }
 
     #[test]
