@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::kubeconfig::document::{Document, Edited, PastEdit, Standing, secrets_of_entry};
 use crate::kubeconfig::journal::{Entry, Journal, Record, State};
 use crate::kubeconfig::replace::Change;
-use crate::kubeconfig::{self, Loaded, cannot_edit, diff};
+use crate::kubeconfig::{self, Loaded, diff};
 use crate::situation;
 use crate::sys::Sys;
 
@@ -37,7 +37,7 @@ pub(super) enum Fate {
     /// There is no file.
     FileGone,
     /// Its old bytes can't stand where it stands.
-    InFlow,
+    NoPlace,
 }
 
 impl<'r> Finding<'r> {
@@ -121,15 +121,15 @@ fn contradiction(record: &Record) -> Error {
 /// Another program has written the file since: entry by entry.
 fn by_name(file: &Loaded, record: &Record) -> Result<(Option<String>, Vec<Fate>), Error> {
     let past: Vec<PastEdit> = record.users.iter().map(past).collect();
-    let taken = file.document.take_back(&past).map_err(|error| cannot_edit(&file.path, &error))?;
+    let taken = file.document.take_back(&past);
     let mut fates: Vec<Fate> = taken.standings.iter().map(|standing| fate(*standing)).collect();
     // Those that an `undo` was about to put back are its work.
     let as_before = if record.taking_back { Fate::Back } else { Fate::AsBefore };
     for index in stand_as_before(file, &past, &fates) {
         fates[index] = as_before;
     }
-    let differs = taken.document.text() != file.document.text();
-    Ok((differs.then(|| taken.document.text().to_owned()), fates))
+    let back = taken.document.filter(|back| back.text() != file.document.text());
+    Ok((back.map(|back| back.text().to_owned()), fates))
 }
 
 fn past(user: &Entry) -> PastEdit<'_> {
@@ -141,7 +141,7 @@ fn fate(standing: Standing) -> Fate {
         Standing::AsLeft | Standing::Rewritten => Fate::Back,
         Standing::Changed => Fate::Changed,
         Standing::Gone => Fate::Gone,
-        Standing::InFlow => Fate::InFlow,
+        Standing::NoPlace => Fate::NoPlace,
     }
 }
 
@@ -151,8 +151,9 @@ fn stand_as_before(file: &Loaded, past: &[PastEdit], fates: &[Fate]) -> Vec<usiz
     let changed: Vec<usize> = (0..past.len()).filter(|index| fates[*index] == Fate::Changed).collect();
     let reverse =
         |index: &usize| PastEdit { as_left: past[*index].before, before: past[*index].as_left, ..past[*index] };
-    let reverse: Vec<PastEdit> = changed.iter().map(reverse).collect();
-    let standings = file.document.take_back(&reverse).map(|taken| taken.standings).unwrap_or_default();
-    let reads_so = |standing: &Standing| matches!(standing, Standing::AsLeft | Standing::Rewritten | Standing::InFlow);
-    changed.into_iter().zip(standings).filter(|(_, standing)| reads_so(standing)).map(|(index, _)| index).collect()
+    let reads_so = |index: &usize| {
+        let standing = file.document.standing(&reverse(index));
+        matches!(standing, Standing::AsLeft | Standing::Rewritten | Standing::NoPlace)
+    };
+    changed.into_iter().filter(reads_so).collect()
 }

@@ -268,7 +268,7 @@ impl Report<'_> {
                     Fate::Changed => "it has been changed since",
                     Fate::Gone => "it is gone",
                     Fate::FileGone => "the file is gone",
-                    Fate::InFlow => "the file is written in another style now",
+                    Fate::NoPlace => "its old text does not fit into the file as it is now",
                 };
                 self.say(&format!("left alone: {name}: {why} ({file})"));
                 for line in finding.difference(user, fate).iter().flat_map(|diff| diff.lines()) {
