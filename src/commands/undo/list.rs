@@ -12,7 +12,8 @@ use crate::secret::Secret;
 use crate::situation;
 use crate::sys::rfc3339;
 
-use super::{Meant, users};
+use super::Meant;
+use super::report::users;
 
 #[derive(Serialize)]
 struct List {
