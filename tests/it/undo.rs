@@ -4,6 +4,7 @@
 use std::fs;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::env::{Run, TestEnv};
 use crate::kubectl::{self, Kubectl, kubeconfig, with_every_kubectl};
@@ -86,6 +87,97 @@ fn to_flow(text: &str) -> String {
 fn to_comments(text: &str) -> String {
     text.replace("  user:\n", "  # a comment\n  user: # another\n")
         .replace("command: kubelogin\n", "command: kubelogin # c\n")
+}
+
+#[test]
+fn what_is_too_old_goes_whenever_undo_looks() {
+    let env = kubectl::signed_out();
+    for args in [&["undo", "--list"][..], &["undo"]] {
+        run(&env, &["convert-kubeconfig", "--login", if args.len() == 1 { "azd" } else { "spn" }]);
+        for record in fs::read_dir(state(&env).join("edits")).expect("records").flatten() {
+            let name = record.file_name().to_str().expect("a name").to_owned();
+            // A moment of 2001.
+            let old = record.path().with_file_name(name.replacen(&name[..20], "01000000000000000000", 1));
+            fs::rename(record.path(), old).expect("it is ours");
+        }
+        assert_eq!(records(&env), 1);
+        let looked = env.run(args);
+        let told = format!("{}{}", looked.stdout, looked.stderr);
+        assert_eq!((looked.code, told.as_str(), records(&env)), (0, "nothing to take back\n", 0));
+    }
+}
+
+/// A pipe is nothing to wait for, nor is a device to be read to its end.
+#[test]
+fn what_is_no_file_any_more_is_not_read() {
+    for device in [None, Some("/dev/zero"), Some("/dev/full")] {
+        let env = kubectl::signed_out();
+        let config = kubeconfig(&env);
+        run(&env, &["convert-kubeconfig", "--login", "spn"]);
+        fs::remove_file(&config).expect("a kubeconfig");
+        match device {
+            None => {
+                let made = Run::of(&mut env.other(Path::new("/usr/bin/mkfifo"), &[config.to_str().expect("a path")]));
+                assert_eq!(made.code, 0, "{made:#?}");
+            }
+            Some(device) => std::os::unix::fs::symlink(device, &config).expect("a link"),
+        }
+        let asked = Instant::now();
+        let listed = env.run(&["undo", "--list"]);
+        assert!(listed.stdout.ends_with(": 1 user, cannot be read\n"), "{listed:#?}");
+        let refused = env.run(&["undo"]);
+        let error =
+            format!("Error: {} is a pipe or a device now; put a file there; nothing was changed\n", config.display());
+        assert_eq!(refused.failure(), error);
+        assert!(asked.elapsed() < Duration::from_secs(4), "a pipe is waited for");
+    }
+}
+
+/// The other file of the edit comes back at once, and this one when it is what the edit has left again.
+#[test]
+fn a_file_that_cannot_be_read_may_come_back_later() {
+    let mut env = kubectl::signed_out();
+    let other = env.write("other", &text(&env).replace("clusterUser", "otherUser"));
+    env.set("KUBECONFIG", format!("{}:{}", kubeconfig(&env).display(), other.display()));
+    let read = || [&kubeconfig(&env), &other].map(|path| fs::read_to_string(path).expect("a kubeconfig"));
+    let before = read();
+    run(&env, &["convert-kubeconfig", "--login", "spn"]);
+    let [_, converted] = read();
+    fs::write(&other, "users: [").expect("it is ours");
+    let undone = env.run(&["undo"]);
+    let why = format!("error loading config file \"{}\": unclosed bracket '[' at line 1, column 8", other.display());
+    assert!(
+        undone.stderr.contains(&why) && undone.stderr.contains("\nError: 1 of 2 users is not taken back: "),
+        "{undone:#?}"
+    );
+    assert_eq!((undone.code, read()[0].as_str()), (1, before[0].as_str()));
+    fs::write(&other, converted).expect("it is ours");
+    run(&env, &["undo"]);
+    assert_eq!((read(), records(&env)), (before, 0));
+}
+
+/// As `jq --tab` writes it; kubectl makes blocks of it, which tabs cannot indent.
+#[test]
+fn json_with_tabs_is_taken_back_after_kubectl_has_written_it() {
+    with_every_kubectl(|kubectl| {
+        let env = kubectl::signed_out();
+        env.write(".kube/config", &text(&env).replace("current-context: name\n", ""));
+        let json = serde_json::to_string_pretty(&read_by(kubectl, &env)).expect("JSON");
+        let tabs = json.lines().map(|line| {
+            let text = line.trim_start();
+            format!("{}{text}\n", "\t".repeat((line.len() - text.len()) / 2))
+        });
+        env.write(".kube/config", &tabs.collect::<String>());
+        let mut before = read_by(kubectl, &env);
+        run(&env, &["convert-kubeconfig", "--login", "azurecli"]);
+        assert_eq!(kubectl.run(&env, &["config", "set-context", "new"]).code, 0);
+        run(&env, &["undo"]);
+        let mut after = read_by(kubectl, &env);
+        for users in [&mut before["users"], &mut after["users"]] {
+            written_by_kubectl(users);
+        }
+        assert_eq!(after["users"], before["users"], "{}", text(&env));
+    });
 }
 
 #[test]

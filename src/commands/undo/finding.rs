@@ -1,13 +1,13 @@
 //! What is found of an edit in its file.
 
-use std::path::PathBuf;
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 use crate::kubeconfig::diff::{self, Side};
-use crate::kubeconfig::document::{Document, Edited, PastEdit, Standing, secrets_of_entry};
-use crate::kubeconfig::journal::{Entry, Journal, Record, State};
-use crate::kubeconfig::replace::Change;
-use crate::kubeconfig::{self, Loaded, cannot_edit};
+use crate::kubeconfig::document::{Document, PastEdit, Standing, secrets_of_entry};
+use crate::kubeconfig::journal::{Entry, Journal, Record, State, is_gone};
+use crate::kubeconfig::{self, Loaded};
 use crate::situation;
 use crate::sys::Sys;
 
@@ -16,10 +16,12 @@ pub(super) struct Finding<'r> {
     pub(super) name: &'r str,
     pub(super) record: &'r Record,
     pub(super) path: PathBuf,
-    /// The file; `None` if it is gone.
-    file: Option<Loaded>,
-    /// The text after the edit is taken back, where that differs.
-    back: Option<String>,
+    /// The file; `None` if it is gone or of no use.
+    pub(super) file: Option<Loaded>,
+    /// What the file becomes when the edit is taken back, where that differs.
+    pub(super) back: Option<Document>,
+    /// Why the file is of no use.
+    pub(super) problem: Option<Error>,
     /// What comes of each user.
     fates: Vec<Fate>,
 }
@@ -35,35 +37,35 @@ pub(super) enum Fate {
     Changed,
     /// There is none of that name.
     Gone,
+    /// Its old bytes can't stand where it stands.
+    NoPlace,
     /// There is no file.
     FileGone,
-    /// Its old bytes can't stand where it stands.
-    InFlow,
+    /// The file can't be read or understood.
+    Problem,
 }
 
 impl<'r> Finding<'r> {
-    /// # Errors
-    /// A file that can't be read or understood.
-    pub(super) fn of(sys: &Sys, journal: &Journal, name: &'r str, record: &'r Record) -> Result<Self, Error> {
+    pub(super) fn of(sys: &Sys, journal: &Journal, name: &'r str, record: &'r Record) -> Self {
         let path = record.path().to_owned();
         let all = |fate| vec![fate; record.users.len()];
-        let bare = Self { name, record, path, file: None, back: None, fates: Vec::new() };
-        if std::fs::symlink_metadata(&bare.path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
-            return Ok(Self { fates: all(Fate::FileGone), ..bare });
-        }
-        let file = kubeconfig::load(sys, Some(&bare.path))?.pop();
-        let Some(file) = file else { return Ok(Self { fates: all(Fate::FileGone), ..bare }) };
+        let bare = Self { name, record, path, file: None, back: None, problem: None, fates: Vec::new() };
+        let file = match load(sys, &bare.path) {
+            Ok(Some(file)) => file,
+            Ok(None) => return Self { fates: all(Fate::FileGone), ..bare },
+            Err(problem) => return Self { fates: all(Fate::Problem), problem: Some(problem), ..bare },
+        };
         let text = file.document.text();
         let (back, fates) = match record.state_of(journal, text) {
             // That an `undo` was about to put it there says that it was this edit.
             State::AsBefore => (None, all(if record.taking_back { Fate::Back } else { Fate::AsBefore })),
-            State::AsLeft => {
-                let old = record.taken_back(journal, text).ok_or_else(|| contradiction(record))?;
-                (Some(old), all(Fate::Back))
-            }
-            _ => by_name(&file, record)?,
+            State::AsLeft => match record.taken_back(journal, text).and_then(|old| Document::parse(old).ok()) {
+                Some(old) => (Some(old), all(Fate::Back)),
+                None => by_name(&file, record),
+            },
+            _ => by_name(&file, record),
         };
-        Ok(Self { file: Some(file), back, fates, ..bare })
+        Self { file: Some(file), back, fates, ..bare }
     }
 
     /// Whether nothing of the edit is there.
@@ -71,14 +73,9 @@ impl<'r> Finding<'r> {
         self.fates.iter().all(|fate| *fate == Fate::AsBefore)
     }
 
-    /// The change that takes the edit back.
-    ///
-    /// # Errors
-    /// An old text that is no kubeconfig.
-    pub(super) fn change(&self) -> Result<Option<Change<'_>>, Error> {
-        let Some((file, back)) = self.file.as_ref().zip(self.back.as_ref()) else { return Ok(None) };
-        let document = Document::parse(back.clone()).map_err(|_| contradiction(self.record))?;
-        Ok(Some(Change { file, edited: Edited { document, touched: Vec::new() } }))
+    /// Whether something of the edit can be taken back.
+    pub(super) fn is_of_use(&self) -> bool {
+        self.fates.contains(&Fate::Back)
     }
 
     /// What comes of each user.
@@ -87,10 +84,15 @@ impl<'r> Finding<'r> {
     }
 
     /// The record of what is left; `None` if nothing is.
-    pub(super) fn rest(&self) -> Option<Record> {
+    pub(super) fn rest(&self) -> Option<Cow<'r, Record>> {
         let left = self.fates().filter(|(_, fate)| !matches!(fate, Fate::Back | Fate::AsBefore));
         let users: Vec<Entry> = left.map(|(user, _)| user.clone()).collect();
-        (!users.is_empty()).then(|| self.record.of_the_rest(users))
+        match users.len() {
+            0 => None,
+            // What is not touched may become what it was, byte for byte.
+            all if all == self.record.users.len() => Some(Cow::Borrowed(self.record)),
+            _ => Some(Cow::Owned(self.record.of_the_rest(users))),
+        }
     }
 
     /// How a user's entry differs from what the edit left, every secret masked.
@@ -113,24 +115,29 @@ impl<'r> Finding<'r> {
     }
 }
 
-fn contradiction(record: &Record) -> Error {
-    Error::new(&situation::UNDO, "the record of the edit contradicts itself")
-        .from_source(record.path().display())
-        .remedy("change the entries by hand; nothing was written")
+/// The kubeconfig at `path`, unless it is gone. What is no file any more is not opened.
+fn load(sys: &Sys, path: &Path) -> Result<Option<Loaded>, Error> {
+    match path.metadata() {
+        Err(error) if is_gone(&error) => Ok(None),
+        Ok(found) if !found.is_file() && !found.is_dir() => {
+            Err(Error::new(&situation::KUBECONFIG, format!("{} is a pipe or a device now", path.display()))
+                .remedy("put a file there; nothing was changed"))
+        }
+        _ => Ok(kubeconfig::load(sys, Some(path))?.pop()),
+    }
 }
 
 /// Another program has written the file since: entry by entry.
-fn by_name(file: &Loaded, record: &Record) -> Result<(Option<String>, Vec<Fate>), Error> {
+fn by_name(file: &Loaded, record: &Record) -> (Option<Document>, Vec<Fate>) {
     let past: Vec<PastEdit> = record.users.iter().map(past).collect();
-    let taken = file.document.take_back(&past).map_err(|error| cannot_edit(&file.path, &error))?;
+    let taken = file.document.take_back(&past);
     let mut fates: Vec<Fate> = taken.standings.iter().map(|standing| fate(*standing)).collect();
     // Those that an `undo` was about to put back are its work.
     let as_before = if record.taking_back { Fate::Back } else { Fate::AsBefore };
     for index in stand_as_before(file, &past, &fates) {
         fates[index] = as_before;
     }
-    let differs = taken.document.text() != file.document.text();
-    Ok((differs.then(|| taken.document.text().to_owned()), fates))
+    (taken.document.filter(|back| back.text() != file.document.text()), fates)
 }
 
 fn past(user: &Entry) -> PastEdit<'_> {
@@ -142,7 +149,7 @@ fn fate(standing: Standing) -> Fate {
         Standing::AsLeft | Standing::Rewritten => Fate::Back,
         Standing::Changed => Fate::Changed,
         Standing::Gone => Fate::Gone,
-        Standing::InFlow => Fate::InFlow,
+        Standing::NoPlace => Fate::NoPlace,
     }
 }
 
@@ -152,8 +159,9 @@ fn stand_as_before(file: &Loaded, past: &[PastEdit], fates: &[Fate]) -> Vec<usiz
     let changed: Vec<usize> = (0..past.len()).filter(|index| fates[*index] == Fate::Changed).collect();
     let reverse =
         |index: &usize| PastEdit { as_left: past[*index].before, before: past[*index].as_left, ..past[*index] };
-    let reverse: Vec<PastEdit> = changed.iter().map(reverse).collect();
-    let standings = file.document.take_back(&reverse).map(|taken| taken.standings).unwrap_or_default();
-    let reads_so = |standing: &Standing| matches!(standing, Standing::AsLeft | Standing::Rewritten | Standing::InFlow);
-    changed.into_iter().zip(standings).filter(|(_, standing)| reads_so(standing)).map(|(index, _)| index).collect()
+    let reads_so = |index: &usize| {
+        let standing = file.document.standing(&reverse(index));
+        matches!(standing, Standing::AsLeft | Standing::Rewritten | Standing::NoPlace)
+    };
+    changed.into_iter().filter(reads_so).collect()
 }

@@ -12,7 +12,8 @@ use crate::secret::Secret;
 use crate::situation;
 use crate::sys::rfc3339;
 
-use super::{Kept, users};
+use super::Meant;
+use super::report::users;
 
 #[derive(Serialize)]
 struct List {
@@ -36,11 +37,11 @@ struct File {
 }
 
 /// The edits that are kept, as text or JSON.
-pub(super) fn list(kept: &Kept, form: Form) -> Result<Secret, Error> {
+pub(super) fn list(meant: &Meant, form: Form) -> Result<Secret, Error> {
     let mut edits: Vec<Row> = Vec::new();
     let mut files = Files::default();
-    for records in kept.edits() {
-        let Some(journal) = kept.journal else { break };
+    for records in meant.edits() {
+        let Some(journal) = meant.journal else { break };
         let Some((_, first)) = records.first() else { continue };
         let (on, what) = (rfc3339(first.when), one_line(&first.what.to_string()));
         let files: Vec<File> = records.iter().filter_map(|(_, record)| files.row(journal, record)).collect();
@@ -48,7 +49,7 @@ pub(super) fn list(kept: &Kept, form: Form) -> Result<Secret, Error> {
             edits.push(Row { number: edits.len() + 1, on, what, files });
         }
     }
-    let directory = kept.journal.map(|journal| journal.directory().display().to_string());
+    let directory = meant.journal.map(|journal| journal.directory().display().to_string());
     let list = List { directory, edits };
     match form {
         Form::Text => Ok(Secret::new(list.text())),

@@ -5,40 +5,46 @@
 //! | Field | Holds |
 //! |---|---|
 //! | `directory` | where the records lie, or `null` where there never was one |
-//! | `edits[].number` | 1 for the edit that `undo` takes back next |
+//! | `edits[].number` | 1 for the newest edit, the first that `undo` looks at |
 //! | `edits[].on` | when it was made, RFC 3339 in UTC |
 //! | `edits[].what` | what it was, such as `convert-kubeconfig to azurecli` |
 //! | `edits[].files[]` | `file`, `users` (their names) and `state`: `can be taken back` (after the edits before it), `changed since`, `file is gone` or `cannot be read` |
 
 mod finding;
 mod list;
+mod report;
 
-use std::cell::Cell;
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
 use std::path::Path;
 
-use crate::error::{Error, listed, one_line, visible};
+use crate::error::{Error, one_line};
 use crate::kubeconfig::diff;
+use crate::kubeconfig::document::Edited;
 use crate::kubeconfig::journal::{self, Journal, Record};
 use crate::kubeconfig::lock::{FileLock, clear_dead};
-use crate::kubeconfig::replace::{Ahead, replace};
+use crate::kubeconfig::replace::{Ahead, Change, replace};
 use crate::options::types::Report as Form;
 use crate::options::{DRY_RUN, Given, KUBECONFIG, LIST, OUTPUT, Values};
 use crate::secret::Secret;
 use crate::situation;
-use crate::sys::{Sys, rfc3339};
+use crate::sys::Sys;
 use crate::terminal::Look;
 
 use super::Outcome;
-use finding::{Fate, Finding};
+use finding::Finding;
+use report::{PassedOver, Report};
 
 /// For the help.
 pub(super) const NOTES: &str = "\
     Without --kubeconfig the newest edit is taken back, in all the files that it was made to. An entry that has \
-    been changed since is shown and left alone. The last 50 edits are kept for 30 days, sealed, for they may \
+    been changed since is shown and left alone; an edit of which nothing can be taken back any more is passed \
+    over, and the one before it is meant. The last 50 edits are kept for 30 days, sealed, for they may \
     hold secrets; convert-kubeconfig --no-undo keeps nothing.";
 
 /// Takes back the newest edit, or lists them all.
 pub(super) fn run(sys: &Sys, given: &Given) -> Result<Outcome, Error> {
+    refuse_arguments(given)?;
     let values = Values::resolve(given, &sys.env);
     let file = values.get(&KUBECONFIG)?.map(|path| path.0);
     let form = values.require(&OUTPUT, "output cannot be empty")?;
@@ -47,10 +53,20 @@ pub(super) fn run(sys: &Sys, given: &Given) -> Result<Outcome, Error> {
         return Err(Error::new(&situation::USAGE, "there is JSON of a list only").remedy("give --list, too"));
     }
     let journal = Journal::open(&sys.env).map_err(|why| refused(&why))?;
-    let kept = Kept { sys, journal: journal.as_ref(), file: file.as_deref(), unreadable: Cell::new(0) };
-    let outcome = if lists { list::list(&kept, form).map(Outcome::from) } else { take_back(&kept, &values) };
-    kept.note_unreadable();
+    if let Some(journal) = &journal {
+        journal.prune(sys);
+    }
+    let meant = Meant { sys, journal: journal.as_ref(), file: file.as_deref(), unreadable: Cell::new(0) };
+    let outcome = if lists { list::list(&meant, form).map(Outcome::from) } else { take_back(&meant, &values) };
+    meant.note_unreadable();
     outcome
+}
+
+/// The numbers of the list invite to name one.
+fn refuse_arguments(given: &Given) -> Result<(), Error> {
+    let Some(argument) = given.positionals.first() else { return Ok(()) };
+    Err(Error::new(&situation::USAGE, format!("undo takes no argument, and \"{argument}\" is one"))
+        .remedy("it takes back the newest change, and the next call the one before it; nothing was changed"))
 }
 
 fn refused(why: &str) -> Error {
@@ -59,7 +75,7 @@ fn refused(why: &str) -> Error {
 }
 
 /// The records that are meant.
-struct Kept<'a> {
+struct Meant<'a> {
     sys: &'a Sys,
     journal: Option<&'a Journal>,
     /// The only file that is meant.
@@ -70,7 +86,7 @@ struct Kept<'a> {
 /// A record with its name.
 type Named = (String, Record);
 
-impl Kept<'_> {
+impl Meant<'_> {
     /// The edits with their records, the newest first; each is read when it is asked for.
     fn edits(&self) -> impl Iterator<Item = Vec<Named>> {
         let journal = self.journal.into_iter();
@@ -83,8 +99,7 @@ impl Kept<'_> {
             self.unreadable.set(self.unreadable.get() + 1);
             return None;
         };
-        let meant = self.file.is_none_or(|file| is_of(&record, file));
-        meant.then_some((name, record))
+        self.file.is_none_or(|file| is_of(&record, file)).then_some((name, record))
     }
 
     fn note_unreadable(&self) {
@@ -105,18 +120,22 @@ fn is_of(record: &Record, path: &Path) -> bool {
     }
 }
 
-fn take_back(kept: &Kept, values: &Values) -> Result<Outcome, Error> {
-    let sys = kept.sys;
-    if let Some(journal) = kept.journal {
-        let undo = Undo { sys, journal, dry_run: values.is_on(&DRY_RUN) };
+fn take_back(meant: &Meant, values: &Values) -> Result<Outcome, Error> {
+    let sys = meant.sys;
+    if let Some(journal) = meant.journal {
+        let undo = Undo { sys, journal, dry_run: values.is_on(&DRY_RUN), passed: RefCell::default() };
         let _alone = (!undo.dry_run).then(|| journal.lock());
-        for records in kept.edits() {
+        for records in meant.edits() {
             if let Some(outcome) = undo.edit(&records)? {
                 return Ok(outcome);
             }
         }
+        let mut passed = undo.passed.take().into_iter();
+        if let Some(newest) = passed.next() {
+            return Err(newest.refuse(sys, passed.as_slice()));
+        }
     }
-    let of = kept.file.map(|file| format!(" in {}", file.display())).unwrap_or_default();
+    let of = meant.file.map(|file| format!(" in {}", file.display())).unwrap_or_default();
     let why = if journal::directory(&sys.env).is_none() { ": there is no home directory" } else { "" };
     sys.terminal.say(one_line(&format!("nothing to take back{of}{why}")));
     Ok(Outcome::silent())
@@ -126,24 +145,27 @@ struct Undo<'a> {
     sys: &'a Sys,
     journal: &'a Journal,
     dry_run: bool,
+    /// The edits of which nothing can be taken back, the newest first.
+    passed: RefCell<Vec<PassedOver>>,
 }
 
 /// Another program may write between our reading and our lock; then we look anew.
 const ATTEMPTS: u32 = 3;
 
 impl Undo<'_> {
-    /// Takes one edit back; `None` if nothing of it is there.
+    /// Takes one edit back; `None` if nothing of it is there, or can be taken back any more.
     fn edit(&self, records: &[Named]) -> Result<Option<Outcome>, Error> {
         for _ in 0..ATTEMPTS {
-            let findings: Vec<Finding> = records
-                .iter()
-                .map(|(name, record)| Finding::of(self.sys, self.journal, name, record))
-                .collect::<Result<_, _>>()?;
+            let findings: Vec<Finding> =
+                records.iter().map(|(name, record)| Finding::of(self.sys, self.journal, name, record)).collect();
             if findings.iter().all(Finding::is_void) {
-                if self.let_go(&findings)? {
+                if self.let_go(&findings) {
                     return Ok(None);
                 }
-            } else if let Some(outcome) = self.carry_out(&findings)? {
+            } else if !findings.iter().any(Finding::is_of_use) {
+                self.passed.borrow_mut().push(PassedOver::of(findings));
+                return Ok(None);
+            } else if let Some(outcome) = self.carry_out(findings)? {
                 return Ok(Some(outcome));
             }
         }
@@ -153,56 +175,61 @@ impl Undo<'_> {
 
     /// Lets go of records of what never took place: their command was killed before it wrote, or somebody
     /// has put the old files back. `false` if it takes place right now.
-    fn let_go(&self, findings: &[Finding]) -> Result<bool, Error> {
+    fn let_go(&self, findings: &[Finding]) -> bool {
         for finding in findings.iter().filter(|_| !self.dry_run) {
-            // Whoever writes a record holds this lock until its file is replaced.
-            let _lock = FileLock::hold(self.sys, &finding.path)?;
-            if !Finding::of(self.sys, self.journal, finding.name, finding.record)?.is_void() {
-                return Ok(false);
+            // Whoever writes a record holds this lock until its file is replaced. Where there can be no lock
+            // the record stays, which keeps nobody from the older ones.
+            let Ok(_lock) = FileLock::hold(self.sys, &finding.path) else { continue };
+            if !Finding::of(self.sys, self.journal, finding.name, finding.record).is_void() {
+                return false;
             }
             self.journal.remove(&[finding.name.to_owned()]);
         }
-        Ok(true)
+        true
     }
 
     /// Puts back what can be; `None` if a file has changed meanwhile.
-    fn carry_out(&self, findings: &[Finding]) -> Result<Option<Outcome>, Error> {
+    fn carry_out(&self, mut findings: Vec<Finding>) -> Result<Option<Outcome>, Error> {
+        for (index, passed) in self.passed.take().iter().enumerate() {
+            passed.note(self.sys, index == 0);
+        }
+        let backs: Vec<_> = findings.iter_mut().map(|finding| finding.back.take()).collect();
+        let findings = findings;
         let mut changes = Vec::new();
         let mut marked = Vec::new();
-        for finding in findings {
-            if let Some(change) = finding.change()? {
-                changes.push(change);
+        for (finding, back) in findings.iter().zip(backs) {
+            if let Some((file, document)) = finding.file.as_ref().zip(back) {
+                changes.push(Change { file, edited: Edited { document, touched: Vec::new() } });
                 marked.push(finding);
             }
         }
-        let report = Report { undo: self, findings };
+        let report = Report { sys: self.sys, dry_run: self.dry_run, findings: &findings };
         if self.dry_run {
             let look = Look::of_stdout(&self.sys.env);
             let diffs =
                 changes.iter().map(|change| diff::unified(change, &change.file.path, &[], look)).collect::<String>();
-            let problem = report.tell()?;
-            return Ok(Some(Outcome { stdout: Secret::new(diffs), problem }));
+            return Ok(Some(Outcome { stdout: Secret::new(diffs), problem: report.tell() }));
         }
-        for finding in findings {
+        for finding in &findings {
             clear_dead(&finding.path);
         }
         let mut marking = Marking { journal: self.journal, findings: &marked };
         if !replace(self.sys, &changes, "is taken back", &mut marking)? {
             return Ok(None);
         }
-        for finding in findings {
+        for finding in &findings {
             self.settle(finding);
         }
-        let problem = report.tell()?;
-        Ok(Some(Outcome { problem, ..Outcome::silent() }))
+        Ok(Some(Outcome { problem: report.tell(), ..Outcome::silent() }))
     }
 
     /// Keeps of a record what is left of it.
     fn settle(&self, finding: &Finding) {
         match finding.rest() {
             None => self.journal.remove(&[finding.name.to_owned()]),
+            Some(Cow::Borrowed(_)) => {}
             // Without space for it the whole record stays, and what is back is found to be so.
-            Some(rest) => _ = self.journal.rewrite(finding.name, &rest),
+            Some(Cow::Owned(rest)) => _ = self.journal.rewrite(finding.name, &rest),
         }
     }
 }
@@ -231,74 +258,4 @@ impl Ahead for Marking<'_> {
     fn not_replaced(&mut self, first: usize) {
         self.mark(first, false);
     }
-}
-
-/// What is said about each user.
-struct Report<'a> {
-    undo: &'a Undo<'a>,
-    findings: &'a [Finding<'a>],
-}
-
-impl Report<'_> {
-    /// One line a user, the difference of what is left alone, and how it went; the problem if something is left.
-    fn tell(&self) -> Result<Option<Error>, Error> {
-        let would = if self.undo.dry_run { "would take back" } else { "took back" };
-        let (mut back, mut left) = (0, Vec::new());
-        for finding in self.findings {
-            let file = finding.path.display();
-            for (user, fate) in finding.fates() {
-                let name = &user.name;
-                let why = match fate {
-                    Fate::Back => {
-                        back += 1;
-                        self.say(&format!("{would} {name} ({file})"));
-                        continue;
-                    }
-                    Fate::AsBefore => continue,
-                    Fate::Changed => "it has been changed since",
-                    Fate::Gone => "it is gone",
-                    Fate::FileGone => "the file is gone",
-                    Fate::InFlow => "the file is written in another style now",
-                };
-                self.say(&format!("left alone: {name}: {why} ({file})"));
-                for line in finding.difference(user, fate).iter().flat_map(|diff| diff.lines()) {
-                    self.undo.sys.terminal.say(visible(line));
-                }
-                left.push(one_line(name));
-            }
-        }
-        self.conclude(would, back, left)
-    }
-
-    fn conclude(&self, would: &str, back: usize, left: Vec<String>) -> Result<Option<Error>, Error> {
-        let Some(first) = self.findings.first() else { return Ok(None) };
-        let edit = format!("\"{}\" of {}", first.record.what, minute(first.record.when));
-        let all = back + left.len();
-        if back == 0 {
-            return Err(Error::new(&situation::UNDO, format!("nothing that is left of {edit} can be taken back"))
-                .remedy("change it by hand where you need to; nothing was written"));
-        }
-        self.say(&format!("{would} {edit}: {}", users(back)));
-        let are = if left.len() == 1 { "is" } else { "are" };
-        let rest = (!left.is_empty()).then(|| {
-            let what = format!("{} of {} {are} not taken back: {}", left.len(), users(all), listed(left));
-            Error::new(&situation::UNDO, what).remedy("change what is left by hand where you need to")
-        });
-        Ok(rest)
-    }
-
-    fn say(&self, line: &str) {
-        self.undo.sys.terminal.say(one_line(line));
-    }
-}
-
-/// `2026-11-22 09:00 UTC`
-fn minute(when: u64) -> String {
-    let moment = rfc3339(when).replace('T', " ");
-    format!("{} UTC", moment.get(..16).unwrap_or(&moment))
-}
-
-/// `1 user`, `2 users`.
-fn users(count: usize) -> String {
-    if count == 1 { "1 user".into() } else { format!("{count} users") }
 }

@@ -4,14 +4,14 @@ use crate::error::io_words;
 use crate::kubeconfig::replace::{Ahead, Change};
 use crate::sys::Sys;
 
-use super::{Edit, Journal, Record, What};
+use super::{Journal, Record, Undoable, What};
 
 /// Writes the records of `changes` before they are made. What can't be kept stops nothing.
 pub struct Keeping<'a> {
     sys: &'a Sys,
     what: &'a What,
     changes: &'a [Change<'a>],
-    outcome: Option<Result<(Journal, Edit), String>>,
+    outcome: Option<Result<(Journal, Undoable), String>>,
 }
 
 /// Whether `undo` takes a change back.
@@ -40,7 +40,7 @@ impl<'a> Keeping<'a> {
         }
     }
 
-    fn keep(&self) -> Result<(Journal, Edit), String> {
+    fn keep(&self) -> Result<(Journal, Undoable), String> {
         let journal = Journal::create(&self.sys.env)?;
         let now = self.sys.clock.now();
         let records = self.changes.iter().map(|change| Record::of(&journal, change, self.what, now));

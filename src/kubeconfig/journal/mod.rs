@@ -16,7 +16,7 @@ use crate::sealed::{self, Fingerprint, Vault, lock};
 use crate::sys::{Env, Sys};
 
 pub use keeping::{Keeping, Kept};
-pub use record::{Entry, Now, Record, State, What};
+pub use record::{Entry, Now, Record, State, What, is_gone};
 
 /// So many edits are kept.
 pub const MAX_EDITS: usize = 50;
@@ -56,9 +56,9 @@ pub struct Journal {
     directory: PathBuf,
 }
 
-/// One command's edit of one file or several: the names of its records.
+/// What one command has done to one file or several: the names of its records.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Edit {
+pub struct Undoable {
     /// In the order in which the files were to be written.
     pub names: Vec<String>,
 }
@@ -100,7 +100,7 @@ impl Journal {
     }
 
     /// The edits that are kept, the newest first.
-    pub fn edits(&self, sys: &Sys) -> Vec<Edit> {
+    pub fn edits(&self, sys: &Sys) -> Vec<Undoable> {
         let mut edits = edits(&names(&self.directory));
         edits.retain(|edit| !is_over(edit, sys.clock.nanoseconds()));
         edits
@@ -123,7 +123,7 @@ impl Journal {
 
     /// Keeps `records` as one edit, and lets go of what is too old or too much. The error says why nothing
     /// is kept.
-    pub fn keep(&self, sys: &Sys, records: &[Record]) -> Result<Edit, String> {
+    pub fn keep(&self, sys: &Sys, records: &[Record]) -> Result<Undoable, String> {
         let now = sys.clock.nanoseconds();
         let known = names(&self.directory);
         // A clock that was set back must not make the newest edit an older one.
@@ -131,14 +131,14 @@ impl Journal {
         let first = now.max(newest.saturating_add(1));
         let random = random().ok_or("there are no random bytes")?;
         let name = |index: usize| format!("{:020}-{random}.{RECORD}", first.saturating_add(index as u64));
-        let edit = Edit { names: (0..records.len()).map(name).collect() };
+        let edit = Undoable { names: (0..records.len()).map(name).collect() };
         for (name, record) in edit.names.iter().zip(records) {
             self.vault.write(&path_of(name), record).map_err(|error| {
                 self.remove(&edit.names);
                 io_words(&error)
             })?;
         }
-        self.prune(now);
+        self.prune(sys);
         Ok(edit)
     }
 
@@ -155,7 +155,8 @@ impl Journal {
     }
 
     /// Lets go of what is too old or too much.
-    fn prune(&self, now: u64) {
+    pub fn prune(&self, sys: &Sys) {
+        let now = sys.clock.nanoseconds();
         for (index, edit) in edits(&names(&self.directory)).iter().enumerate() {
             if index >= MAX_EDITS || is_over(edit, now) {
                 self.remove(&edit.names);
@@ -192,12 +193,12 @@ fn random_of(name: &str) -> Option<&str> {
 }
 
 /// Records, the oldest first, as edits, the newest first: those of one command follow each other.
-fn edits(names: &[String]) -> Vec<Edit> {
+fn edits(names: &[String]) -> Vec<Undoable> {
     let same = |one: &String, other: &String| random_of(one) == random_of(other);
-    names.chunk_by(same).rev().map(|names| Edit { names: names.to_vec() }).collect()
+    names.chunk_by(same).rev().map(|names| Undoable { names: names.to_vec() }).collect()
 }
 
-fn is_over(edit: &Edit, now: u64) -> bool {
+fn is_over(edit: &Undoable, now: u64) -> bool {
     let made = edit.names.first().and_then(|name| moment(name)).unwrap_or_default();
     Duration::from_nanos(now.saturating_sub(made)) > MAX_AGE
 }
@@ -213,7 +214,7 @@ mod tests {
     use super::*;
     use crate::cache::tests::sys_with;
     use crate::kubeconfig::Loaded;
-    use crate::kubeconfig::document::{Change as ExecChange, Document, Edit as DocumentEdit};
+    use crate::kubeconfig::document::{Change as ExecChange, Document, Edit};
     use crate::kubeconfig::replace::Change;
     use crate::sys::fake::FakeClock;
 
@@ -244,10 +245,10 @@ mod tests {
         }
 
         /// Keeps an edit of as many files.
-        fn keep(&self, files: usize) -> Edit {
+        fn keep(&self, files: usize) -> Undoable {
             let file = Loaded { path: self.home.path().join("config"), document: Document::parse(OLD.into()).unwrap() };
             let args = vec!["a longer list".to_owned(), String::new()];
-            let edit = DocumentEdit::Exec(ExecChange { args, ..ExecChange::default() });
+            let edit = Edit::Exec(ExecChange { args, ..ExecChange::default() });
             let edited = file.document.edit(&[(0, edit.clone()), (1, edit)]).unwrap();
             let change = Change { file: &file, edited };
             let what = What { command: "convert-kubeconfig".into(), login: "spn".into() };
@@ -283,9 +284,9 @@ mod tests {
     #[test]
     fn the_newest_fifty_edits_are_kept() {
         let world = World::new();
-        let kept: Vec<Edit> = (0..MAX_EDITS + 2).map(|_| world.keep(2)).collect();
+        let kept: Vec<Undoable> = (0..MAX_EDITS + 2).map(|_| world.keep(2)).collect();
         let journal = world.journal();
-        let newest: Vec<Edit> = kept.iter().rev().take(MAX_EDITS).cloned().collect();
+        let newest: Vec<Undoable> = kept.iter().rev().take(MAX_EDITS).cloned().collect();
         assert_eq!(journal.edits(&world.sys), newest);
         assert!(kept[..2].iter().flat_map(|edit| &edit.names).all(|name| journal.read(name).is_none()));
         assert_eq!(names(journal.directory()).len(), 2 * MAX_EDITS);
@@ -299,9 +300,11 @@ mod tests {
         assert_eq!(world.journal().edits(&world.sys), [old]);
         world.pass(Duration::from_secs(1));
         assert_eq!(world.journal().edits(&world.sys), []);
-        assert_eq!(names(world.journal().directory()).len(), 1, "nothing is removed before something is written");
         let new = world.keep(1);
-        assert_eq!(names(world.journal().directory()), new.names);
+        assert_eq!(names(world.journal().directory()), new.names, "what is written makes the old one go");
+        world.pass(MAX_AGE + Duration::from_secs(1));
+        world.journal().prune(&world.sys);
+        assert_eq!(names(world.journal().directory()), [""; 0]);
     }
 
     #[test]
@@ -309,7 +312,7 @@ mod tests {
         let world = World::new();
         let (one, other) = (world.keep(1), world.keep(1));
         let journal = world.journal();
-        let path = |edit: &Edit| journal.directory().join(RECORDS).join(&edit.names[0]);
+        let path = |edit: &Undoable| journal.directory().join(RECORDS).join(&edit.names[0]);
         std::fs::copy(path(&one), path(&other)).unwrap();
         assert!(journal.read(&one.names[0]).is_some() && journal.read(&other.names[0]).is_none());
         let bytes = std::fs::read(path(&one)).unwrap();

@@ -1,10 +1,13 @@
 //! A record: what one file was, what it became, and the entries that differ.
 
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::files::read_text;
+use crate::kubeconfig::LIMIT;
 use crate::kubeconfig::replace::Change;
 use crate::sealed::Fingerprint;
 
@@ -73,7 +76,7 @@ impl Record {
     ///
     /// # Errors
     /// The file system's, where it can't be said which file is meant.
-    pub fn of(journal: &Journal, change: &Change, what: &What, when: u64) -> std::io::Result<Self> {
+    pub fn of(journal: &Journal, change: &Change, what: &What, when: u64) -> io::Result<Self> {
         let (old, new) = (change.file.document.text(), change.edited.document.text());
         let slice = |text: &str, range: &std::ops::Range<usize>| text.get(range.clone()).unwrap_or_default().to_owned();
         let users = change.edited.touched.iter().map(|touched| Entry {
@@ -164,14 +167,19 @@ pub enum Now {
 }
 
 impl Now {
-    /// What the file at `path` is.
+    /// What the file at `path` is. A pipe or a device is never read: that may take for ever.
     pub fn of(path: &Path) -> Self {
-        match std::fs::read_to_string(path) {
-            Ok(text) => Self::Is(text),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Self::Gone,
-            Err(_) => Self::Unreadable,
+        match path.metadata() {
+            Ok(found) if found.is_file() => read_text(path, LIMIT).map_or(Self::Unreadable, Self::Is),
+            Err(error) if is_gone(&error) => Self::Gone,
+            _ => Self::Unreadable,
         }
     }
+}
+
+/// Whether there is nothing at a path: no file, or no directory that it could be in.
+pub fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 /// How a file stands to an edit of it.

@@ -1,0 +1,177 @@
+//! What is said of an edit: what was taken back, what was left alone, what was passed over.
+
+use crate::error::{Error, listed, one_line, visible};
+use crate::kubeconfig::journal::{Entry, Record};
+use crate::situation;
+use crate::sys::{Sys, rfc3339};
+
+use super::finding::{Fate, Finding};
+
+/// What is said about each user of an edit that is taken back.
+pub(super) struct Report<'a> {
+    pub(super) sys: &'a Sys,
+    pub(super) dry_run: bool,
+    pub(super) findings: &'a [Finding<'a>],
+}
+
+impl Report<'_> {
+    /// One line a user, the difference of what is left alone, and how it went; the problem if something is left.
+    pub(super) fn tell(&self) -> Option<Error> {
+        let would = if self.dry_run { "would take back" } else { "took back" };
+        let (mut back, mut left) = (0, Vec::new());
+        for finding in self.findings {
+            let file = finding.path.display();
+            for (user, fate) in finding.fates() {
+                match fate {
+                    Fate::Back => {
+                        back += 1;
+                        self.sys.terminal.say(one_line(&format!("{would} {} ({file})", user.name)));
+                    }
+                    Fate::AsBefore => {}
+                    _ => left.push(one_line(&user.name)),
+                }
+            }
+            for line in left_alone(finding) {
+                self.sys.terminal.say(line);
+            }
+        }
+        let edit = self.findings.first().map(|finding| named(finding.record)).unwrap_or_default();
+        self.sys.terminal.say(one_line(&format!("{would} {edit}: {}", users(back))));
+        let all = users(back + left.len());
+        let are = if left.len() == 1 { "is" } else { "are" };
+        (!left.is_empty()).then(|| {
+            let what = format!("{} of {all} {are} not taken back: {}", left.len(), listed(left));
+            Error::new(&situation::UNDO, what).remedy("change what is left by hand where you need to")
+        })
+    }
+}
+
+/// An edit of which nothing can be taken back, in the words in which it may have to be spoken of.
+pub(super) struct PassedOver {
+    /// What it was.
+    edit: String,
+    /// Why, in short.
+    why: String,
+    /// How the entries differ that have been changed since.
+    differences: Vec<String>,
+    /// All that is said where no older edit is meant instead.
+    left_alone: Vec<String>,
+    /// The problem with the files, where there is nothing else to tell.
+    problem: Option<Error>,
+}
+
+impl PassedOver {
+    pub(super) fn of(mut findings: Vec<Finding>) -> Self {
+        let edit = findings.first().map(|finding| named(finding.record)).unwrap_or_default();
+        let why = findings.iter().flat_map(reasons).collect::<Vec<_>>().join("; ");
+        let differences = findings.iter().flat_map(|finding| {
+            finding.fates().flat_map(|(user, fate)| difference(finding, user, fate)).collect::<Vec<_>>()
+        });
+        let (differences, left_alone) = (differences.collect(), findings.iter().flat_map(left_alone).collect());
+        let all = findings.iter().all(|finding| finding.problem.is_some());
+        let problem = findings.iter_mut().find_map(|finding| finding.problem.take()).filter(|_| all);
+        Self { edit, why, differences, left_alone, problem }
+    }
+
+    /// One line, and the differences if this is the edit that was `first` meant.
+    pub(super) fn note(&self, sys: &Sys, first: bool) {
+        sys.terminal.note(one_line(&self.line()));
+        for line in &self.differences {
+            sys.terminal.detail(u8::from(!first), || line.clone());
+        }
+    }
+
+    fn line(&self) -> String {
+        format!("note: passed over {}: {}", self.edit, self.why)
+    }
+
+    /// Says all, and gives the error for that nothing can be taken back, neither of this edit nor of the
+    /// `older` ones.
+    pub(super) fn refuse(self, sys: &Sys, older: &[Self]) -> Error {
+        if self.problem.is_none() {
+            for line in &self.left_alone {
+                sys.terminal.say(line);
+            }
+        }
+        for passed in older {
+            sys.terminal.detail(1, || one_line(&passed.line()));
+        }
+        let and = match older.len() {
+            0 => String::new(),
+            1 => " and of the one before it".into(),
+            count => format!(" and of the {count} before it"),
+        };
+        self.problem.unwrap_or_else(|| {
+            let what = format!("nothing that is left of {}{and} can be taken back", self.edit);
+            Error::new(&situation::UNDO, what).remedy("change it by hand where you need to; nothing was written")
+        })
+    }
+}
+
+/// One line for each user whose entry is left alone, and how it differs from what the edit left.
+fn left_alone(finding: &Finding) -> Vec<String> {
+    let file = finding.path.display();
+    let mut lines = Vec::new();
+    for (user, fate) in finding.fates() {
+        let why = match fate {
+            Fate::Back | Fate::AsBefore => continue,
+            Fate::Changed => "it has been changed since",
+            Fate::Gone => "it is gone",
+            Fate::NoPlace => "its old text does not fit into the file as it is now",
+            Fate::FileGone => "the file is gone",
+            Fate::Problem => finding.problem.as_ref().map(Error::what).unwrap_or_default(),
+        };
+        lines.push(one_line(&format!("left alone: {}: {why} ({file})", user.name)));
+        lines.extend(difference(finding, user, fate));
+    }
+    lines
+}
+
+fn difference(finding: &Finding, user: &Entry, fate: Fate) -> Vec<String> {
+    finding.difference(user, fate).iter().flat_map(|diff| diff.lines()).map(visible).collect()
+}
+
+/// Why nothing of a file's edit can be taken back: one reason for all entries that it holds for.
+fn reasons(finding: &Finding) -> Vec<String> {
+    if let Some(problem) = &finding.problem {
+        return vec![problem.what().to_owned()];
+    }
+    let file = finding.path.display();
+    let of = |wanted: Fate, one: &str, several: &str| {
+        let names = finding.fates().filter(|(_, fate)| *fate == wanted).map(|(user, _)| user.name.clone());
+        let names: Vec<String> = names.collect();
+        let why = if names.len() == 1 { one } else { several };
+        (!names.is_empty()).then(|| format!("{} {why} ({file})", some(names)))
+    };
+    let gone = finding.fates().any(|(_, fate)| fate == Fate::FileGone).then(|| format!("the file is gone ({file})"));
+    let reasons = [
+        gone,
+        of(Fate::Changed, "has been changed since", "have been changed since"),
+        of(Fate::Gone, "is gone", "are gone"),
+        of(Fate::NoPlace, NO_PLACE.0, NO_PLACE.1),
+    ];
+    reasons.into_iter().flatten().collect()
+}
+
+const NO_PLACE: (&str, &str) =
+    ("does not fit into the file as it was before", "do not fit into the file as they were before");
+
+/// A few names, or how many there are.
+fn some(names: Vec<String>) -> String {
+    if names.len() > 3 { users(names.len()) } else { listed(names) }
+}
+
+fn named(record: &Record) -> String {
+    format!("\"{}\" of {}", record.what, minute(record.when))
+}
+
+/// `2026-11-22 09:00 UTC`
+fn minute(when: u64) -> String {
+    let moment = rfc3339(when).replace('T', " ");
+    format!("{} UTC", moment.get(..16).unwrap_or(&moment))
+}
+
+/// `1 user`, `2 users`.
+pub(super) fn users(count: usize) -> String {
+    if count == 1 { "1 user".into() } else { format!("{count} users") }
+}
