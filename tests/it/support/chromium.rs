@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -60,14 +60,7 @@ impl Chromium {
             return None;
         };
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let mut command = Command::new(driver);
-        // A group of its own, which is ended as a whole.
-        command.arg("--port=0").current_dir(directory.path()).process_group(0);
-        command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
-        command.env("HOME", directory.path()).env("TMPDIR", directory.path());
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut driver = command.spawn().expect("chromedriver starts");
-        let port = port_of(&mut driver);
+        let (driver, port) = (0..ATTEMPTS).find_map(|_| start(&driver, directory.path())).expect("chromedriver starts");
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let mut chromium = Self { driver, addr, session: String::new(), process: 0, directory };
         chromium.open_session(setup, &browser);
@@ -250,14 +243,34 @@ impl Drop for Chromium {
     }
 }
 
+/// The driver picks a port for IPv4 and wants the same one for IPv6, which another test may have taken.
+const ATTEMPTS: usize = 5;
+
+/// A driver and its port, unless it has given up.
+fn start(program: &Path, directory: &Path) -> Option<(Child, u16)> {
+    let mut command = Command::new(program);
+    // A group of its own, which is ended as a whole.
+    command.arg("--port=0").current_dir(directory).process_group(0);
+    command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+    command.env("HOME", directory).env("TMPDIR", directory);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut driver = command.spawn().expect("chromedriver starts");
+    let port = port_of(&mut driver);
+    if port.is_none() {
+        let _ = killpg(Pid::from_raw(driver.id() as i32), Signal::SIGKILL);
+        let _ = driver.wait();
+    }
+    port.map(|port| (driver, port))
+}
+
 /// The driver says on stdout which port it has taken.
-fn port_of(driver: &mut Child) -> u16 {
+fn port_of(driver: &mut Child) -> Option<u16> {
     let stdout = BufReader::new(driver.stdout.take().expect("a pipe"));
     let mut lines = stdout.lines().map_while(Result::ok);
     let port = lines.find_map(|line| line.strip_suffix('.')?.rsplit_once(" on port ")?.1.parse().ok());
     // Whatever else it says has to go somewhere.
     thread::spawn(move || lines.for_each(drop));
-    port.expect("chromedriver names its port")
+    port
 }
 
 fn on_path(program: &str) -> Option<PathBuf> {
