@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::key::KeyBytes;
 
-/// Names and seals the files of one cache.
+/// Names and seals the files of one vault.
 pub(super) struct Seal {
     naming: hmac::Key,
     sealing: LessSafeKey,
