@@ -14,7 +14,7 @@ use crate::sys::{Clock, Env};
 /// What opens a browser, so that tests can stand in for it.
 pub trait Browser {
     /// Why no browser can be opened here, where that is known beforehand.
-    fn hindrance(&self, env: &Env) -> Option<String>;
+    fn unavailable_reason(&self, env: &Env) -> Option<String>;
 
     /// Hands `url` to a browser, which outlives us.
     ///
@@ -33,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub(crate) struct SystemBrowser;
 
 impl Browser for SystemBrowser {
-    fn hindrance(&self, env: &Env) -> Option<String> {
+    fn unavailable_reason(&self, env: &Env) -> Option<String> {
         hindrance(env)
     }
 
@@ -57,7 +57,7 @@ impl Browser for SystemBrowser {
 /// The desktop and the programs are the user's own, whatever an exec entry says: `BROWSER` may name any
 /// program with any argument.
 pub fn hindrance(env: &Env) -> Option<String> {
-    let desktop = if env.of_user("BROWSER").is_some() { None } else { no_desktop(env) };
+    let desktop = if env.user_value("BROWSER").is_some() { None } else { no_desktop(env) };
     desktop.or_else(|| commands(env, "").is_empty().then(|| NO_PROGRAM.into()))
 }
 
@@ -66,7 +66,7 @@ const NO_PROGRAM: &str = "no program that opens one is on PATH";
 /// Why there is no desktop to show a browser. Over SSH it would be the desktop of another machine than
 /// the one that the person sits at; VS Code sets `BROWSER` there, which opens the right one.
 fn no_desktop(env: &Env) -> Option<String> {
-    let set = |names: [&'static str; 2]| names.into_iter().find(|name| env.of_user(name).is_some());
+    let set = |names: [&'static str; 2]| names.into_iter().find(|name| env.user_value(name).is_some());
     if set(["DISPLAY", "WAYLAND_DISPLAY"]).is_some() {
         return None;
     }
@@ -78,7 +78,7 @@ fn no_desktop(env: &Env) -> Option<String> {
 }
 
 fn is_wsl(env: &Env) -> bool {
-    ["WSL_DISTRO_NAME", "WSL_INTEROP"].into_iter().any(|name| env.of_user(name).is_some())
+    ["WSL_DISTRO_NAME", "WSL_INTEROP"].into_iter().any(|name| env.user_value(name).is_some())
 }
 
 /// The programs to try for `url`, the likeliest first.
@@ -102,7 +102,7 @@ const EXPLORER: &str = "explorer.exe";
 /// else at the end. No shell reads it.
 fn of_variable(env: &Env, url: &str) -> Vec<Command> {
     let separator = if cfg!(windows) { ';' } else { ':' };
-    let entries = env.of_user("BROWSER").unwrap_or_default().split(separator);
+    let entries = env.user_value("BROWSER").unwrap_or_default().split(separator);
     entries.filter_map(|entry| entry_command(env, entry.trim(), url)).collect()
 }
 
@@ -181,7 +181,7 @@ pub(crate) mod fake {
     pub(crate) struct NoBrowser;
 
     impl Browser for NoBrowser {
-        fn hindrance(&self, _: &Env) -> Option<String> {
+        fn unavailable_reason(&self, _: &Env) -> Option<String> {
             Some("there is none".into())
         }
 

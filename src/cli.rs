@@ -5,7 +5,7 @@ use clap::error::{ContextKind, ContextValue};
 use crate::commands::definition::{Purpose, clap_command};
 use crate::commands::{Command, Outcome, version};
 use crate::error::Error;
-use crate::options::{Commands, Decl, Given, VERBOSITY, args};
+use crate::options::{Commands, Decl, ParsedArgs, VERBOSITY, args};
 use crate::secret::Secret;
 use crate::situation;
 use crate::sys::Sys;
@@ -54,13 +54,13 @@ fn without_command(sys: &Sys, rest: &[String]) -> Result<Outcome, Error> {
     Ok(help(sys, None).into())
 }
 
-fn set_verbosity(sys: &Sys, given: &Given) {
+fn set_verbosity(sys: &Sys, given: &ParsedArgs) {
     let level = given.last(&VERBOSITY.decl).and_then(|typed| (VERBOSITY.parse)(typed.text.expose()).ok());
     sys.terminal.set_verbosity(level.unwrap_or_default());
 }
 
 /// pflag's words for a flag under its old name; on the deprecated command the old name is at home.
-fn notice_old_names(sys: &Sys, given: &Given, command: &Command) {
+fn notice_old_names(sys: &Sys, given: &ParsedArgs, command: &Command) {
     let old = |flag: &str, decl: &Decl| decl.old_names.iter().any(|name| flag == format!("--{name}"));
     for typed in given.flags().iter().filter(|typed| !command.hidden && old(&typed.flag, typed.decl)) {
         sys.terminal.note(format!("Flag {} has been deprecated, use {} instead", typed.flag, typed.decl.flag()));
@@ -115,7 +115,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::options::{TABLE, Takes};
+    use crate::options::{TABLE, ValueKind};
     use crate::sys::Env;
     use crate::sys::fake::FakeClock;
     use crate::terminal::Terminal;
@@ -180,18 +180,18 @@ mod tests {
         let rows: Vec<_> = TABLE.iter().copied().filter(|decl| decl.commands.meets(Commands::GET_TOKEN)).collect();
         (proptest::sample::select(rows), 0..6u8, "[a-zA-Z0-9./:=@-]{0,8}").prop_map(|(decl, spelling, text)| {
             let value = match decl.takes {
-                Takes::Nothing => ["true", "false", "1", "f"][text.len() % 4].to_owned(),
-                Takes::Number => text.len().to_string(),
-                Takes::Duration => format!("{}s", text.len() + 1),
-                Takes::Text(_) => text,
+                ValueKind::Nothing => ["true", "false", "1", "f"][text.len() % 4].to_owned(),
+                ValueKind::Number => text.len().to_string(),
+                ValueKind::Duration => format!("{}s", text.len() + 1),
+                ValueKind::Text(_) => text,
             };
             let name = decl.old_names.first().filter(|_| spelling == 5).unwrap_or(&decl.name);
             match (spelling, decl.short) {
-                (0, Some(short)) if decl.takes != Takes::Nothing => vec![format!("-{short}"), value],
+                (0, Some(short)) if decl.takes != ValueKind::Nothing => vec![format!("-{short}"), value],
                 (1, Some(short)) if !value.is_empty() && !value.starts_with('=') => vec![format!("-{short}{value}")],
                 (2, Some(short)) => vec![format!("-{short}={value}")],
-                (3, _) if decl.takes != Takes::Nothing => vec![format!("--{name}"), value],
-                (4, _) if decl.takes == Takes::Nothing => vec![format!("--{name}")],
+                (3, _) if decl.takes != ValueKind::Nothing => vec![format!("--{name}"), value],
+                (4, _) if decl.takes == ValueKind::Nothing => vec![format!("--{name}")],
                 _ => vec![format!("--{name}={value}")],
             }
         })

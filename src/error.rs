@@ -81,13 +81,13 @@ impl Error {
     }
 
     /// What to do about it.
-    pub fn advice(&self) -> &str {
+    pub fn remedy_text(&self) -> &str {
         self.0.remedy.as_deref().unwrap_or(self.0.situation.remedy)
     }
 
     /// The same with whose turn it is; empty where nothing can be said.
     pub fn next_step(&self) -> String {
-        let advice = one_line(self.advice());
+        let advice = one_line(self.remedy_text());
         if advice.is_empty() { advice } else { format!("{}{advice}", self.0.situation.turn.address()) }
     }
 

@@ -37,11 +37,11 @@ pub struct Cluster {
 struct Wire {
     api_version: Option<String>,
     kind: Option<String>,
-    spec: Option<Spec>,
+    spec: Option<WireSpec>,
 }
 
 #[derive(Deserialize)]
-struct Spec {
+struct WireSpec {
     #[serde(default)]
     cluster: Option<Cluster>,
 }

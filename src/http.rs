@@ -17,7 +17,7 @@ pub use client::ReqwestHttp;
 use crate::error::Error;
 use crate::secret::Secret;
 use crate::situation;
-use crate::sys::{Deadline, Pending, Sys};
+use crate::sys::{BoxFuture, Deadline, Sys};
 
 /// One request, whoever it is for.
 pub struct Request {
@@ -30,7 +30,7 @@ pub struct Request {
     /// The body. It carries secrets, so it is wiped and never logged.
     pub body: Zeroizing<Vec<u8>>,
     /// How the other side is reached, and how it is recognised.
-    pub way: Way,
+    pub transport: Transport,
 }
 
 /// What a request asks a server to do.
@@ -44,7 +44,7 @@ pub enum Method {
 
 /// How a server is reached, and how it is recognised.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Way {
+pub enum Transport {
     /// Through the proxy of the environment, where it names one, and trusted as every public host is.
     Public,
     /// Never through a proxy: what hands out identities lies on this machine or beside it, and a
@@ -67,7 +67,7 @@ pub enum Way {
 impl Request {
     /// A GET without headers of its own.
     pub fn get(url: Url) -> Self {
-        Self { method: Method::Get, url, headers: Vec::new(), body: Zeroizing::default(), way: Way::Public }
+        Self { method: Method::Get, url, headers: Vec::new(), body: Zeroizing::default(), transport: Transport::Public }
     }
 
     /// A POST with an empty body.
@@ -96,8 +96,8 @@ impl Request {
 
     /// On another way than the public one.
     #[must_use]
-    pub fn over(self, way: Way) -> Self {
-        Self { way, ..self }
+    pub fn over(self, way: Transport) -> Self {
+        Self { transport: way, ..self }
     }
 }
 
@@ -133,7 +133,7 @@ pub trait Http {
         request: &'a Request,
         limit: Duration,
         clock: &'a dyn crate::sys::Clock,
-    ) -> Pending<'a, Response>;
+    ) -> BoxFuture<'a, Response>;
 }
 
 /// When a request is tried again, and what its last answer counts for.
@@ -209,7 +209,7 @@ pub async fn send(sys: &Sys, request: &Request, retry: &Retry, deadline: Deadlin
 fn said(request: &Request) -> String {
     let method = if request.method == Method::Get { "GET" } else { "POST" };
     let mut url = request.url.clone();
-    let known = request.way != Way::Public || url.query().is_none_or(|query| query == "api-version=1.0");
+    let known = request.transport != Transport::Public || url.query().is_none_or(|query| query == "api-version=1.0");
     if !known {
         url.set_query(None);
     }
@@ -267,7 +267,7 @@ pub(crate) mod fake {
     use std::cell::RefCell;
     use std::collections::VecDeque;
 
-    use super::{Duration, Error, Http, Method, Pending, Request, Response, Way};
+    use super::{BoxFuture, Duration, Error, Http, Method, Request, Response, Transport};
 
     /// Gives the scripted answers in turn and records the requests.
     #[derive(Default)]
@@ -284,7 +284,7 @@ pub(crate) mod fake {
         pub(crate) url: String,
         pub(crate) headers: Vec<(&'static str, String)>,
         pub(crate) body: String,
-        pub(crate) way: Way,
+        pub(crate) way: Transport,
     }
 
     impl From<&Request> for Recorded {
@@ -294,7 +294,7 @@ pub(crate) mod fake {
                 url: request.url.to_string(),
                 headers: request.headers.iter().map(|(name, value)| (*name, value.expose().to_owned())).collect(),
                 body: String::from_utf8_lossy(&request.body).into_owned(),
-                way: request.way.clone(),
+                way: request.transport.clone(),
             }
         }
     }
@@ -305,7 +305,7 @@ pub(crate) mod fake {
             request: &'a Request,
             _: Duration,
             _: &'a dyn crate::sys::Clock,
-        ) -> Pending<'a, Response> {
+        ) -> BoxFuture<'a, Response> {
             self.forms.borrow_mut().push(String::from_utf8_lossy(&request.body).into_owned());
             self.requests.borrow_mut().push(request.into());
             let answer = self.answers.borrow_mut().pop_front().expect("an answer for every request");

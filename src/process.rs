@@ -11,10 +11,10 @@ use tokio::io::AsyncReadExt;
 use crate::error::{Error, io_words};
 use crate::secret::Secret;
 use crate::situation;
-use crate::sys::{Clock, Deadline, Env, Pending};
+use crate::sys::{BoxFuture, Clock, Deadline, Env};
 
 /// A program to run.
-pub struct Call {
+pub struct ProgramCall {
     /// Where it lies.
     pub program: PathBuf,
     /// Its arguments, the program's name not among them.
@@ -25,7 +25,7 @@ pub struct Call {
 
 /// How a program ended, and what it said.
 #[derive(Debug)]
-pub struct Ended {
+pub struct ProgramOutput {
     /// Its exit code; nothing, where a signal ended it.
     pub code: Option<i32>,
     /// What it printed, at most [`OUTPUT_LIMIT`] bytes; others than UTF-8 are replaced.
@@ -35,13 +35,13 @@ pub struct Ended {
 }
 
 /// Programs, so that tests can stand in for them.
-pub trait Tools {
+pub trait ProgramRunner {
     /// Runs `call` to its end, with an empty stdin. After `limit` it is killed with everything that it
     /// has started, as it is when the returned future is dropped.
     ///
     /// # Errors
     /// A program that can't be started, that prints too much, or that does not end in time.
-    fn run<'a>(&'a self, call: &'a Call, limit: Duration, clock: &'a dyn Clock) -> Pending<'a, Ended>;
+    fn run<'a>(&'a self, call: &'a ProgramCall, limit: Duration, clock: &'a dyn Clock) -> BoxFuture<'a, ProgramOutput>;
 }
 
 /// No token comes near this many bytes.
@@ -59,7 +59,7 @@ const CREATE_NO_WINDOW: u32 = 0x0800_0000;
 /// entries of `PATH` are passed over: they mean another
 /// program in every directory.
 pub fn find(env: &Env, name: &str) -> Option<PathBuf> {
-    let directories = std::env::split_paths(env.of_user("PATH")?).filter(|directory| directory.is_absolute());
+    let directories = std::env::split_paths(env.user_value("PATH")?).filter(|directory| directory.is_absolute());
     let names = if cfg!(windows) { vec![format!("{name}.exe"), format!("{name}.cmd")] } else { vec![name.to_owned()] };
     directories
         .flat_map(|directory| names.clone().into_iter().map(move |name| directory.join(name)))
@@ -129,19 +129,19 @@ pub(crate) struct SystemTools {
 
 impl SystemTools {
     pub(crate) fn new(env: &Env) -> Self {
-        let system = env.of_user("SYSTEMROOT").filter(|_| cfg!(windows)).unwrap_or("/");
+        let system = env.user_value("SYSTEMROOT").filter(|_| cfg!(windows)).unwrap_or("/");
         let of_entry = env.of_entry().iter().filter(|(name, _)| OF_ENTRY.contains(&name.as_str()));
         Self { directory: system.into(), variables: of_entry.cloned().collect() }
     }
 }
 
-impl Tools for SystemTools {
-    fn run<'a>(&'a self, call: &'a Call, limit: Duration, clock: &'a dyn Clock) -> Pending<'a, Ended> {
+impl ProgramRunner for SystemTools {
+    fn run<'a>(&'a self, call: &'a ProgramCall, limit: Duration, clock: &'a dyn Clock) -> BoxFuture<'a, ProgramOutput> {
         Box::pin(async move {
             let mut child = self.command(call).spawn().map_err(|error| {
                 Error::new(&situation::TOOL, format!("{} cannot be run: {}", call.program.display(), io_words(&error)))
             })?;
-            let _family = Family::of(&child);
+            let _family = ProcessGroup::of(&child);
             let deadline = Deadline::after(clock, limit);
             let pipes = child.stdout.take().zip(child.stderr.take());
             let (stdout, stderr) = pipes.ok_or_else(|| Error::new(&situation::TOOL, "a program has no output"))?;
@@ -176,7 +176,7 @@ impl Tools for SystemTools {
                 },
                 Err(error) => Err(error),
             };
-            Ok(Ended {
+            Ok(ProgramOutput {
                 code: status.ok().and_then(|status| status.code()),
                 stdout: Secret::new(String::from_utf8_lossy(&out)),
                 stderr: String::from_utf8_lossy(&err).into_owned(),
@@ -193,7 +193,7 @@ async fn read(pipe: impl tokio::io::AsyncRead + Unpin, into: &mut Vec<u8>) -> Re
 
 impl SystemTools {
     #[expect(clippy::disallowed_methods, reason = "the one place that starts programs")]
-    fn command(&self, call: &Call) -> tokio::process::Command {
+    fn command(&self, call: &ProgramCall) -> tokio::process::Command {
         let mut command = std::process::Command::new(&call.program);
         command.args(&call.arguments).envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.envs(call.variables.iter().map(|(name, value)| (name, value)));
@@ -211,12 +211,12 @@ impl SystemTools {
 
 /// A program and all that it has started: az is a script that starts Python, and killing the script
 /// alone would leave Python behind.
-struct Family {
+struct ProcessGroup {
     #[cfg(unix)]
     group: Option<rustix::process::Pid>,
 }
 
-impl Family {
+impl ProcessGroup {
     #[cfg(unix)]
     fn of(child: &tokio::process::Child) -> Self {
         let leader = child.id().and_then(|id| i32::try_from(id).ok());
@@ -229,7 +229,7 @@ impl Family {
     }
 }
 
-impl Drop for Family {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         #[cfg(unix)]
         if let Some(group) = self.group {
@@ -238,16 +238,16 @@ impl Drop for Family {
     }
 }
 
-fn name(call: &Call) -> String {
+fn name(call: &ProgramCall) -> String {
     call.program.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-fn out_of_time(call: &Call, limit: Duration) -> Error {
+fn out_of_time(call: &ProgramCall, limit: Duration) -> Error {
     let what = format!("{} did not answer in {} s", name(call), limit.as_secs_f32().ceil());
     Error::new(&situation::DEADLINE, what).from_source(call.program.display())
 }
 
-fn prints_too_much(call: &Call) -> Error {
+fn prints_too_much(call: &ProgramCall) -> Error {
     let what = format!("{} printed more than {} KiB, which is no token", name(call), OUTPUT_LIMIT / 1024);
     Error::new(&situation::TOOL, what).from_source(call.program.display())
 }
@@ -256,12 +256,12 @@ fn prints_too_much(call: &Call) -> Error {
 pub(crate) mod fake {
     //! No programs at all, for tests that need none.
 
-    use super::{Call, Clock, Duration, Ended, Pending, Tools};
+    use super::{BoxFuture, Clock, Duration, ProgramCall, ProgramOutput, ProgramRunner};
 
     pub(crate) struct NoTools;
 
-    impl Tools for NoTools {
-        fn run<'a>(&'a self, call: &'a Call, _: Duration, _: &'a dyn Clock) -> Pending<'a, Ended> {
+    impl ProgramRunner for NoTools {
+        fn run<'a>(&'a self, call: &'a ProgramCall, _: Duration, _: &'a dyn Clock) -> BoxFuture<'a, ProgramOutput> {
             panic!("{} is not to be run", call.program.display())
         }
     }
@@ -274,9 +274,9 @@ mod tests {
     use super::*;
     use crate::sys::SystemClock;
 
-    fn run(script: &str, limit: Duration) -> Result<Ended, Error> {
+    fn run(script: &str, limit: Duration) -> Result<ProgramOutput, Error> {
         let tools = SystemTools::new(&Env::default());
-        let call = Call {
+        let call = ProgramCall {
             program: "/bin/sh".into(),
             arguments: vec!["-c".into(), script.into()],
             variables: vec![("GREETING", "hello".into())],

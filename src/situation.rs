@@ -7,7 +7,7 @@
 
 /// Who has to act before the same command can work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
+pub enum Responsible {
     /// The person or pipeline that ran the command.
     You,
     /// An administrator of the Entra tenant.
@@ -20,20 +20,20 @@ pub enum Turn {
     Kubentra,
 }
 
-impl Turn {
+impl Responsible {
     /// How a remedy is introduced, so that the reader knows who is meant.
     pub fn address(self) -> &'static str {
         match self {
-            Turn::You => "",
-            Turn::Administrator => "ask an administrator of the tenant to ",
-            Turn::Network => "ask whoever runs the network to ",
-            Turn::Time => "wait, then ",
-            Turn::Kubentra => "this is a fault of kubentra: ",
+            Responsible::You => "",
+            Responsible::Administrator => "ask an administrator of the tenant to ",
+            Responsible::Network => "ask whoever runs the network to ",
+            Responsible::Time => "wait, then ",
+            Responsible::Kubentra => "this is a fault of kubentra: ",
         }
     }
 }
 
-/// One situation. `remedy` reads on from [`Turn::address`]; an error may bring a closer one.
+/// One situation. `remedy` reads on from [`Responsible::address`]; an error may bring a closer one.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Situation {
     /// The AADSTS codes that mean it; empty for situations that Entra has no part in.
@@ -41,7 +41,7 @@ pub struct Situation {
     /// What happened, in a few words.
     pub meaning: &'static str,
     /// Whose turn it is.
-    pub turn: Turn,
+    pub turn: Responsible,
     /// What to do next; empty where the meaning says it all.
     pub remedy: &'static str,
 }
@@ -54,7 +54,7 @@ pub fn of_code(code: u32) -> Option<&'static Situation> {
 macro_rules! situations {
     ($($(#[$doc:meta])* $name:ident = $codes:expr, $turn:ident, $meaning:expr, $remedy:expr;)*) => {
         $($(#[$doc])* pub static $name: Situation = Situation {
-            codes: &$codes, meaning: $meaning, turn: Turn::$turn, remedy: $remedy,
+            codes: &$codes, meaning: $meaning, turn: Responsible::$turn, remedy: $remedy,
         };)*
         /// Every situation, in the order of the table.
         pub static ALL: &[&Situation] = &[$(&$name),*];

@@ -12,12 +12,12 @@ use time::format_description::well_known::Rfc3339;
 use crate::browser::{Browser, SystemBrowser};
 use crate::error::Error;
 use crate::http::{Http, ReqwestHttp};
-use crate::process::{SystemTools, Tools};
+use crate::process::{ProgramRunner, SystemTools};
 use crate::situation;
 use crate::terminal::Terminal;
 
 /// A future of this crate: single-threaded, boxed, ending in our error.
-pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + 'a>>;
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + 'a>>;
 
 /// The world as one process sees it.
 pub struct Sys {
@@ -30,7 +30,7 @@ pub struct Sys {
     /// The network; nothing is set up before the first request.
     pub http: Box<dyn Http>,
     /// The programs of others; nothing is started before one is asked.
-    pub tools: Box<dyn Tools>,
+    pub tools: Box<dyn ProgramRunner>,
     /// What opens a browser.
     pub browser: Box<dyn Browser>,
     /// The command line of the program that has started us; empty where it can't be known.
@@ -68,10 +68,10 @@ impl Sys {
 
     /// The world as kubectl would show it to the program of an exec entry with these `variables`.
     #[must_use]
-    pub fn as_for_entry(&self, variables: &[(String, String)]) -> Self {
+    pub fn for_exec_entry(&self, variables: &[(String, String)]) -> Self {
         let world = Self::around(self.args.clone(), self.env.with_entry(variables));
         world.terminal.set_verbosity(self.terminal.verbosity());
-        let of_user = OF_THE_USER.into_iter().filter(|name| world.env.is_passed_over(name));
+        let of_user = USER_ONLY.into_iter().filter(|name| world.env.is_overridden(name));
         let of_machine = variables.iter().map(|(name, _)| name.as_str()).filter(|name| is_of_machine(name));
         for name in of_user.chain(of_machine) {
             world.terminal.detail(1, || format!("the entry's {name} does not count here"));
@@ -114,12 +114,12 @@ fn readable_argument((index, argument): (usize, std::ffi::OsString)) -> Result<S
 
 /// What chooses the programs that are started and the CAs that are believed. Whoever writes a kubeconfig
 /// does not choose them for `login`, which runs no command of an entry: these are looked up with
-/// [`Env::of_user`].
-const OF_THE_USER: [&str; 6] = ["PATH", "BROWSER", "DISPLAY", "WAYLAND_DISPLAY", "SSL_CERT_FILE", "SSL_CERT_DIR"];
+/// [`Env::user_value`].
+const USER_ONLY: [&str; 6] = ["PATH", "BROWSER", "DISPLAY", "WAYLAND_DISPLAY", "SSL_CERT_FILE", "SSL_CERT_DIR"];
 
 /// What the variables begin with by which a machine, a pod or a build job says where its own proof is
 /// asked for: an entry that named another place would be sent it.
-const OF_THE_MACHINE: [&str; 11] = [
+const MACHINE_ONLY: [&str; 11] = [
     "ACTIONS_ID_TOKEN_",
     "ARM_OIDC_REQUEST_",
     "AZURE_KUBERNETES_",
@@ -135,7 +135,7 @@ const OF_THE_MACHINE: [&str; 11] = [
 
 fn is_of_machine(name: &str) -> bool {
     let name = name.to_ascii_uppercase();
-    OF_THE_MACHINE.iter().any(|start| name.starts_with(start))
+    MACHINE_ONLY.iter().any(|start| name.starts_with(start))
 }
 
 /// A snapshot of the environment. A variable that is set to the empty string counts as unset:
@@ -155,25 +155,25 @@ impl Env {
         // Of two in an entry the later one wins, as by kubectl.
         match self.of_entry.iter().rfind(|(known, _)| is_same(known, name)) {
             Some((_, value)) => Some(value.as_str()).filter(|value| !value.is_empty()),
-            None => self.of_user(name),
+            None => self.user_value(name),
         }
     }
 
     /// The value that the user's own environment gives `name`, as if no exec entry set it.
-    pub fn of_user(&self, name: &str) -> Option<&str> {
+    pub fn user_value(&self, name: &str) -> Option<&str> {
         let (_, value) = self.variables.iter().find(|(known, _)| is_same(known, name))?;
         Some(value.as_str()).filter(|value| !value.is_empty())
     }
 
-    /// Whether an exec entry gives `name` another value than the user, so that [`Self::of_user`] passes
+    /// Whether an exec entry gives `name` another value than the user, so that [`Self::user_value`] passes
     /// something over.
-    pub fn is_passed_over(&self, name: &str) -> bool {
-        self.get(name) != self.of_user(name)
+    pub fn is_overridden(&self, name: &str) -> bool {
+        self.get(name) != self.user_value(name)
     }
 
     /// The value of `name`, unless an exec entry says it: whoever writes a kubeconfig does not decide whom
     /// the user trusts.
-    pub fn own(&self, name: &str) -> Option<&str> {
+    pub fn trusted(&self, name: &str) -> Option<&str> {
         if self.of_entry.iter().any(|(known, _)| is_same(known, name)) { None } else { self.get(name) }
     }
 
@@ -384,10 +384,13 @@ mod tests {
         let entry = [("A", "first"), ("A", "last"), ("C", ""), ("D", "new")];
         let env = own.with_entry(&entry.map(|(name, value)| (name.to_owned(), value.to_owned())));
         assert_eq!(["A", "B", "C", "D"].map(|name| env.get(name)), [Some("last"), Some("own"), None, Some("new")]);
-        assert_eq!(["A", "B", "C", "D"].map(|name| env.own(name)), [None, Some("own"), None, None]);
-        assert_eq!(["A", "B", "C", "D"].map(|name| env.of_user(name)), [Some("own"), Some("own"), Some("own"), None]);
-        assert_eq!(["A", "B", "C", "D"].map(|name| env.is_passed_over(name)), [true, false, true, true]);
-        assert!(!own.with_entry(&[("A".into(), "own".into())]).is_passed_over("A"), "it changes nothing");
+        assert_eq!(["A", "B", "C", "D"].map(|name| env.trusted(name)), [None, Some("own"), None, None]);
+        assert_eq!(
+            ["A", "B", "C", "D"].map(|name| env.user_value(name)),
+            [Some("own"), Some("own"), Some("own"), None]
+        );
+        assert_eq!(["A", "B", "C", "D"].map(|name| env.is_overridden(name)), [true, false, true, true]);
+        assert!(!own.with_entry(&[("A".into(), "own".into())]).is_overridden("A"), "it changes nothing");
         assert_eq!(env.all().collect::<Vec<_>>(), [("B", "own"), ("A", "last"), ("D", "new")]);
         assert_eq!(env.without(&["A"]).get("A"), None);
     }

@@ -8,7 +8,7 @@ use crate::secret::Secret;
 /// What is kept for one request. Every time is in seconds since the Unix epoch.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Kept {
+pub struct TokenEntry {
     /// The token, fresh or stale.
     pub token: Option<Token>,
     /// When it was acquired; a moment in the future means that the clock was set back.
@@ -20,19 +20,21 @@ pub struct Kept {
     /// The last sign-in, if it failed.
     pub sign_in_failure: Option<SignInFailure>,
     /// The way that `auto` took, so that only a change is told.
-    pub way: Option<String>,
+    #[serde(rename = "way")]
+    pub auto_method: Option<String>,
     /// When something was last looked for in vain.
-    pub absent_on: Option<u64>,
+    #[serde(rename = "absent_on")]
+    pub imds_absent_at: Option<u64>,
     /// The thumbprint of the key that the token is bound to, if it is.
     pub key: Option<String>,
     /// What was asked for, for the report of what is kept.
-    pub about: Option<About>,
+    pub about: Option<RequestSummary>,
 }
 
 /// What a token or a sign-in is for, in the words of the options.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct About {
+pub struct RequestSummary {
     /// The login method; for `auto` the one that it took.
     pub method: String,
     /// The host of the authority, or of nobody.
@@ -59,7 +61,7 @@ pub struct SignInFailure {
 
 /// A refresh token.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct SavedGrant {
+pub struct RefreshTokenEntry {
     /// The token.
     pub refresh_token: Secret,
     /// Whose it is.
@@ -75,11 +77,11 @@ pub struct SavedGrant {
     pub renewed_on: u64,
     /// How it came to be.
     #[serde(default)]
-    pub about: About,
+    pub about: RequestSummary,
 }
 
 /// A key that tokens are bound to.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct SavedKey {
+pub(super) struct PopKeyEntry {
     pub(super) key: Secret,
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::sealed::{KEY, LOCK};
 use crate::sys::{Deadline, Sys};
 
-use super::{Cache, GRANT, Held, Kept, Lock, POP_KEY, SavedGrant, Slot, State, TOKEN};
+use super::{Cache, CacheState, GRANT, LockGuard, POP_KEY, RefreshTokenEntry, Slot, TOKEN, TokenEntry, TryLock};
 
 /// How long a process is waited for that is renewing a token. One that waits for a person takes longer,
 /// and what it brings is a new sign-in.
@@ -15,7 +15,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(25);
 
 /// What was forgotten, and what was left.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Forgotten {
+pub struct Deleted {
     /// Tokens.
     pub tokens: usize,
     /// Sign-ins.
@@ -27,17 +27,17 @@ pub struct Forgotten {
 }
 
 /// What shall be forgotten.
-pub struct Doomed<'a> {
+pub struct DeleteFilter<'a> {
     /// Whether it is what is kept in a place.
-    pub token: &'a dyn Fn(&Slot<'_>, &Kept) -> bool,
+    pub token: &'a dyn Fn(&Slot<'_>, &TokenEntry) -> bool,
     /// Whether it is a sign-in.
-    pub grant: &'a dyn Fn(&SavedGrant) -> bool,
+    pub grant: &'a dyn Fn(&RefreshTokenEntry) -> bool,
 }
 
-impl Doomed<'_> {
+impl DeleteFilter<'_> {
     /// Whether a process that works on this place may bring back what shall go: it is one of those, or
     /// nothing is known of it yet.
-    fn concerns(&self, slot: &Slot<'_>, kept: &Kept) -> bool {
+    fn concerns(&self, slot: &Slot<'_>, kept: &TokenEntry) -> bool {
         (self.token)(slot, kept) || (kept.token.is_none() && kept.account.is_none())
     }
 }
@@ -45,7 +45,7 @@ impl Doomed<'_> {
 impl Cache {
     /// Forgets what is `doomed`, so that no process brings it back: whoever reads a sign-in holds the
     /// lock of its place before that, so once the sign-in has gone, those who hold one now are the last.
-    pub fn forget(&self, sys: &Sys, doomed: &Doomed<'_>) -> Forgotten {
+    pub fn forget(&self, sys: &Sys, doomed: &DeleteFilter<'_>) -> Deleted {
         let deadline = Deadline::after(&*sys.clock, PATIENCE);
         let mut gone = Gone::default();
         loop {
@@ -66,12 +66,12 @@ impl Cache {
 
     /// Whether nothing is kept any more but the key and locks.
     pub fn is_bare(&self) -> bool {
-        let State::Open(vault) = &self.state else { return true };
+        let CacheState::Open(vault) = &self.state else { return true };
         [TOKEN, GRANT, POP_KEY].iter().all(|kind| vault.names(kind).is_empty())
     }
 
-    fn forget_doomed_grants(&self, doomed: &Doomed<'_>, gone: &mut Gone) {
-        let State::Open(vault) = &self.state else { return };
+    fn forget_doomed_grants(&self, doomed: &DeleteFilter<'_>, gone: &mut Gone) {
+        let CacheState::Open(vault) = &self.state else { return };
         for name in vault.names(GRANT) {
             if vault.read(&name).is_some_and(|grant| (doomed.grant)(&grant)) {
                 vault.remove(&name);
@@ -80,7 +80,7 @@ impl Cache {
         }
     }
 
-    fn forget_doomed_tokens(&self, doomed: &Doomed<'_>, gone: &mut Gone) {
+    fn forget_doomed_tokens(&self, doomed: &DeleteFilter<'_>, gone: &mut Gone) {
         for slot in self.slots() {
             let kept = slot.read();
             if !(doomed.token)(&slot, &kept) {
@@ -93,8 +93,8 @@ impl Cache {
     }
 
     /// The locks of all places that matter, and how many of them others hold.
-    fn lock_all(&self, doomed: &Doomed<'_>) -> (Vec<Held>, usize) {
-        let State::Open(vault) = &self.state else { return (Vec::new(), 0) };
+    fn lock_all(&self, doomed: &DeleteFilter<'_>) -> (Vec<LockGuard>, usize) {
+        let CacheState::Open(vault) = &self.state else { return (Vec::new(), 0) };
         let stem = |file: &String| file.rsplit_once('.').map(|(stem, _)| stem.to_owned());
         let names: BTreeSet<String> =
             [TOKEN, LOCK].iter().flat_map(|kind| vault.names(kind)).filter_map(|file| stem(&file)).collect();
@@ -103,9 +103,9 @@ impl Cache {
         let (mut locks, mut busy) = (Vec::new(), 0);
         for slot in slots.filter(|slot| doomed.concerns(slot, &slot.read())) {
             match slot.try_lock() {
-                Lock::Held(held) => locks.push(held),
-                Lock::Busy => busy += 1,
-                Lock::Unavailable => {}
+                TryLock::Held(held) => locks.push(held),
+                TryLock::Busy => busy += 1,
+                TryLock::Unavailable => {}
             }
         }
         (locks, busy)
@@ -121,15 +121,15 @@ struct Gone {
 }
 
 impl Gone {
-    fn counted(self, held: usize) -> Forgotten {
-        Forgotten { tokens: self.tokens, grants: self.grants.len(), keys: self.keys, held }
+    fn counted(self, held: usize) -> Deleted {
+        Deleted { tokens: self.tokens, grants: self.grants.len(), keys: self.keys, held }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::{About, Identity};
+    use crate::cache::{CacheKey, RequestSummary};
     use crate::entra::{Account, Token};
     use crate::options::types::Storage;
     use crate::secret::Secret;
@@ -141,11 +141,11 @@ mod tests {
     }
 
     fn account(name: &str) -> Account {
-        Account { id: format!("id-{name}"), username: name.into(), also: Vec::new() }
+        Account { id: format!("id-{name}"), username: name.into(), aliases: Vec::new() }
     }
 
-    fn identity(name: &str) -> Identity {
-        let mut identity = Identity::new("token");
+    fn identity(name: &str) -> CacheKey {
+        let mut identity = CacheKey::new("token");
         identity.field("name", name);
         identity
     }
@@ -163,22 +163,22 @@ mod tests {
 
     fn sign_in(cache: &Cache, sys: &Sys, name: &str) {
         let token = Token { access_token: Secret::new("t"), expires_on: 9, refresh_on: None };
-        let kept = Kept { token: Some(token), account: Some(account(name)), ..Kept::default() };
+        let kept = TokenEntry { token: Some(token), account: Some(account(name)), ..TokenEntry::default() };
         cache.slot(&identity(name)).unwrap().write(sys, &kept);
-        let grant = SavedGrant {
+        let grant = RefreshTokenEntry {
             refresh_token: Secret::new("r"),
             account: account(name),
             environment: String::new(),
             shared: true,
             renewed_on: 0,
-            about: About::default(),
+            about: RequestSummary::default(),
         };
-        cache.save_grant(sys, &Identity::new(name), &grant, None);
+        cache.save_grant(sys, &CacheKey::new(name), &grant, None);
     }
 
-    fn forget(cache: &Cache, sys: &Sys, name: &str) -> Forgotten {
-        let token = |_: &Slot<'_>, kept: &Kept| kept.account == Some(account(name));
-        cache.forget(sys, &Doomed { token: &token, grant: &|grant| grant.account == account(name) })
+    fn forget(cache: &Cache, sys: &Sys, name: &str) -> Deleted {
+        let token = |_: &Slot<'_>, kept: &TokenEntry| kept.account == Some(account(name));
+        cache.forget(sys, &DeleteFilter { token: &token, grant: &|grant| grant.account == account(name) })
     }
 
     fn names(cache: &Cache) -> Vec<String> {
@@ -189,9 +189,9 @@ mod tests {
     fn one_goes_and_the_other_stays() {
         let directory = tempfile::tempdir().unwrap();
         let cache = signed_in(directory.path(), &["a", "b"]);
-        let gone = Forgotten { tokens: 1, grants: 1, ..Forgotten::default() };
+        let gone = Deleted { tokens: 1, grants: 1, ..Deleted::default() };
         assert_eq!((forget(&cache, &sys().0, "a"), names(&cache)), (gone, vec!["b".into()]));
-        assert_eq!(forget(&cache, &sys().0, "a"), Forgotten::default());
+        assert_eq!(forget(&cache, &sys().0, "a"), Deleted::default());
         forget(&cache, &sys().0, "b");
         assert!(cache.is_bare());
     }
@@ -210,7 +210,7 @@ mod tests {
             sign_in(&cache, &sys, "b");
             let held = cache.slot(&identity(place)).unwrap().try_lock();
             let start = clock.0.get();
-            let gone = Forgotten { tokens: 1, grants: 1, held: 1, ..Forgotten::default() };
+            let gone = Deleted { tokens: 1, grants: 1, held: 1, ..Deleted::default() };
             assert_eq!(forget(&cache, &sys, "b"), gone, "{place}");
             assert!(clock.0.get() >= start + PATIENCE, "{place}");
             drop(held);

@@ -17,15 +17,15 @@ use crate::entra::Account;
 use crate::entra::pop::PopKey;
 use crate::error::io_words;
 use crate::options::types::Storage;
-use crate::sealed::{self, Vault, lock};
+use crate::sealed::{self, EncryptedDir, lock};
 use crate::secret::Secret;
 use crate::sys::Sys;
 
-use entry::SavedKey;
-pub use entry::{About, Kept, SavedGrant, SignInFailure};
-pub use forget::{Doomed, Forgotten};
-pub use remove::{Removed, remove};
-pub use sealed::lock::Held;
+use entry::PopKeyEntry;
+pub use entry::{RefreshTokenEntry, RequestSummary, SignInFailure, TokenEntry};
+pub use forget::{DeleteFilter, Deleted};
+pub use remove::{ClearedCache, remove};
+pub use sealed::lock::LockGuard;
 
 /// Our directory below the cache directory, which we share with kubelogin's files or kubectl's.
 const OWN: &str = "kubentra";
@@ -41,9 +41,9 @@ const LIMIT: u64 = 256 * 1024;
 /// A canonical, versioned serialisation of everything that tells one request from another. Fields
 /// are length-prefixed, so that no two requests write the same bytes.
 #[derive(PartialEq, Eq)]
-pub struct Identity(Zeroizing<Vec<u8>>);
+pub struct CacheKey(Zeroizing<Vec<u8>>);
 
-impl Identity {
+impl CacheKey {
     /// An identity of `kind`: "token" or "grant".
     pub fn new(kind: &str) -> Self {
         let mut identity = Self(Zeroizing::new(Vec::with_capacity(512)));
@@ -72,14 +72,14 @@ impl Identity {
 
 /// The cache of this run.
 pub struct Cache {
-    state: State,
+    state: CacheState,
     /// Whether it has been said that something could not be kept.
     told: Cell<bool>,
 }
 
-enum State {
+enum CacheState {
     /// Reachable, with its key.
-    Open(Box<Vault>),
+    Open(Box<EncryptedDir>),
     /// Not there yet.
     Absent(PathBuf),
     /// Not to be used, and why, if that is worth saying.
@@ -90,12 +90,12 @@ impl Cache {
     /// Opens what is there and creates nothing: the warm path's way in.
     pub fn open(storage: Storage, directory: Option<PathBuf>) -> Self {
         let state = match (storage, directory) {
-            (Storage::None, _) => State::Off(None),
-            (Storage::File, None) => State::Off(Some("there is no home directory".into())),
-            (Storage::File, Some(directory)) => match Vault::open(own_directory(&directory), LIMIT) {
-                Ok(Some(vault)) => State::Open(Box::new(vault)),
-                Ok(None) => State::Absent(directory),
-                Err(why) => State::Off(Some(why)),
+            (Storage::None, _) => CacheState::Off(None),
+            (Storage::File, None) => CacheState::Off(Some("there is no home directory".into())),
+            (Storage::File, Some(directory)) => match EncryptedDir::open(own_directory(&directory), LIMIT) {
+                Ok(Some(vault)) => CacheState::Open(Box::new(vault)),
+                Ok(None) => CacheState::Absent(directory),
+                Err(why) => CacheState::Off(Some(why)),
             },
         };
         Self { state, told: Cell::new(false) }
@@ -104,36 +104,36 @@ impl Cache {
     /// Creates directory and key where they are missing. Where that fails, work goes on without a
     /// cache and one line says so: a token is still printed.
     pub fn create(&mut self, sys: &Sys) {
-        if let State::Absent(directory) = &self.state {
-            self.state = match Vault::create(own_directory(directory), LIMIT) {
-                Ok(vault) => State::Open(Box::new(vault)),
-                Err(why) => State::Off(Some(why)),
+        if let CacheState::Absent(directory) = &self.state {
+            self.state = match EncryptedDir::create(own_directory(directory), LIMIT) {
+                Ok(vault) => CacheState::Open(Box::new(vault)),
+                Err(why) => CacheState::Off(Some(why)),
             };
         }
-        if let State::Off(Some(why)) = &self.state {
+        if let CacheState::Off(Some(why)) = &self.state {
             sys.terminal.note(format!("note: tokens are not kept between runs: {why}"));
         }
     }
 
     /// The place of the token that `identity` names, if there is a cache.
-    pub fn slot(&self, identity: &Identity) -> Option<Slot<'_>> {
-        let State::Open(vault) = &self.state else { return None };
+    pub fn slot(&self, identity: &CacheKey) -> Option<Slot<'_>> {
+        let CacheState::Open(vault) = &self.state else { return None };
         Some(Slot { cache: self, vault, name: vault.name(&identity.0) })
     }
 
     /// The refresh token that `identity` names, if there is one.
-    pub fn grant(&self, identity: &Identity) -> Option<SavedGrant> {
-        let State::Open(vault) = &self.state else { return None };
+    pub fn grant(&self, identity: &CacheKey) -> Option<RefreshTokenEntry> {
+        let CacheState::Open(vault) = &self.state else { return None };
         vault.read(&grant_file(vault, identity))
     }
 
     /// Keeps a refresh token. One that another was exchanged for takes the place of that one only: who
     /// has signed in anew or out meanwhile knows better.
-    pub fn save_grant(&self, sys: &Sys, identity: &Identity, grant: &SavedGrant, exchanged: Option<&Secret>) {
-        let State::Open(vault) = &self.state else { return };
+    pub fn save_grant(&self, sys: &Sys, identity: &CacheKey, grant: &RefreshTokenEntry, exchanged: Option<&Secret>) {
+        let CacheState::Open(vault) = &self.state else { return };
         let file = grant_file(vault, identity);
         vault.alone(|| {
-            let current = || vault.read::<SavedGrant>(&file).map(|grant| grant.refresh_token);
+            let current = || vault.read::<RefreshTokenEntry>(&file).map(|grant| grant.refresh_token);
             if exchanged.is_none_or(|exchanged| current().as_ref() == Some(exchanged)) {
                 self.report(sys, vault.write(&file, grant));
             }
@@ -141,14 +141,14 @@ impl Cache {
     }
 
     /// Every sign-in that can be read.
-    pub fn grants(&self) -> Vec<SavedGrant> {
-        let State::Open(vault) = &self.state else { return Vec::new() };
+    pub fn grants(&self) -> Vec<RefreshTokenEntry> {
+        let CacheState::Open(vault) = &self.state else { return Vec::new() };
         vault.names(GRANT).iter().filter_map(|name| vault.read(name)).collect()
     }
 
     /// Every place that holds something that can be read.
     pub fn slots(&self) -> Vec<Slot<'_>> {
-        let State::Open(vault) = &self.state else { return Vec::new() };
+        let CacheState::Open(vault) = &self.state else { return Vec::new() };
         let stem = |file: &String| file.strip_suffix(&format!(".{TOKEN}")).map(String::from);
         let names = vault.names(TOKEN);
         names.iter().filter_map(stem).map(|name| Slot { cache: self, vault, name }).collect()
@@ -166,37 +166,38 @@ impl Cache {
     /// How many of the files here cannot be read: they are as good as not there, and are written anew.
     pub fn unreadable(&self) -> usize {
         match &self.state {
-            State::Open(vault) => {
-                let tokens = vault.names(TOKEN).into_iter().filter(|name| vault.read::<Kept>(name).is_none());
-                let grants = vault.names(GRANT).into_iter().filter(|name| vault.read::<SavedGrant>(name).is_none());
-                let keys = vault.names(POP_KEY).into_iter().filter(|name| vault.read::<SavedKey>(name).is_none());
+            CacheState::Open(vault) => {
+                let tokens = vault.names(TOKEN).into_iter().filter(|name| vault.read::<TokenEntry>(name).is_none());
+                let grants =
+                    vault.names(GRANT).into_iter().filter(|name| vault.read::<RefreshTokenEntry>(name).is_none());
+                let keys = vault.names(POP_KEY).into_iter().filter(|name| vault.read::<PopKeyEntry>(name).is_none());
                 // Another process may have removed one meanwhile.
                 tokens.chain(grants).chain(keys).filter(|name| vault.exists(name)).count()
             }
             // There are files, and no key that opens them.
-            State::Absent(directory) => {
+            CacheState::Absent(directory) => {
                 let own = own_directory(directory);
                 let kinds = [TOKEN, GRANT, POP_KEY];
                 kinds.iter().map(|kind| sealed::names(&own, kind).len()).sum()
             }
-            State::Off(_) => 0,
+            CacheState::Off(_) => 0,
         }
     }
 
     /// Whether there is a cache, and if not, why it must not be used, where that is worth saying.
     pub fn refused(&self) -> Option<&str> {
         match &self.state {
-            State::Off(Some(why)) => Some(why),
+            CacheState::Off(Some(why)) => Some(why),
             _ => None,
         }
     }
 
     /// Forgets the refresh token `dead`, unless another one has taken its place.
-    pub fn forget_grant(&self, identity: &Identity, dead: &Secret) {
-        let State::Open(vault) = &self.state else { return };
+    pub fn forget_grant(&self, identity: &CacheKey, dead: &Secret) {
+        let CacheState::Open(vault) = &self.state else { return };
         let file = grant_file(vault, identity);
         vault.alone(|| {
-            if vault.read::<SavedGrant>(&file).is_some_and(|grant| grant.refresh_token == *dead) {
+            if vault.read::<RefreshTokenEntry>(&file).is_some_and(|grant| grant.refresh_token == *dead) {
                 vault.remove(&file);
             }
         });
@@ -212,14 +213,14 @@ impl Cache {
     }
 }
 
-fn grant_file(vault: &Vault, identity: &Identity) -> String {
+fn grant_file(vault: &EncryptedDir, identity: &CacheKey) -> String {
     format!("{}.{}", vault.name(&identity.0), GRANT)
 }
 
 /// One place of the cache, with its lock.
 pub struct Slot<'c> {
     cache: &'c Cache,
-    vault: &'c Vault,
+    vault: &'c EncryptedDir,
     name: String,
 }
 
@@ -230,25 +231,25 @@ impl Slot<'_> {
     }
 
     /// What is kept here; nothing, where it cannot be read.
-    pub fn read(&self) -> Kept {
+    pub fn read(&self) -> TokenEntry {
         self.vault.read(&self.file()).unwrap_or_default()
     }
 
     /// Keeps `kept` here.
-    pub fn write(&self, sys: &Sys, kept: &Kept) {
+    pub fn write(&self, sys: &Sys, kept: &TokenEntry) {
         self.cache.report(sys, self.vault.write(&self.file(), kept));
     }
 
     /// The key that the token here is bound to, if there is one that can be read.
     pub fn key(&self) -> Option<PopKey> {
-        let saved: SavedKey = self.vault.read(&self.file_of(POP_KEY))?;
+        let saved: PopKeyEntry = self.vault.read(&self.file_of(POP_KEY))?;
         PopKey::load(&saved.key)
     }
 
     /// Keeps `key` here. To be called under the lock: two first calls must not make two keys.
     pub fn keep_key(&self, sys: &Sys, key: &PopKey) {
         let Some(key) = key.stored() else { return };
-        self.cache.report(sys, self.vault.write(&self.file_of(POP_KEY), &SavedKey { key }));
+        self.cache.report(sys, self.vault.write(&self.file_of(POP_KEY), &PopKeyEntry { key }));
     }
 
     /// Forgets what is kept here.
@@ -258,12 +259,12 @@ impl Slot<'_> {
     }
 
     /// Takes the lock of this place, if nobody holds it.
-    pub fn try_lock(&self) -> Lock {
+    pub fn try_lock(&self) -> TryLock {
         match lock::try_hold(&self.vault.directory().join(format!("{}.{}", self.name, sealed::LOCK))) {
-            Ok(Some(held)) => Lock::Held(held),
-            Ok(None) => Lock::Busy,
+            Ok(Some(held)) => TryLock::Held(held),
+            Ok(None) => TryLock::Busy,
             // Without a lock the worst is a second sign-in; without a token nothing works.
-            Err(_) => Lock::Unavailable,
+            Err(_) => TryLock::Unavailable,
         }
     }
 
@@ -277,9 +278,9 @@ impl Slot<'_> {
 }
 
 /// The outcome of asking for a lock.
-pub enum Lock {
+pub enum TryLock {
     /// It is ours until this is dropped.
-    Held(Held),
+    Held(LockGuard),
     /// Another process works on the same token.
     Busy,
     /// There can be no lock here (no write access, a file system without locks).
@@ -317,8 +318,8 @@ pub(crate) mod tests {
         }
     }
 
-    fn identity(fields: &[(&str, &str)]) -> Identity {
-        let mut identity = Identity::new("token");
+    fn identity(fields: &[(&str, &str)]) -> CacheKey {
+        let mut identity = CacheKey::new("token");
         for (name, text) in fields {
             identity.field(name, text);
         }
@@ -331,9 +332,9 @@ pub(crate) mod tests {
         cache
     }
 
-    fn kept(text: &str) -> Kept {
+    fn kept(text: &str) -> TokenEntry {
         let token = Token { access_token: Secret::new(text), expires_on: 9, refresh_on: None };
-        Kept { token: Some(token), ..Kept::default() }
+        TokenEntry { token: Some(token), ..TokenEntry::default() }
     }
 
     fn read(cache: &Cache, fields: &[(&str, &str)]) -> Option<String> {
@@ -457,10 +458,10 @@ pub(crate) mod tests {
         let cache = cache(directory.path());
         let slot = cache.slot(&identity(&[])).unwrap();
         let held = slot.try_lock();
-        assert!(matches!(held, Lock::Held(_)));
-        assert!(matches!(slot.try_lock(), Lock::Busy));
+        assert!(matches!(held, TryLock::Held(_)));
+        assert!(matches!(slot.try_lock(), TryLock::Busy));
         drop(held);
-        assert!(matches!(slot.try_lock(), Lock::Held(_)));
+        assert!(matches!(slot.try_lock(), TryLock::Held(_)));
     }
 
     #[test]
@@ -468,14 +469,14 @@ pub(crate) mod tests {
         let directory = tempfile::tempdir().unwrap();
         let cache = cache(directory.path());
         let identity = identity(&[("account", "a")]);
-        let account = crate::entra::Account { id: "a".into(), username: "a".into(), also: Vec::new() };
-        let grant = |text: &str| SavedGrant {
+        let account = crate::entra::Account { id: "a".into(), username: "a".into(), aliases: Vec::new() };
+        let grant = |text: &str| RefreshTokenEntry {
             refresh_token: Secret::new(text),
             account: account.clone(),
             environment: String::new(),
             shared: true,
             renewed_on: 0,
-            about: About::default(),
+            about: RequestSummary::default(),
         };
         let save = |text, exchanged: Option<&str>| {
             cache.save_grant(&sys(), &identity, &grant(text), exchanged.map(Secret::new).as_ref());

@@ -13,7 +13,7 @@ use super::{GRANT, OWN, POP_KEY, TOKEN};
 
 /// What was removed, and what was left.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Removed {
+pub struct ClearedCache {
     /// Tokens.
     pub tokens: usize,
     /// Sign-ins.
@@ -33,9 +33,9 @@ const KUBELOGINS: [&str; 3] = ["auth.json", "pop_tokens.cache", "pop_rsa_key.cac
 ///
 /// # Errors
 /// A directory that is not ours, or the file system's.
-pub fn remove(cache_dir: &Path) -> Result<Removed, Error> {
+pub fn remove(cache_dir: &Path) -> Result<ClearedCache, Error> {
     let own = cache_dir.join(OWN);
-    let mut removed = Removed { leftovers: leftovers(cache_dir), ..Removed::default() };
+    let mut removed = ClearedCache { leftovers: leftovers(cache_dir), ..ClearedCache::default() };
     if fs::symlink_metadata(&own).is_err() {
         return Ok(removed);
     }
@@ -98,7 +98,7 @@ impl Entries {
     }
 }
 
-impl Removed {
+impl ClearedCache {
     fn clear(&mut self, own: &Path, entries: &Entries) -> io::Result<()> {
         for path in entries.tokens.iter().chain(&entries.grants).chain(&entries.pop_keys).chain(&entries.temporary) {
             gone(fs::remove_file(path))?;

@@ -3,7 +3,7 @@
 use clap_complete::Shell;
 
 use crate::error::Error;
-use crate::options::Given;
+use crate::options::ParsedArgs;
 use crate::secret::Secret;
 use crate::situation;
 use crate::sys::Sys;
@@ -15,7 +15,7 @@ use super::definition::{Purpose, clap_command};
 pub(super) const SHELLS: &[&str] = &["bash", "zsh", "fish", "powershell"];
 
 /// The script for the shell that the first argument names.
-pub(super) fn run(sys: &Sys, given: &Given) -> Result<Outcome, Error> {
+pub(super) fn run(sys: &Sys, given: &ParsedArgs) -> Result<Outcome, Error> {
     let name = given.positionals.first().map_or("", String::as_str);
     let shell = SHELLS.contains(&name).then(|| name.parse::<Shell>().ok()).flatten();
     let shell = shell.ok_or_else(|| {

@@ -4,7 +4,7 @@ use clap::builder::{PossibleValuesParser, StyledStr, ValueParser};
 use clap::{Arg, ArgAction, ValueHint};
 
 use crate::login;
-use crate::options::{Commands, Decl, LOGIN, TABLE, Takes};
+use crate::options::{Commands, Decl, LOGIN, TABLE, ValueKind};
 use crate::sys::Sys;
 
 use super::{COMMANDS, Command};
@@ -58,15 +58,15 @@ fn clap_arg(decl: &'static Decl, command: &Command, purpose: Purpose) -> Arg {
         .action(ArgAction::Set);
     let arg = decl.short.into_iter().fold(arg, Arg::short);
     match decl.takes {
-        Takes::Nothing => arg
+        ValueKind::Nothing => arg
             .value_name("true|false")
             .num_args(0..=1)
             .require_equals(true)
             .default_missing_value("true")
             .hide_possible_values(true),
-        Takes::Duration => arg.value_name("DURATION").allow_hyphen_values(true),
-        Takes::Number => arg.value_name("LEVEL").allow_hyphen_values(true),
-        Takes::Text(name) => {
+        ValueKind::Duration => arg.value_name("DURATION").allow_hyphen_values(true),
+        ValueKind::Number => arg.value_name("LEVEL").allow_hyphen_values(true),
+        ValueKind::Text(name) => {
             values_of(arg.value_name(name).value_hint(hint(name)).allow_hyphen_values(true), decl, purpose)
         }
     }
@@ -90,7 +90,7 @@ fn hint(placeholder: &str) -> ValueHint {
 /// The row's line with its default and its variables; what convert writes no variable decides but
 /// the login method (design, D1).
 fn help_of(decl: &Decl, command: &Command) -> StyledStr {
-    let default = decl.default.filter(|_| decl.takes != Takes::Nothing);
+    let default = decl.default.filter(|_| decl.takes != ValueKind::Nothing);
     let default = default.map(|text| format!(" [default: {text}]")).unwrap_or_default();
     let methods = if std::ptr::eq(decl, &LOGIN.decl) { format!(": {}", login::described()) } else { String::new() };
     let counts = command.set != Commands::CONVERT || std::ptr::eq(decl, &LOGIN.decl);

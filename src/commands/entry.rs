@@ -2,26 +2,26 @@
 
 use crate::error::Error;
 use crate::exec_credential::{Cluster, ExecInfo};
-use crate::kubeconfig::context::{self, Found, Routes};
+use crate::kubeconfig::context::{self, ContextIndex, ContextUser};
 use crate::kubeconfig::document::{Auth, Exec, Variable};
-use crate::kubeconfig::{self, Loaded};
-use crate::options::{CONTEXT, Commands, Given, KUBECONFIG, Values, args};
+use crate::kubeconfig::{self, KubeconfigFile};
+use crate::options::{CONTEXT, Commands, KUBECONFIG, ParsedArgs, Values, args};
 use crate::situation;
 use crate::sys::{Env, Sys};
 
 /// An exec entry of ours.
-pub(super) struct Entry {
+pub(super) struct ContextEntry {
     /// The context that led to it.
     pub(super) context: String,
     /// Its command line.
-    pub(super) given: Given,
+    pub(super) given: ParsedArgs,
     /// What it sets in the environment.
     pub(super) variables: Vec<Variable>,
     /// What kubectl would tell its program.
     pub(super) exec: ExecInfo,
 }
 
-impl Entry {
+impl ContextEntry {
     /// The entry of the context that `values` name, else of the current one.
     ///
     /// # Errors
@@ -41,7 +41,7 @@ impl Entry {
     }
 }
 
-fn current(files: &[Loaded], env: &Env) -> Result<String, Error> {
+fn current(files: &[KubeconfigFile], env: &Env) -> Result<String, Error> {
     if files.is_empty() {
         let places = kubeconfig::default_files(env);
         let places = places.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
@@ -59,7 +59,12 @@ fn current(files: &[Loaded], env: &Env) -> Result<String, Error> {
     })
 }
 
-fn exec_of<'f>(sys: &Sys, values: &Values, files: &[Loaded], found: &Found<'f>) -> Result<&'f Exec, Error> {
+fn exec_of<'f>(
+    sys: &Sys,
+    values: &Values,
+    files: &[KubeconfigFile],
+    found: &ContextUser<'f>,
+) -> Result<&'f Exec, Error> {
     let (user, context) = (found.user, &found.context.name);
     let wrong = |why: &str| {
         Error::new(
@@ -68,7 +73,7 @@ fn exec_of<'f>(sys: &Sys, values: &Values, files: &[Loaded], found: &Found<'f>) 
         )
         .from_source(format!("context \"{context}\""))
     };
-    if let Some(foreign) = context::not_convertible(user, &Routes::new(files)) {
+    if let Some(foreign) = context::not_convertible(user, &ContextIndex::new(files)) {
         return Err(wrong(&foreign.why).remedy(format!("name another context, or {}", foreign.remedy())));
     }
     match &user.auth {
@@ -87,7 +92,7 @@ fn conversion(sys: &Sys, values: &Values, context: &str) -> String {
 }
 
 /// What `get-token` would be given.
-fn command_line(exec: &Exec) -> Result<Given, Error> {
+fn command_line(exec: &Exec) -> Result<ParsedArgs, Error> {
     let given = args::read(&exec.args, Commands::GET_TOKEN)?;
     match given.positionals.first().map(String::as_str) {
         Some("get-token") => Ok(given),
@@ -96,7 +101,7 @@ fn command_line(exec: &Exec) -> Result<Given, Error> {
     }
 }
 
-fn cluster(files: &[Loaded], found: &Found) -> Option<Cluster> {
+fn cluster(files: &[KubeconfigFile], found: &ContextUser) -> Option<Cluster> {
     let server = files.iter().find_map(|file| file.document.server_of(&found.context.cluster))?;
     Some(Cluster { server: server.to_owned(), config: serde_json::Value::Null })
 }

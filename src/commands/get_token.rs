@@ -4,17 +4,17 @@ use crate::error::{Error, listed};
 use crate::exec_credential::ExecInfo;
 use crate::login::Spec;
 use crate::obtain;
-use crate::options::{Choices, Given, POP_CLAIMS, Values};
+use crate::options::{Inputs, POP_CLAIMS, ParsedArgs, Values};
 use crate::sys::Sys;
 
 use super::Outcome;
 
 /// One `ExecCredential` for stdout.
-pub(super) fn run(sys: &Sys, given: &Given) -> Result<Outcome, Error> {
+pub(super) fn run(sys: &Sys, given: &ParsedArgs) -> Result<Outcome, Error> {
     let exec = ExecInfo::from_env(&sys.env)?;
     let values = Values::resolve(given, &sys.env);
     explain(sys, &values);
-    let choices = Choices { given, values: &values, env: &sys.env, exec: &exec };
+    let choices = Inputs { given, values: &values, env: &sys.env, exec: &exec };
     let spec = Spec::parse(&choices)?;
     let token = obtain::token(sys, &spec)?;
     Ok(exec.respond(&token).into())

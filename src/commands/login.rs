@@ -4,17 +4,17 @@
 use crate::error::{Error, one_line};
 use crate::exec_credential::ExecInfo;
 use crate::login::Spec;
-use crate::obtain::{self, ByHand, How};
+use crate::obtain::{self, SignIn, SignInOutcome};
 use crate::options::types::Storage;
 use crate::options::{
-    CACHE_DIR, CACHE_STORAGE, CONTEXT, Choices, Decl, Given, KUBECONFIG, LOGIN_HINT, LOGIN_TIMEOUT, LOGTOSTDERR,
-    REDIRECT_URL, TIMEOUT, Typed, VERBOSITY, Values,
+    CACHE_DIR, CACHE_STORAGE, CONTEXT, Decl, Inputs, KUBECONFIG, LOGIN_HINT, LOGIN_TIMEOUT, LOGTOSTDERR, ParsedArgs,
+    ParsedFlag, REDIRECT_URL, TIMEOUT, VERBOSITY, Values,
 };
 use crate::situation;
 use crate::sys::Sys;
-use crate::terminal::moment;
+use crate::terminal::time_text;
 
-use super::entry::Entry;
+use super::entry::ContextEntry;
 use super::{Outcome, get_token};
 
 /// What is not about whose token for which server is wanted.
@@ -37,66 +37,66 @@ pub(super) const NOTES: &str = "\
     --account says who is to sign in and changes nothing else; an entry with --login-hint takes that person only.";
 
 /// Signs in, and says so.
-pub(super) fn run(sys: &Sys, given: &Given) -> Result<Outcome, Error> {
+pub(super) fn run(sys: &Sys, given: &ParsedArgs) -> Result<Outcome, Error> {
     if describes_request(given) {
         // `--login-hint` is a part of the request, as `get-token` understands it; `--account` says who
         // is about to sign in for it.
-        let is_who = |typed: &Typed| is(typed, &LOGIN_HINT.decl) && typed.flag != LOGIN_HINT.decl.flag();
+        let is_who = |typed: &ParsedFlag| is(typed, &LOGIN_HINT.decl) && typed.flag != LOGIN_HINT.decl.flag();
         let who = who(given, is_who);
         let request = given.only(|typed| !is_who(typed));
         return sign_in(sys, &request, &ExecInfo::from_env(&sys.env)?, who.as_deref());
     }
-    let entry = Entry::find(sys, &Values::resolve(given, &sys.env))?;
+    let entry = ContextEntry::find(sys, &Values::resolve(given, &sys.env))?;
     sys.terminal.detail(1, || format!("signing in for the context \"{}\"", one_line(&entry.context)));
-    let is_who = |typed: &Typed| is(typed, &LOGIN_HINT.decl);
-    let of_login = |typed: &Typed| is_who(typed) || is(typed, &CONTEXT.decl) || is(typed, &KUBECONFIG.decl);
+    let is_who = |typed: &ParsedFlag| is(typed, &LOGIN_HINT.decl);
+    let of_login = |typed: &ParsedFlag| is_who(typed) || is(typed, &CONTEXT.decl) || is(typed, &KUBECONFIG.decl);
     let request = given.only(|typed| !of_login(typed)).over(entry.given);
-    sign_in(&sys.as_for_entry(&entry.variables), &request, &entry.exec, who(given, is_who).as_deref())
+    sign_in(&sys.for_exec_entry(&entry.variables), &request, &entry.exec, who(given, is_who).as_deref())
 }
 
 /// Whether the flags say what a token is wanted for; otherwise a kubeconfig does.
-fn describes_request(given: &Given) -> bool {
+fn describes_request(given: &ParsedArgs) -> bool {
     let names_entry = given.last(&CONTEXT.decl).is_some() || given.last(&KUBECONFIG.decl).is_some();
-    let of_request = |typed: &Typed| !OF_THE_RUN.iter().any(|decl| is(typed, decl));
+    let of_request = |typed: &ParsedFlag| !OF_THE_RUN.iter().any(|decl| is(typed, decl));
     !names_entry && given.flags().iter().any(of_request)
 }
 
-fn is(typed: &Typed, decl: &Decl) -> bool {
+fn is(typed: &ParsedFlag, decl: &Decl) -> bool {
     std::ptr::eq(typed.decl, decl)
 }
 
 /// Who is to sign in, if that was typed.
-fn who(given: &Given, is_who: impl Fn(&Typed) -> bool) -> Option<String> {
+fn who(given: &ParsedArgs, is_who: impl Fn(&ParsedFlag) -> bool) -> Option<String> {
     let last = given.flags().iter().rev().find(|typed| is_who(typed))?;
     Some(last.text.expose().to_owned()).filter(|name| !name.is_empty())
 }
 
-fn sign_in(sys: &Sys, given: &Given, exec: &ExecInfo, who: Option<&str>) -> Result<Outcome, Error> {
+fn sign_in(sys: &Sys, given: &ParsedArgs, exec: &ExecInfo, who: Option<&str>) -> Result<Outcome, Error> {
     let values = Values::resolve(given, &sys.env);
     get_token::explain(sys, &values);
-    let choices = Choices { given, values: &values, env: &sys.env, exec };
+    let choices = Inputs { given, values: &values, env: &sys.env, exec };
     let spec = Spec::parse(&choices)?;
-    let pin = Pin::of(&values)?;
+    let pin = RequiredAccount::of(&values)?;
     if let Some(who) = who {
         check_who(&spec, pin.as_ref(), who)?;
     }
-    if spec.storage == Storage::None && spec.login.may_need_person() {
+    if spec.storage == Storage::None && spec.login.may_prompt() {
         return Err(nowhere(&values));
     }
     let signed = obtain::sign_in(sys, &spec, who)?;
-    if signed.how != How::Told {
+    if signed.how != SignInOutcome::Told {
         sys.terminal.say(summary(&spec, &signed, pin.as_ref(), sys.clock.now()));
     }
     Ok(Outcome::silent())
 }
 
 /// The only person who may sign in, and what says so.
-struct Pin {
+struct RequiredAccount {
     name: String,
     source: String,
 }
 
-impl Pin {
+impl RequiredAccount {
     fn of(values: &Values) -> Result<Option<Self>, Error> {
         let name = values.get(&LOGIN_HINT)?.map(|name| one_line(&name));
         Ok(name.zip(values.source(&LOGIN_HINT)).map(|(name, source)| Self { name, source: source.to_string() }))
@@ -104,14 +104,14 @@ impl Pin {
 }
 
 /// Whether `who` may sign in there at all.
-fn check_who(spec: &Spec, pin: Option<&Pin>, who: &str) -> Result<(), Error> {
+fn check_who(spec: &Spec, pin: Option<&RequiredAccount>, who: &str) -> Result<(), Error> {
     let who = one_line(who);
-    if !spec.login.may_need_person() && spec.login.person().is_none() {
+    if !spec.login.may_prompt() && spec.login.user_client().is_none() {
         let what =
-            format!("--account {who} does not go with --login {}, with which nobody signs in", spec.about().method);
+            format!("--account {who} does not go with --login {}, with which nobody signs in", spec.summary().method);
         return Err(Error::new(&situation::USAGE, what).remedy("leave out --account"));
     }
-    let Some(Pin { name, source }) = pin.filter(|pin| pin.name.to_lowercase() != who.to_lowercase()) else {
+    let Some(RequiredAccount { name, source }) = pin.filter(|pin| pin.name.to_lowercase() != who.to_lowercase()) else {
         return Ok(());
     };
     Err(Error::new(&situation::OTHER_ACCOUNT, format!("{who} is to sign in, where only {name} may"))
@@ -126,14 +126,14 @@ fn nowhere(values: &Values) -> Error {
         .remedy("leave that out, here and in the exec entry")
 }
 
-fn summary(spec: &Spec, signed: &ByHand, pin: Option<&Pin>, now: u64) -> String {
-    let already = if signed.how == How::Before { "already " } else { "" };
+fn summary(spec: &Spec, signed: &SignIn, pin: Option<&RequiredAccount>, now: u64) -> String {
+    let already = if signed.how == SignInOutcome::Before { "already " } else { "" };
     let by = match &signed.account {
         Some(account) => format!("as {}", one_line(&account.username)),
-        None => format!("with {}", spec.about().method),
+        None => format!("with {}", spec.summary().method),
     };
-    let tenant = spec.about().tenant.map(|tenant| format!(" (tenant {tenant})")).unwrap_or_default();
-    let until = moment(signed.expires_on, now);
+    let tenant = spec.summary().tenant.map(|tenant| format!(" (tenant {tenant})")).unwrap_or_default();
+    let until = time_text(signed.expires_on, now);
     let more = match (&signed.account, pin) {
         (Some(_), None) => "; --account NAME signs in as somebody else".to_owned(),
         (Some(_), Some(pin)) => format!("; nobody else may ({})", pin.source),

@@ -2,18 +2,18 @@
 
 use std::path::Path;
 
-use crate::cache::{self, Cache, Doomed, Forgotten, Kept, SavedGrant, Slot};
+use crate::cache::{self, Cache, DeleteFilter, Deleted, RefreshTokenEntry, Slot, TokenEntry};
 use crate::entra::Account;
 use crate::entra::claims::Claims;
 use crate::error::{Error, listed, one_line};
 use crate::login::{self, Spec};
 use crate::options::types::Storage;
-use crate::options::{ALL, CONTEXT, Choices, Decl, Given, KUBECONFIG, LOGIN_HINT, Values};
+use crate::options::{ALL, CONTEXT, Decl, Inputs, KUBECONFIG, LOGIN_HINT, ParsedArgs, Values};
 use crate::situation;
 use crate::sys::Sys;
 
 use super::Outcome;
-use super::entry::Entry;
+use super::entry::ContextEntry;
 
 /// For the help.
 pub(super) const NOTES: &str = "\
@@ -22,7 +22,7 @@ pub(super) const NOTES: &str = "\
     already works until it ends. az and azd stay signed in, and so does the browser.";
 
 /// Forgets, and says what.
-pub(super) fn run(sys: &Sys, given: &Given) -> Result<Outcome, Error> {
+pub(super) fn run(sys: &Sys, given: &ParsedArgs) -> Result<Outcome, Error> {
     let values = Values::resolve(given, &sys.env);
     refuse_two(given, &values)?;
     if values.get(&CONTEXT)?.is_some() {
@@ -43,7 +43,7 @@ pub(super) fn run(sys: &Sys, given: &Given) -> Result<Outcome, Error> {
 }
 
 /// Each of the three says all that is to be said.
-fn refuse_two(given: &Given, values: &Values) -> Result<(), Error> {
+fn refuse_two(given: &ParsedArgs, values: &Values) -> Result<(), Error> {
     let typed = |decl: &Decl| given.last(decl).filter(|typed| !typed.text.is_empty()).map(|typed| typed.flag.clone());
     let all = typed(&ALL.decl).filter(|_| values.is_on(&ALL));
     let mut ways = [typed(&LOGIN_HINT.decl), typed(&CONTEXT.decl), all].into_iter().flatten();
@@ -96,9 +96,9 @@ fn names(accounts: &[Account]) -> Vec<String> {
 /// Everything of the person with that name, whatever the client, the cloud and the tenant.
 fn person(sys: &Sys, cache: &Cache, directory: &Path, name: &str) -> Result<Outcome, Error> {
     let accounts = cache.accounts();
-    let meant: Vec<&Account> = accounts.iter().filter(|account| account.is_called(name)).collect();
+    let meant: Vec<&Account> = accounts.iter().filter(|account| account.has_name(name)).collect();
     let is_meant = |account: &Account| meant.iter().any(|meant| meant.id == account.id);
-    let token = |_: &Slot, kept: &Kept| match &kept.account {
+    let token = |_: &Slot, kept: &TokenEntry| match &kept.account {
         Some(account) => is_meant(account),
         // Az has signed in, or another program: the token alone says who.
         None => kept.token.as_ref().is_some_and(|token| {
@@ -108,7 +108,7 @@ fn person(sys: &Sys, cache: &Cache, directory: &Path, name: &str) -> Result<Outc
     if meant.is_empty() && !cache.slots().iter().any(|slot| token(slot, &slot.read())) {
         return Err(not_signed_in(name, names(&accounts)));
     }
-    let forgotten = cache.forget(sys, &Doomed { token: &token, grant: &|grant| is_meant(&grant.account) });
+    let forgotten = cache.forget(sys, &DeleteFilter { token: &token, grant: &|grant| is_meant(&grant.account) });
     clear_if_bare(cache, directory, &forgotten)?;
     let name = meant.first().map_or(name, |account| &account.username);
     sys.terminal.say(format!("signed out {}: forgot {}", one_line(name), counted(&forgotten, 0)));
@@ -126,13 +126,13 @@ fn not_signed_in(name: &str, others: Vec<String>) -> Error {
 
 /// The token of a context's entry, and, if it is a person's, the sign-in behind it with all that hangs on
 /// that: what renews one cluster's token would sign in to this one again.
-fn of_context(sys: &Sys, given: &Given, values: &Values) -> Result<Outcome, Error> {
-    let entry = Entry::find(sys, values)?;
-    let world = sys.as_for_entry(&entry.variables);
+fn of_context(sys: &Sys, given: &ParsedArgs, values: &Values) -> Result<Outcome, Error> {
+    let entry = ContextEntry::find(sys, values)?;
+    let world = sys.for_exec_entry(&entry.variables);
     let of_logout = |decl: &Decl| [&CONTEXT.decl, &KUBECONFIG.decl].iter().any(|own| std::ptr::eq(*own, decl));
     let request = given.only(|typed| !of_logout(typed.decl)).over(entry.given);
     let values = Values::resolve(&request, &world.env);
-    let choices = Choices { given: &request, values: &values, env: &world.env, exec: &entry.exec };
+    let choices = Inputs { given: &request, values: &values, env: &world.env, exec: &entry.exec };
     let spec = Spec::parse(&choices)?;
     let context = one_line(&entry.context);
     let Some(directory) = &spec.cache_dir else {
@@ -140,16 +140,16 @@ fn of_context(sys: &Sys, given: &Given, values: &Values) -> Result<Outcome, Erro
         return Ok(Outcome::silent());
     };
     let cache = open(directory)?;
-    let place = cache.slot(&spec.identity());
+    let place = cache.slot(&spec.cache_key());
     let kept = place.as_ref().map(Slot::read).unwrap_or_default();
     let here = |slot: &Slot| place.as_ref().is_some_and(|place| place.name() == slot.name());
-    let hangs_on_it = |other: &Kept| other.account.is_some() && same_sign_in(&kept, other);
-    let token = |slot: &Slot, other: &Kept| here(slot) || hangs_on_it(other);
-    let grant = |grant: &SavedGrant| is_behind(&kept, grant);
-    let forgotten = cache.forget(sys, &Doomed { token: &token, grant: &grant });
+    let hangs_on_it = |other: &TokenEntry| other.account.is_some() && same_sign_in(&kept, other);
+    let token = |slot: &Slot, other: &TokenEntry| here(slot) || hangs_on_it(other);
+    let grant = |grant: &RefreshTokenEntry| is_behind(&kept, grant);
+    let forgotten = cache.forget(sys, &DeleteFilter { token: &token, grant: &grant });
     clear_if_bare(&cache, directory, &forgotten)?;
     sys.terminal.say(match &kept.account {
-        _ if forgotten == Forgotten::default() => format!("nothing is kept for the context \"{context}\""),
+        _ if forgotten == Deleted::default() => format!("nothing is kept for the context \"{context}\""),
         None => format!("forgot {} of the context \"{context}\"", counted(&forgotten, 0)),
         Some(account) => {
             let others = if forgotten.tokens > 1 { ", for every cluster that this sign-in served" } else { "" };
@@ -161,13 +161,13 @@ fn of_context(sys: &Sys, given: &Given, values: &Values) -> Result<Outcome, Erro
 }
 
 /// Whether the same sign-in stands behind both: the same person's, by the same client, in the same cloud.
-fn same_sign_in(one: &Kept, other: &Kept) -> bool {
-    let id = |kept: &Kept| kept.account.as_ref().map(|account| account.id.clone());
-    let cloud = |kept: &Kept| kept.about.as_ref().and_then(|about| about.cloud.clone());
+fn same_sign_in(one: &TokenEntry, other: &TokenEntry) -> bool {
+    let id = |kept: &TokenEntry| kept.account.as_ref().map(|account| account.id.clone());
+    let cloud = |kept: &TokenEntry| kept.about.as_ref().and_then(|about| about.cloud.clone());
     id(one) == id(other) && client(one) == client(other) && cloud(one) == cloud(other)
 }
 
-fn is_behind(kept: &Kept, grant: &SavedGrant) -> bool {
+fn is_behind(kept: &TokenEntry, grant: &RefreshTokenEntry) -> bool {
     let of_grant = grant.about.client.as_ref().map(|client| client.to_ascii_lowercase());
     let cloud = kept.about.as_ref().and_then(|about| about.cloud.as_deref());
     kept.account.as_ref().is_some_and(|account| account.id == grant.account.id)
@@ -175,7 +175,7 @@ fn is_behind(kept: &Kept, grant: &SavedGrant) -> bool {
         && cloud == Some(&grant.environment)
 }
 
-fn client(kept: &Kept) -> Option<String> {
+fn client(kept: &TokenEntry) -> Option<String> {
     Some(kept.about.as_ref()?.client.as_ref()?.to_ascii_lowercase())
 }
 
@@ -183,10 +183,10 @@ fn everything(sys: &Sys, directory: &Path) -> Result<Outcome, Error> {
     let cache = open(directory)?;
     let names = names(&cache.accounts());
     let unreadable = cache.unreadable();
-    let forgotten = cache.forget(sys, &Doomed { token: &|_, _| true, grant: &|_| true });
+    let forgotten = cache.forget(sys, &DeleteFilter { token: &|_, _| true, grant: &|_| true });
     // The key goes too.
     let removed = cache::remove(directory)?;
-    let forgotten = Forgotten {
+    let forgotten = Deleted {
         tokens: forgotten.tokens + removed.tokens,
         grants: forgotten.grants + removed.grants,
         keys: forgotten.keys + removed.keys,
@@ -194,7 +194,7 @@ fn everything(sys: &Sys, directory: &Path) -> Result<Outcome, Error> {
     };
     let who = if names.is_empty() { String::new() } else { format!(" of {}", listed(names)) };
     let own = cache::own_directory(directory);
-    sys.terminal.say(if unreadable == 0 && forgotten == Forgotten::default() {
+    sys.terminal.say(if unreadable == 0 && forgotten == Deleted::default() {
         format!("nothing is kept in {}", own.display())
     } else {
         format!("forgot everything{who} in {}: {}", own.display(), counted(&forgotten, unreadable))
@@ -203,7 +203,7 @@ fn everything(sys: &Sys, directory: &Path) -> Result<Outcome, Error> {
 }
 
 /// The key is of no use when nothing is sealed with it.
-fn clear_if_bare(cache: &Cache, directory: &Path, forgotten: &Forgotten) -> Result<(), Error> {
+fn clear_if_bare(cache: &Cache, directory: &Path, forgotten: &Deleted) -> Result<(), Error> {
     if forgotten.held == 0 && cache.is_bare() {
         cache::remove(directory)?;
     }
@@ -211,7 +211,7 @@ fn clear_if_bare(cache: &Cache, directory: &Path, forgotten: &Forgotten) -> Resu
 }
 
 /// What was forgotten; `unreadable` are entries of which nobody knows what they were.
-fn counted(forgotten: &Forgotten, unreadable: usize) -> String {
+fn counted(forgotten: &Deleted, unreadable: usize) -> String {
     let parts = [(forgotten.grants, "sign-in"), (forgotten.tokens, "token"), (forgotten.keys, "key")];
     let mut parts: Vec<String> =
         parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| number(*count, what)).collect();

@@ -12,7 +12,7 @@ mod status;
 mod undo;
 
 use crate::error::Error;
-use crate::options::{Commands, Given};
+use crate::options::{Commands, ParsedArgs};
 use crate::secret::Secret;
 use crate::sys::Sys;
 
@@ -33,7 +33,7 @@ pub struct Command {
     /// What its help says below the options.
     pub notes: &'static str,
     /// Runs it.
-    pub run: fn(&Sys, &Given) -> Result<Outcome, Error>,
+    pub run: fn(&Sys, &ParsedArgs) -> Result<Outcome, Error>,
 }
 
 /// How a command ended that could do its work.

@@ -1,15 +1,15 @@
 //! `remove-cache-dir` and its old name `remove-tokens`: forget everything that is cached.
 
-use crate::cache::{self, Removed};
+use crate::cache::{self, ClearedCache};
 use crate::error::Error;
 use crate::login;
-use crate::options::{CACHE_DIR, Given, Values};
+use crate::options::{CACHE_DIR, ParsedArgs, Values};
 use crate::sys::Sys;
 
 use super::Outcome;
 
 /// Removes our files and says what went.
-pub(super) fn run(sys: &Sys, given: &Given) -> Result<Outcome, Error> {
+pub(super) fn run(sys: &Sys, given: &ParsedArgs) -> Result<Outcome, Error> {
     // Azure/kubelogin does nothing for an empty directory name.
     if given.last(&CACHE_DIR.decl).is_some_and(|typed| typed.text.is_empty()) {
         return Ok(Outcome::silent());
@@ -28,14 +28,14 @@ pub(super) fn run(sys: &Sys, given: &Given) -> Result<Outcome, Error> {
 }
 
 /// The same under the name that Azure/kubelogin has deprecated, with its words.
-pub(super) fn run_deprecated(sys: &Sys, given: &Given) -> Result<Outcome, Error> {
+pub(super) fn run_deprecated(sys: &Sys, given: &ParsedArgs) -> Result<Outcome, Error> {
     sys.terminal
         .note("Command \"remove-tokens\" is deprecated, remove-tokens is deprecated, use remove-cache-dir instead");
     run(sys, given)
 }
 
-fn summary(removed: &Removed, directory: &str) -> String {
-    if *removed == (Removed { leftovers: removed.leftovers.clone(), ..Removed::default() }) {
+fn summary(removed: &ClearedCache, directory: &str) -> String {
+    if *removed == (ClearedCache { leftovers: removed.leftovers.clone(), ..ClearedCache::default() }) {
         return format!("nothing to remove in {directory}");
     }
     let held = match removed.held {

@@ -15,13 +15,13 @@
 
 use serde::Serialize;
 
-use crate::cache::{self, About, Cache, Kept, SavedGrant, SignInFailure};
+use crate::cache::{self, Cache, RefreshTokenEntry, RequestSummary, SignInFailure, TokenEntry};
 use crate::entra::claims::Claims;
 use crate::entra::{Account, CLUSTERS};
 use crate::error::{Error, one_line};
 use crate::login;
-use crate::options::types::{Report as Form, Storage};
-use crate::options::{CACHE_STORAGE, Given, OUTPUT, Values};
+use crate::options::types::{OutputFormat as Form, Storage};
+use crate::options::{CACHE_STORAGE, OUTPUT, ParsedArgs, Values};
 use crate::secret::Secret;
 use crate::situation;
 use crate::sys::{Sys, rfc3339};
@@ -38,10 +38,10 @@ pub(super) const NOTES: &str = "\
     a cache that is refused, entries that cannot be read.";
 
 /// Reports on stdout; what needs somebody is the problem that the command ends with.
-pub(super) fn run(sys: &Sys, given: &Given) -> Result<Outcome, Error> {
+pub(super) fn run(sys: &Sys, given: &ParsedArgs) -> Result<Outcome, Error> {
     let values = Values::resolve(given, &sys.env);
     let form = values.require(&OUTPUT, "output cannot be empty")?;
-    let report = Report::make(sys, &values)?;
+    let report = StatusReport::make(sys, &values)?;
     let stdout = match form {
         Form::Text => report.text(),
         Form::Json => report.json()?,
@@ -51,15 +51,15 @@ pub(super) fn run(sys: &Sys, given: &Given) -> Result<Outcome, Error> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Report {
-    storage: Place,
-    sign_ins: Vec<SignIn>,
-    tokens: Vec<Token>,
+struct StatusReport {
+    storage: StorageStatus,
+    sign_ins: Vec<SignInStatus>,
+    tokens: Vec<TokenStatus>,
     attention: Vec<String>,
 }
 
 #[derive(Serialize)]
-struct Place {
+struct StorageStatus {
     kind: &'static str,
     directory: Option<String>,
     problem: Option<String>,
@@ -67,7 +67,7 @@ struct Place {
 
 #[derive(Serialize, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "camelCase")]
-struct SignIn {
+struct SignInStatus {
     account: String,
     tenant: Option<String>,
     cloud: String,
@@ -79,7 +79,7 @@ struct SignIn {
 
 #[derive(Serialize, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "camelCase")]
-struct Token {
+struct TokenStatus {
     account: Option<String>,
     application: Option<String>,
     tenant: Option<String>,
@@ -91,31 +91,31 @@ struct Token {
     expired: bool,
     renews_itself: bool,
     bound_to_key: bool,
-    failure: Option<Failure>,
+    failure: Option<FailureStatus>,
 }
 
 #[derive(Serialize, PartialEq, Eq, PartialOrd, Ord)]
-struct Failure {
+struct FailureStatus {
     on: String,
     what: String,
     #[serde(skip)]
     remedy: String,
 }
 
-impl Report {
+impl StatusReport {
     fn make(sys: &Sys, values: &Values) -> Result<Self, Error> {
         let directory = login::cache_dir(values, &sys.env)?;
         let cache = Cache::open(Storage::File, directory.clone());
         let grants = cache.grants();
-        let mut sign_ins: Vec<SignIn> = grants.iter().map(SignIn::of).collect();
+        let mut sign_ins: Vec<SignInStatus> = grants.iter().map(SignInStatus::of).collect();
         sign_ins.sort();
         let now = sys.clock.now();
         let kept = cache.slots().into_iter().map(|slot| slot.read());
-        let mut tokens: Vec<Token> = kept.filter_map(|kept| Token::of(&kept, &grants, now)).collect();
+        let mut tokens: Vec<TokenStatus> = kept.filter_map(|kept| TokenStatus::of(&kept, &grants, now)).collect();
         tokens.sort();
         let none = values.get(&CACHE_STORAGE)? == Some(Storage::None);
         let by = values.source(&CACHE_STORAGE).filter(|_| none).map(ToString::to_string);
-        let storage = Place {
+        let storage = StorageStatus {
             kind: if none || cache.refused().is_some() { "none" } else { "file" },
             directory: directory.map(|directory| cache::own_directory(&directory).display().to_string()),
             problem: by.or_else(|| cache.refused().map(one_line)),
@@ -152,8 +152,8 @@ impl Report {
         if self.sign_ins.is_empty() && self.tokens.is_empty() {
             text.push_str("nothing is kept\n");
         }
-        text.push_str(&section("signed in", self.sign_ins.iter().map(SignIn::text)));
-        text.push_str(&section("tokens", self.tokens.iter().map(Token::text)));
+        text.push_str(&section("signed in", self.sign_ins.iter().map(SignInStatus::text)));
+        text.push_str(&section("tokens", self.tokens.iter().map(TokenStatus::text)));
         if !self.attention.is_empty() {
             text.push_str("\nattention:\n");
         }
@@ -162,7 +162,7 @@ impl Report {
     }
 }
 
-impl Place {
+impl StorageStatus {
     fn text(&self) -> String {
         let directory = self.directory.as_deref().unwrap_or("no directory");
         match &self.problem {
@@ -173,8 +173,8 @@ impl Place {
     }
 }
 
-impl SignIn {
-    fn of(grant: &SavedGrant) -> Self {
+impl SignInStatus {
+    fn of(grant: &RefreshTokenEntry) -> Self {
         Self {
             account: one_line(&grant.account.username),
             tenant: home(&grant.account).or_else(|| known(grant.about.tenant.as_deref())),
@@ -205,12 +205,12 @@ fn home(account: &Account) -> Option<String> {
     known(Some(tenant).filter(|tenant| uuid::Uuid::try_parse(tenant).is_ok()))
 }
 
-impl Token {
+impl TokenStatus {
     /// What is to be told of `kept`; nothing, where it is but a memory of what was looked for in vain.
-    fn of(kept: &Kept, grants: &[SavedGrant], now: u64) -> Option<Self> {
+    fn of(kept: &TokenEntry, grants: &[RefreshTokenEntry], now: u64) -> Option<Self> {
         let lately = |on: u64| now < on.saturating_add(LATELY);
         let failure = kept.sign_in_failure.as_ref().filter(|failure| lately(failure.on));
-        let failure = failure.map(Failure::of);
+        let failure = failure.map(FailureStatus::of);
         let token = kept.token.as_ref();
         // Without a word of what it was for it is the memory of a prompt that nobody wanted.
         if token.is_none() && (failure.is_none() || kept.about.is_none()) {
@@ -273,7 +273,7 @@ impl Token {
     }
 }
 
-impl Failure {
+impl FailureStatus {
     fn of(failure: &SignInFailure) -> Self {
         let (what, remedy) = (one_line(&failure.what), one_line(&failure.remedy));
         Self { on: rfc3339(failure.on), what, remedy }
@@ -281,9 +281,9 @@ impl Failure {
 }
 
 /// Whether no person is needed for the next token: one of the sign-ins brings it, or a machine does.
-fn renews(account: Option<&Account>, about: &About, grants: &[SavedGrant]) -> bool {
+fn renews(account: Option<&Account>, about: &RequestSummary, grants: &[RefreshTokenEntry]) -> bool {
     let Some(account) = account else { return true };
-    let client = |about: &About| about.client.as_ref().map(|client| client.to_ascii_lowercase());
+    let client = |about: &RequestSummary| about.client.as_ref().map(|client| client.to_ascii_lowercase());
     grants.iter().any(|grant| {
         let same_place = grant.shared || grant.about == *about;
         grant.account.id == account.id

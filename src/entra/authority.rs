@@ -5,11 +5,11 @@ use std::path::Path;
 use serde::Deserialize;
 use url::Url;
 
-use crate::cache::Identity;
+use crate::cache::CacheKey;
 use crate::error::Error;
 use crate::http::host;
 use crate::options::types::{AuthorityHost, Cloud, TenantId};
-use crate::options::{AUTHORITY_HOST, Choices, ENVIRONMENT, Source, TENANT_ID};
+use crate::options::{AUTHORITY_HOST, ENVIRONMENT, Inputs, TENANT_ID, ValueSource};
 use crate::situation;
 use crate::sys::Env;
 
@@ -45,7 +45,7 @@ enum Trust {
     /// The user named it.
     Named,
     /// Only the exec entry, that is, whoever wrote the kubeconfig.
-    EntryOnly(Source),
+    EntryOnly(ValueSource),
 }
 
 impl Authority {
@@ -53,7 +53,7 @@ impl Authority {
     ///
     /// # Errors
     /// A missing tenant, an unknown cloud, an Azure Stack file that can't be read.
-    pub fn resolve(choices: &Choices) -> Result<Self, Error> {
+    pub fn resolve(choices: &Inputs) -> Result<Self, Error> {
         let tenant = choices.values.require(&TENANT_ID, "tenant ID cannot be empty")?;
         let cloud = choices.values.require(&ENVIRONMENT, "environment cannot be empty")?;
         if let Some(host) = choices.values.get(&AUTHORITY_HOST)? {
@@ -79,7 +79,7 @@ impl Authority {
     ///
     /// # Errors
     /// The refusal, with the line that would allow it.
-    pub fn admit(&self, own_secret: bool) -> Result<(), Error> {
+    pub fn check_secret_allowed(&self, own_secret: bool) -> Result<(), Error> {
         let Trust::EntryOnly(source) = &self.trust else { return Ok(()) };
         if own_secret {
             return Ok(());
@@ -142,7 +142,7 @@ impl Authority {
     }
 
     /// Writes what tells this authority from another into `identity`.
-    pub fn identify(&self, identity: &mut Identity) {
+    pub fn add_to_key(&self, identity: &mut CacheKey) {
         identity.field("environment", &self.environment());
         identity.field("path", &self.tenant_path().to_ascii_lowercase());
     }
@@ -169,7 +169,7 @@ impl Authority {
     }
 }
 
-fn trust(authority: &AuthorityHost, choices: &Choices) -> Trust {
+fn trust(authority: &AuthorityHost, choices: &Inputs) -> Trust {
     let name = authority.url().host_str().unwrap_or_default();
     let known = KNOWN_HOSTS.iter().any(|group| group.contains(&name)) && authority.url().port().is_none();
     if known {
@@ -178,7 +178,7 @@ fn trust(authority: &AuthorityHost, choices: &Choices) -> Trust {
     if choices.says_user(&AUTHORITY_HOST) || named_in(choices.env, authority.url()) {
         return Trust::Named;
     }
-    Trust::EntryOnly(choices.values.source(&AUTHORITY_HOST).cloned().unwrap_or(Source::Default))
+    Trust::EntryOnly(choices.values.source(&AUTHORITY_HOST).cloned().unwrap_or(ValueSource::Default))
 }
 
 /// Whether the user's environment names the host of `authority`.
@@ -188,10 +188,10 @@ fn named_in(env: &Env, authority: &Url) -> bool {
     let is_it = |entry: &str| {
         entry.eq_ignore_ascii_case(&with_port) || authority.host_str().is_some_and(|h| entry.eq_ignore_ascii_case(h))
     };
-    let listed = env.own(TRUSTED_AUTHORITIES).is_some_and(|list| list.split(',').any(|entry| is_it(entry.trim())));
+    let listed = env.trusted(TRUSTED_AUTHORITIES).is_some_and(|list| list.split(',').any(|entry| is_it(entry.trim())));
     let same =
         |text: &str| Url::parse(text).is_ok_and(|url| url.host() == authority.host() && url.port() == authority.port());
-    listed || env.own("AZURE_AUTHORITY_HOST").is_some_and(same)
+    listed || env.trusted("AZURE_AUTHORITY_HOST").is_some_and(same)
 }
 
 /// The one field that matters here of go-autorest's environment file.
@@ -205,8 +205,8 @@ struct StackFile {
 const STACK_FILE: &str = "AZURE_ENVIRONMENT_FILEPATH";
 
 fn trust_of_stack(authority: &Url, env: &Env) -> Trust {
-    let named = env.own(STACK_FILE).is_some() || named_in(env, authority);
-    if named { Trust::Named } else { Trust::EntryOnly(Source::Variable(STACK_FILE)) }
+    let named = env.trusted(STACK_FILE).is_some() || named_in(env, authority);
+    if named { Trust::Named } else { Trust::EntryOnly(ValueSource::Variable(STACK_FILE)) }
 }
 
 fn azure_stack(env: &Env) -> Result<Url, Error> {
@@ -249,7 +249,7 @@ mod tests {
         let given = read(&args, Commands::GET_TOKEN).unwrap();
         let values = Values::resolve(&given, &env);
         let exec = ExecInfo::from_env(&env).unwrap();
-        let choices = Choices { given: &given, values: &values, env: &env, exec: &exec };
+        let choices = Inputs { given: &given, values: &values, env: &env, exec: &exec };
         Authority::resolve(&choices).map_err(|error| error.to_string())
     }
 
@@ -320,39 +320,42 @@ mod tests {
             stack.endpoint("token", &Audience::Scope(String::new())).as_str(),
             "https://adfs.local.azurestack.external/adfs/oauth2/token"
         );
-        stack.admit(false).unwrap();
+        stack.check_secret_allowed(false).unwrap();
         assert!(authority("-t T -e AzureStackCloud", []).unwrap_err().contains("AZURE_ENVIRONMENT_FILEPATH"));
     }
 
     #[test]
     fn a_foreign_authority_needs_the_users_word() {
         let line = "-t T --authority-host https://entra.example:8443/";
-        let refusal = authority(line, [EXEC]).unwrap().admit(false).unwrap_err().to_string();
+        let refusal = authority(line, [EXEC]).unwrap().check_secret_allowed(false).unwrap_err().to_string();
         assert_eq!(
             refusal,
             "entra.example:8443 is not a known Entra authority (--authority-host in the exec entry); \
              if it is yours, allow it with KUBENTRA_TRUSTED_AUTHORITIES=entra.example:8443"
         );
-        authority(line, [EXEC]).unwrap().admit(true).unwrap();
-        authority(line, []).unwrap().admit(false).unwrap();
+        authority(line, [EXEC]).unwrap().check_secret_allowed(true).unwrap();
+        authority(line, []).unwrap().check_secret_allowed(false).unwrap();
         for allowed in ["entra.example", "a.b, ENTRA.example:8443"] {
-            authority(line, [EXEC, (TRUSTED_AUTHORITIES, allowed)]).unwrap().admit(false).unwrap();
+            authority(line, [EXEC, (TRUSTED_AUTHORITIES, allowed)]).unwrap().check_secret_allowed(false).unwrap();
         }
         for other in ["example", "entra.example:443", "xentra.example"] {
-            assert!(authority(line, [EXEC, (TRUSTED_AUTHORITIES, other)]).unwrap().admit(false).is_err(), "{other}");
+            assert!(
+                authority(line, [EXEC, (TRUSTED_AUTHORITIES, other)]).unwrap().check_secret_allowed(false).is_err(),
+                "{other}"
+            );
         }
         let by_host = [EXEC, ("AZURE_AUTHORITY_HOST", "https://entra.example:8443/")];
-        authority(line, by_host).unwrap().admit(false).unwrap();
+        authority(line, by_host).unwrap().check_secret_allowed(false).unwrap();
     }
 
     #[test]
     fn look_alikes_are_foreign() {
         for host in ["login.microsoftonline.com.evil.example", "login.microsoftonline.com:444", "evil.example"] {
             let line = format!("-t T --authority-host https://{host}/");
-            assert!(authority(&line, [EXEC]).unwrap().admit(false).is_err(), "{host}");
+            assert!(authority(&line, [EXEC]).unwrap().check_secret_allowed(false).is_err(), "{host}");
         }
         let sovereign = "-t T --authority-host https://login.sovcloud-identity.fr/";
-        authority(sovereign, [EXEC]).unwrap().admit(false).unwrap();
+        authority(sovereign, [EXEC]).unwrap().check_secret_allowed(false).unwrap();
     }
 
     #[test]

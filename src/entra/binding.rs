@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use url::Url;
 
 use crate::error::{Error, io_words};
-use crate::http::Way;
+use crate::http::Transport;
 use crate::situation;
 use crate::sys::Env;
 
@@ -74,13 +74,13 @@ impl TokenProxy {
     ///
     /// # Errors
     /// A CA file that can't be read.
-    pub fn way(&self) -> Result<Way, Error> {
+    pub fn way(&self) -> Result<Transport, Error> {
         let roots = match &self.ca {
-            Ca::System => return Ok(Way::Direct),
+            Ca::System => return Ok(Transport::Direct),
             Ca::Data(text) => text.clone().into_bytes(),
             Ca::File(path) => read(path)?,
         };
-        Ok(Way::Bound { roots, name: self.name.clone() })
+        Ok(Transport::Bound { roots, name: self.name.clone() })
     }
 
     /// `error` of a request to the proxy: neither the certificates nor the proxies of this machine have
@@ -89,7 +89,7 @@ impl TokenProxy {
         let remedy = if error.is(&situation::TLS) {
             let ca = if matches!(self.ca, Ca::Data(_)) { CA_DATA } else { CA_FILE };
             format!("correct {ca} or {SERVER_NAME}, or {WAY_OUT}")
-        } else if error.situation().turn == situation::Turn::Network {
+        } else if error.situation().turn == situation::Responsible::Network {
             format!("look whether the token proxy runs, or {WAY_OUT}")
         } else {
             return error;

@@ -48,7 +48,7 @@ impl Claims {
         let id = format!("{}.{}", self.oid.as_deref()?, self.tid.as_deref()?);
         let names = [&self.upn, &self.unique_name, &self.preferred_username].into_iter().flatten();
         let also = names.filter(|name| **name != username && !name.is_empty()).cloned().collect();
-        Some(Account { id, username, also })
+        Some(Account { id, username, aliases: also })
     }
 
     /// The application that the token was given to.
@@ -72,7 +72,7 @@ mod tests {
     fn an_account_by_its_token() {
         let guest = claims(r#"{"upn":"alice_x#EXT#@contoso.com","unique_name":"alice@x","oid":"o","tid":"t"}"#);
         let account = guest.account().unwrap();
-        assert!(account.id == "o.t" && account.is_called("ALICE@X"), "{account:?}");
+        assert!(account.id == "o.t" && account.has_name("ALICE@X"), "{account:?}");
         for nobody in [r#"{"appid":"a","oid":"o","tid":"t"}"#, r#"{"upn":"alice","tid":"t"}"#] {
             assert_eq!(claims(nobody).account(), None, "{nobody}");
         }

@@ -14,9 +14,9 @@ use crate::situation;
 use crate::sys::Deadline;
 use crate::terminal::{Prompt, Wait};
 
-use super::error::Refusal;
-use super::token::{Answer, Endpoint, Failure, seconds};
-use super::{Audience, Grant, Person, Session};
+use super::error::EntraError;
+use super::token::{Endpoint, RawTokenResponse, TokenError, seconds};
+use super::{Audience, Session, TokenResponse, UserClient};
 
 /// RFC 8628 section 3.5: what `slow_down` adds, for good.
 const SLOW_DOWN: Duration = Duration::from_secs(5);
@@ -35,7 +35,7 @@ const SILENT_PAUSE: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// A refusal, a declined or expired sign-in, or no answer to the first request.
-pub async fn sign_in(session: &Session<'_>, person: Person<'_>) -> Result<Grant, Error> {
+pub async fn sign_in(session: &Session<'_>, person: UserClient<'_>) -> Result<TokenResponse, Error> {
     let (terminal, clock) = (&session.sys.terminal, &*session.sys.clock);
     let asking = Wait::of("asking for a code");
     let code = terminal.while_waiting(clock, asking, request_code(session, person)).await?;
@@ -46,19 +46,19 @@ pub async fn sign_in(session: &Session<'_>, person: Person<'_>) -> Result<Grant,
     terminal.while_waiting(clock, Wait::of("waiting for the sign-in").until(end), poll.until_done()).await
 }
 
-async fn request_code(session: &Session<'_>, person: Person<'_>) -> Result<Code, Error> {
+async fn request_code(session: &Session<'_>, person: UserClient<'_>) -> Result<DeviceCodeResponse, Error> {
     let (name, wanted) = person.request.audience.of_person();
     let mut fields = vec![("client_id", person.client.as_str()), (name, wanted.as_str())];
     if let Some(claims) = &session.claims {
         fields.push(("claims", claims));
     }
     let asked = Endpoint::named(session, person.request, "devicecode").post(&fields).await;
-    asked.map_err(|failure: Failure| name_the_browser(failure.into()))
+    asked.map_err(|failure: TokenError| name_the_browser(failure.into()))
 }
 
 /// The answer to the first request.
 #[derive(Deserialize)]
-struct Code {
+struct DeviceCodeResponse {
     device_code: Secret,
     user_code: String,
     #[serde(alias = "verification_url")]
@@ -70,7 +70,7 @@ struct Code {
     interval: Option<u64>,
 }
 
-impl Code {
+impl DeviceCodeResponse {
     /// Where the code is typed; each cloud has its own address.
     fn address(&self) -> &str {
         self.verification_uri.as_deref().unwrap_or("https://microsoft.com/devicelogin")
@@ -94,17 +94,17 @@ impl Code {
 
 struct Poll<'a> {
     session: &'a Session<'a>,
-    person: Person<'a>,
-    code: &'a Code,
+    person: UserClient<'a>,
+    code: &'a DeviceCodeResponse,
     /// The code's own end or the person's, whichever comes first.
     end: Deadline,
 }
 
 impl Poll<'_> {
-    async fn until_done(&self) -> Result<Grant, Error> {
+    async fn until_done(&self) -> Result<TokenResponse, Error> {
         let clock = &*self.session.sys.clock;
         let mut interval = self.code.interval();
-        let mut lost = Lost::default();
+        let mut lost = PollBackoff::default();
         loop {
             let left = self.end.left(clock);
             if left.is_zero() {
@@ -115,28 +115,28 @@ impl Poll<'_> {
             lost = lost.and(outcome.as_ref().err());
             match outcome {
                 Ok(grant) => return Ok(grant),
-                Err(Failure::Refused(refusal, clock_ahead)) => match Verdict::of(&refusal) {
-                    Verdict::Pending => {}
-                    Verdict::SlowDown => interval += SLOW_DOWN,
-                    Verdict::Declined => return Err(declined(&refusal)),
-                    Verdict::Expired => return Err(code_expired()),
-                    Verdict::Refused => return Err(name_the_browser(refusal.explain(clock_ahead))),
+                Err(TokenError::Refused(refusal, clock_ahead)) => match PollResult::of(&refusal) {
+                    PollResult::Pending => {}
+                    PollResult::SlowDown => interval += SLOW_DOWN,
+                    PollResult::Declined => return Err(declined(&refusal)),
+                    PollResult::Expired => return Err(code_expired()),
+                    PollResult::Refused => return Err(name_the_browser(refusal.explain(clock_ahead))),
                 },
-                Err(Failure::Unreachable(error)) => self.note_lost_poll(&error),
+                Err(TokenError::Unreachable(error)) => self.note_lost_poll(&error),
             }
         }
     }
 
-    async fn once(&self) -> Result<Grant, Failure> {
+    async fn once(&self) -> Result<TokenResponse, TokenError> {
         let limit = Deadline::after(&*self.session.sys.clock, POLL_LIMIT);
         let session = Session {
-            longer_by: self.session.longer_by.clone(),
+            timeout_option: self.session.timeout_option.clone(),
             key: self.session.key.clone(),
             ..Session::new(self.session.sys, limit.or_earlier(self.session.deadline))
         };
         let endpoint = Endpoint::named(&session, self.person.request, "token");
         let (client, code) = (self.person.client.as_str(), self.code.device_code.expose());
-        let answer: Answer = match &self.person.request.audience {
+        let answer: RawTokenResponse = match &self.person.request.audience {
             Audience::Scope(_) => {
                 let grant = "urn:ietf:params:oauth:grant-type:device_code";
                 let fields =
@@ -162,24 +162,24 @@ impl Poll<'_> {
         if self.code.lifetime() <= self.end.given() {
             return code_expired();
         }
-        let longer = format!("run the command again, or give a longer {}", self.session.longer_by);
+        let longer = format!("run the command again, or give a longer {}", self.session.timeout_option);
         Error::new(&situation::SIGN_IN_EXPIRED, what).remedy(longer)
     }
 }
 
 /// The polls in a row that got no answer of Entra's.
 #[derive(Default)]
-struct Lost {
+struct PollBackoff {
     count: u32,
     /// What the last one was told to wait.
     asked: Duration,
 }
 
-impl Lost {
+impl PollBackoff {
     /// After one more poll, which has ended in `failure`.
-    fn and(&self, failure: Option<&Failure>) -> Self {
+    fn and(&self, failure: Option<&TokenError>) -> Self {
         match failure {
-            Some(Failure::Unreachable(error)) => {
+            Some(TokenError::Unreachable(error)) => {
                 Self { count: self.count + 1, asked: error.retry_after().unwrap_or_default() }
             }
             _ => Self::default(),
@@ -210,13 +210,13 @@ fn code_expired() -> Error {
     Error::new(&situation::SIGN_IN_EXPIRED, "the code expired before anybody finished the sign-in")
 }
 
-fn declined(refusal: &Refusal) -> Error {
+fn declined(refusal: &EntraError) -> Error {
     Error::new(&situation::SIGN_IN_DECLINED, situation::SIGN_IN_DECLINED.meaning)
         .detail(format!("Entra says: {refusal}"))
 }
 
 /// What a refused poll means.
-enum Verdict {
+enum PollResult {
     Pending,
     SlowDown,
     Declined,
@@ -224,9 +224,9 @@ enum Verdict {
     Refused,
 }
 
-impl Verdict {
+impl PollResult {
     /// RFC 8628 section 3.5, and Entra's names of v2 and v1.
-    fn of(refusal: &Refusal) -> Self {
+    fn of(refusal: &EntraError) -> Self {
         match refusal.error.as_str() {
             "authorization_pending" => Self::Pending,
             "slow_down" => Self::SlowDown,
@@ -247,7 +247,7 @@ mod tests {
     use crate::http::fake::FakeHttp;
     use crate::options::args::read;
     use crate::options::types::ClientId;
-    use crate::options::{Choices, Commands, Values};
+    use crate::options::{Commands, Inputs, Values};
     use crate::sys::fake::FakeClock;
     use crate::sys::{Clock, Env, Sys};
     use crate::terminal::Terminal;
@@ -265,7 +265,7 @@ mod tests {
     }
 
     /// Signs in against scripted answers: the outcome, the seconds it took, and the forms sent.
-    fn outcome(line: &str, answers: Vec<Result<Response, Error>>) -> (Result<Grant, Error>, u64, Vec<String>) {
+    fn outcome(line: &str, answers: Vec<Result<Response, Error>>) -> (Result<TokenResponse, Error>, u64, Vec<String>) {
         let clock = FakeClock::default();
         let http = FakeHttp { answers: RefCell::new(answers.into()), ..Default::default() };
         let forms = http.forms.clone();
@@ -282,7 +282,7 @@ mod tests {
         let args: Vec<_> = format!("-t T --server-id S {line}").split_whitespace().map(String::from).collect();
         let given = read(&args, Commands::GET_TOKEN).unwrap();
         let values = Values::resolve(&given, &sys.env);
-        let choices = Choices {
+        let choices = Inputs {
             given: &given,
             values: &values,
             env: &sys.env,
@@ -290,10 +290,10 @@ mod tests {
         };
         let request = TokenRequest::parse(&choices).unwrap();
         let deadline = Deadline::after(&clock, Duration::from_secs(300));
-        let session = Session { longer_by: "--login-timeout".into(), ..Session::new(&sys, deadline) };
+        let session = Session { timeout_option: "--login-timeout".into(), ..Session::new(&sys, deadline) };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let client = ClientId::parse("C").unwrap();
-        let person = Person { client: &client, request: &request, account: None, shared: true };
+        let person = UserClient { client: &client, request: &request, account: None, shared: true };
         let result = runtime.block_on(sign_in(&session, person));
         let sent = forms.borrow().clone();
         (result, clock.monotonic().as_secs(), sent)
@@ -405,7 +405,7 @@ mod tests {
 
     #[test]
     fn the_prompt_is_one_line_with_the_code_in_it() {
-        let mut code: Code = serde_json::from_str(CODE).unwrap();
+        let mut code: DeviceCodeResponse = serde_json::from_str(CODE).unwrap();
         assert_eq!(code.line(), "open https://v and enter ABC");
         code.message = Some("go away\u{1b}[2J".into());
         assert_eq!(code.line(), "To sign in, open https://v and enter the code ABC");

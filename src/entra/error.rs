@@ -10,7 +10,7 @@ use crate::situation::{self, Situation};
 /// The JSON of a refused token request.
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Refusal {
+pub struct EntraError {
     /// The OAuth error, such as `invalid_grant`. Decisions rest on it and on `suberror`.
     #[serde(deserialize_with = "text_or_nothing")]
     pub error: String,
@@ -33,9 +33,9 @@ pub struct Refusal {
     pub timestamp: String,
 }
 
-impl oauth2::ErrorResponse for Refusal {}
+impl oauth2::ErrorResponse for EntraError {}
 
-impl fmt::Display for Refusal {
+impl fmt::Display for EntraError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.sentence())
     }
@@ -44,7 +44,7 @@ impl fmt::Display for Refusal {
 /// Codes with which a refresh token is dead for good, besides the suberrors that say so.
 const DEAD_GRANT_CODES: [u32; 4] = [700_082, 70043, 50173, 700_084];
 
-impl Refusal {
+impl EntraError {
     /// Whether the refresh token itself is dead. A bare `invalid_grant` does not say so: it may
     /// only mean that this resource wants another factor.
     pub fn grant_is_dead(&self) -> bool {
@@ -149,7 +149,7 @@ fn numbers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u32>, D::Er
 mod tests {
     use super::*;
 
-    fn refusal(json: &str) -> Refusal {
+    fn refusal(json: &str) -> EntraError {
         serde_json::from_str(json).unwrap()
     }
 

@@ -16,16 +16,16 @@ use std::cell::Cell;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::cache::Identity;
+use crate::cache::CacheKey;
 use crate::error::{Error, one_line};
 use crate::options::types::ClientId;
-use crate::options::{Choices, LEGACY, SERVER_ID};
+use crate::options::{Inputs, LEGACY, SERVER_ID};
 use crate::secret::Secret;
 use crate::situation;
 use crate::sys::{Deadline, Sys};
 
 use authority::Authority;
-use pop::{Binding, PopKey};
+use pop::{PopKey, TokenBinding};
 
 /// What is asked of Entra, however one signs in.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub struct TokenRequest {
     /// For whom the token shall be.
     pub audience: Audience,
     /// To what it shall be bound.
-    pub binding: Binding,
+    pub binding: TokenBinding,
 }
 
 /// For whom a token shall be, in the words of the endpoint that is asked.
@@ -52,12 +52,12 @@ impl TokenRequest {
     ///
     /// # Errors
     /// A missing tenant or server id, an unknown cloud, an authority that can't be understood.
-    pub fn parse(choices: &Choices) -> Result<Self, Error> {
+    pub fn parse(choices: &Inputs) -> Result<Self, Error> {
         let server = choices.values.require(&SERVER_ID, "server-id is required")?;
         let authority = Authority::resolve(choices)?;
         let audience =
             if choices.values.is_on(&LEGACY) { Audience::Resource(server) } else { Audience::scope(&server) };
-        Ok(Self { authority, audience, binding: Binding::parse(choices)? })
+        Ok(Self { authority, audience, binding: TokenBinding::parse(choices)? })
     }
 
     /// Where tokens are asked for, and for whom assertions are made out.
@@ -66,14 +66,14 @@ impl TokenRequest {
     }
 
     /// Writes everything that tells this request from another into `identity`.
-    pub fn identify(&self, identity: &mut Identity) {
-        self.authority.identify(identity);
+    pub fn add_to_key(&self, identity: &mut CacheKey) {
+        self.authority.add_to_key(identity);
         match &self.audience {
             Audience::Scope(scope) => identity.field("scope", scope),
             Audience::Resource(resource) => identity.field("resource", resource),
         }
         // For which cluster a token is signed is no part of it: one token serves all clusters.
-        if self.binding != Binding::Bearer {
+        if self.binding != TokenBinding::Bearer {
             identity.field("binding", "key");
         }
     }
@@ -116,19 +116,19 @@ pub struct Session<'a> {
     /// When to give up.
     pub deadline: Deadline,
     /// The option that would have given more time, for messages.
-    pub longer_by: String,
+    pub timeout_option: String,
     /// The command that signs in for the same by hand, for messages.
-    pub by_hand: String,
+    pub login_command: String,
     /// A claims challenge that an earlier refusal asked to pass on, unchanged.
     pub claims: Option<String>,
     /// Who is expected to sign in, where that is known.
     pub hint: Option<String>,
     /// The only one who may, where one was named; `hint` then says the same.
-    pub only: Option<String>,
+    pub required_account: Option<String>,
     /// The key that tokens shall be bound to, where they shall be.
     pub key: Option<std::rc::Rc<PopKey>>,
     /// What the last sign-in for the same has failed with, if that was just now.
-    pub failed_lately: Option<String>,
+    pub recent_failure: Option<String>,
     /// Whether a person has been asked; a sign-in that fails after that is not repeated at once.
     pub prompted: Cell<bool>,
 }
@@ -139,13 +139,13 @@ impl<'a> Session<'a> {
         Self {
             sys,
             deadline,
-            longer_by: String::new(),
-            by_hand: String::new(),
+            timeout_option: String::new(),
+            login_command: String::new(),
             claims: None,
             hint: None,
-            only: None,
+            required_account: None,
             key: None,
-            failed_lately: None,
+            recent_failure: None,
             prompted: Cell::new(false),
         }
     }
@@ -156,13 +156,13 @@ impl Session<'_> {
     ///
     /// # Errors
     /// It is somebody else, or nobody can tell.
-    pub fn admit(&self, grant: &Grant) -> Result<(), Error> {
-        let Some(only) = &self.only else { return Ok(()) };
+    pub fn check_account(&self, grant: &TokenResponse) -> Result<(), Error> {
+        let Some(only) = &self.required_account else { return Ok(()) };
         let Some(account) = &grant.account else {
             let what = format!("the answer does not say who has signed in, and only {} may", one_line(only));
             return Err(Error::new(&situation::OTHER_ACCOUNT, what).remedy("leave out --account (--login-hint)"));
         };
-        if account.is_called(only) {
+        if account.has_name(only) {
             return Ok(());
         }
         let (who, only) = (one_line(&account.username), one_line(only));
@@ -173,7 +173,7 @@ impl Session<'_> {
 
 /// The client that a person signs in with, and for what.
 #[derive(Clone, Copy)]
-pub struct Person<'a> {
+pub struct UserClient<'a> {
     /// The public client whose refresh tokens stand for the person.
     pub client: &'a ClientId,
     /// What is asked for.
@@ -187,7 +187,7 @@ pub struct Person<'a> {
 
 /// What a sign-in brought.
 #[derive(Debug)]
-pub struct Grant {
+pub struct TokenResponse {
     /// The token for kubectl.
     pub token: Token,
     /// What renews it without a person.
@@ -222,8 +222,8 @@ pub struct Account {
     /// The name to show.
     pub username: String,
     /// Other names of the same person.
-    #[serde(default)]
-    pub also: Vec<String>,
+    #[serde(default, rename = "also")]
+    pub aliases: Vec<String>,
 }
 
 impl Account {
@@ -233,8 +233,8 @@ impl Account {
     }
 
     /// Whether `name` is one of this person's; names are compared without regard to case, as Entra does.
-    pub fn is_called(&self, name: &str) -> bool {
-        std::iter::once(&self.username).chain(&self.also).any(|known| known.to_lowercase() == name.to_lowercase())
+    pub fn has_name(&self, name: &str) -> bool {
+        std::iter::once(&self.username).chain(&self.aliases).any(|known| known.to_lowercase() == name.to_lowercase())
     }
 }
 

@@ -12,8 +12,8 @@ use crate::http;
 use crate::secret::Secret;
 use crate::situation;
 
-use super::token::{Answer, Endpoint};
-use super::{Audience, Grant, Person, Session};
+use super::token::{Endpoint, RawTokenResponse};
+use super::{Audience, Session, TokenResponse, UserClient};
 
 /// Said whenever a password is sent: the day on which this ends is the tenant's to choose.
 const PASSWORDS_END: &str = "note: signing in with a password only; Microsoft requires a second factor (MFA) for Azure \
@@ -25,10 +25,10 @@ const PASSWORDS_END: &str = "note: signing in with a password only; Microsoft re
 /// A user whose password Entra does not check, a refusal, or no usable answer.
 pub async fn sign_in(
     session: &Session<'_>,
-    person: Person<'_>,
+    person: UserClient<'_>,
     username: &str,
     password: &Secret,
-) -> Result<Grant, Error> {
+) -> Result<TokenResponse, Error> {
     // An AD FS has no users but its own.
     if let Some(url) = person.request.authority.user_realm(username) {
         realm(session, url).await?.admit(username)?;
@@ -53,7 +53,7 @@ pub async fn sign_in(
         fields.push(("client_info", "1"));
     }
     let endpoint = Endpoint::named(session, person.request, "token");
-    let answer: Answer = endpoint.post_bound(&fields).await?;
+    let answer: RawTokenResponse = endpoint.post_bound(&fields).await?;
     Ok(endpoint.accept(&answer)?)
 }
 

@@ -17,45 +17,45 @@ use serde_json::Value;
 use crate::error::Error;
 use crate::exec_credential::Cluster;
 use crate::options::types::PopClaims;
-use crate::options::{Choices, LEGACY, POP_CLAIMS, POP_ENABLED, Values};
+use crate::options::{Inputs, LEGACY, POP_CLAIMS, POP_ENABLED, Values};
 use crate::secret::Secret;
 use crate::situation;
 
 /// To what a token is bound.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Binding {
+pub enum TokenBinding {
     /// To nothing: whoever bears it may use it.
     Bearer,
     /// To a key of this machine.
-    Key(Host),
+    Pop(PopHost),
 }
 
 /// The claim `u`: for which cluster a token is signed. Guard compares it with the cluster's own name,
 /// in any case of letters.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Host(String);
+pub struct PopHost(String);
 
-impl std::fmt::Display for Host {
+impl std::fmt::Display for PopHost {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl Binding {
+impl TokenBinding {
     /// What `choices` ask for. Where the entry does not say for which cluster, what kubectl says of the
     /// cluster does: its extension, else the host of its API server, as in the draft.
     ///
     /// # Errors
     /// Azure/kubelogin's texts for one of the two options without the other, and claims that cannot be
     /// understood.
-    pub fn parse(choices: &Choices) -> Result<Self, Error> {
+    pub fn parse(choices: &Inputs) -> Result<Self, Error> {
         let cluster = choices.exec.cluster.as_ref().and_then(of_cluster);
         Self::check(choices.values, cluster.is_some())?;
         if !choices.values.is_on(&POP_ENABLED) {
             return Ok(Self::Bearer);
         }
         let claims = choices.values.get(&POP_CLAIMS)?;
-        claims.map(|claims| Host(claims.host)).or(cluster).map(Self::Key).ok_or_else(no_claims)
+        claims.map(|claims| PopHost(claims.host)).or(cluster).map(Self::Pop).ok_or_else(no_claims)
     }
 
     /// Whether the options for bound tokens fit together, where kubectl says of the cluster what is
@@ -97,7 +97,7 @@ fn no_claims() -> Error {
 /// What the cluster's extension says (`u`, or `pop-claims` as on the command line, or the ARM id itself),
 /// else the host of its address (the draft's section 3). That a hosted Arc cluster compares with the
 /// host is unverified.
-fn of_cluster(cluster: &Cluster) -> Option<Host> {
+fn of_cluster(cluster: &Cluster) -> Option<PopHost> {
     let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(String::from);
     let claims = |value: &Value| PopClaims::parse(value.as_str()?).ok().map(|claims| claims.host);
     let config = &cluster.config;
@@ -108,7 +108,7 @@ fn of_cluster(cluster: &Cluster) -> Option<Host> {
         let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
         Some(format!("{}{port}", url.host_str()?))
     };
-    said.or_else(host).map(Host)
+    said.or_else(host).map(PopHost)
 }
 
 /// A key that tokens are bound to: RSA with 2048 bits and the exponent 65537, for guard reads an
@@ -178,7 +178,7 @@ impl PopKey {
     ///
     /// # Errors
     /// The key cannot sign.
-    pub fn sign(&self, access_token: &Secret, host: &Host, now: u64) -> Result<Secret, Error> {
+    pub fn sign(&self, access_token: &Secret, host: &PopHost, now: u64) -> Result<Secret, Error> {
         let cannot = || Error::new(&situation::KEY, "the key cannot sign").remedy("run the command again");
         let header = Header { typ: "pop", alg: "RS256", kid: &self.kid };
         let key = PublicKey { e: &self.jwk.e, kty: self.jwk.kty, n: &self.jwk.n, alg: "RS256", kid: &self.kid };
@@ -266,7 +266,7 @@ mod tests {
     #[test]
     fn a_signed_token_is_what_guard_reads() {
         let key = PopKey::generate().unwrap();
-        let host = Host("/subscriptions/\"x\"".into());
+        let host = PopHost("/subscriptions/\"x\"".into());
         let signed = key.sign(&Secret::new("at"), &host, 1_767_323_045).unwrap();
         let parts: Vec<_> = signed.expose().split('.').collect();
         let text = |part: &str| String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap();
@@ -300,10 +300,10 @@ mod tests {
         let args: Vec<_> = line.split_whitespace().map(String::from).collect();
         let given = read(&args, Commands::GET_TOKEN).unwrap();
         let (values, exec) = (Values::resolve(&given, &env), ExecInfo::from_env(&env).unwrap());
-        let parsed = Binding::parse(&Choices { given: &given, values: &values, env: &env, exec: &exec });
+        let parsed = TokenBinding::parse(&Inputs { given: &given, values: &values, env: &env, exec: &exec });
         parsed.map_err(|error| error.to_string()).map(|binding| match binding {
-            Binding::Bearer => None,
-            Binding::Key(host) => Some(host.0),
+            TokenBinding::Bearer => None,
+            TokenBinding::Pop(host) => Some(host.0),
         })
     }
 

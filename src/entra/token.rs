@@ -20,30 +20,30 @@ use crate::situation;
 
 use super::binding::TokenProxy;
 use super::claims::Claims;
-use super::error::Refusal;
-use super::{Account, Audience, Grant, Person, Session, Token, TokenRequest};
+use super::error::EntraError;
+use super::{Account, Audience, Session, Token, TokenRequest, TokenResponse, UserClient};
 
 /// What a token request may end in besides a grant.
 #[derive(Debug)]
-pub enum Failure {
+pub enum TokenError {
     /// Entra said no.
-    Refused(Box<Refusal>, Option<i64>),
+    Refused(Box<EntraError>, Option<i64>),
     /// No usable answer was had.
     Unreachable(Error),
 }
 
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Self {
+impl From<TokenError> for Error {
+    fn from(failure: TokenError) -> Self {
         match failure {
-            Failure::Refused(refusal, clock_ahead) => refusal.explain(clock_ahead),
-            Failure::Unreachable(error) => error,
+            TokenError::Refused(refusal, clock_ahead) => refusal.explain(clock_ahead),
+            TokenError::Unreachable(error) => error,
         }
     }
 }
 
 /// By what an application proves to be itself.
 #[derive(Clone, Copy)]
-pub enum Proof<'a> {
+pub enum ClientCredential<'a> {
     /// Its secret.
     Secret(&'a Secret),
     /// A signed statement (RFC 7523, section 2.2): its own, by certificate, or that of an issuer whom
@@ -59,17 +59,17 @@ pub async fn client_credentials(
     session: &Session<'_>,
     wanted: &TokenRequest,
     client: &ClientId,
-    proof: Proof<'_>,
+    proof: ClientCredential<'_>,
     proxy: Option<&TokenProxy>,
-) -> Result<Grant, Failure> {
+) -> Result<TokenResponse, TokenError> {
     const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
     let endpoint = Endpoint { proxy, ..Endpoint::named(session, wanted, "token") };
     let mut oauth = oauth_client(client, &endpoint.url);
-    if let Proof::Secret(secret) = proof {
+    if let ClientCredential::Secret(secret) = proof {
         oauth = oauth.set_client_secret(oauth2::ClientSecret::new(secret.expose().into()));
     }
     let mut request = oauth.exchange_client_credentials();
-    if let Proof::Assertion(assertion) = proof {
+    if let ClientCredential::Assertion(assertion) = proof {
         request = request.add_extra_param("client_assertion_type", ASSERTION_TYPE);
         request = request.add_extra_param("client_assertion", assertion.expose());
     }
@@ -87,7 +87,11 @@ pub async fn client_credentials(
 ///
 /// # Errors
 /// A refusal, or no usable answer.
-pub async fn refresh(session: &Session<'_>, person: Person<'_>, refresh_token: &Secret) -> Result<Grant, Failure> {
+pub async fn refresh(
+    session: &Session<'_>,
+    person: UserClient<'_>,
+    refresh_token: &Secret,
+) -> Result<TokenResponse, TokenError> {
     let endpoint = Endpoint::named(session, person.request, "token");
     let oauth = oauth_client(person.client, &endpoint.url);
     let refresh_token = oauth2::RefreshToken::new(refresh_token.expose().into());
@@ -108,7 +112,7 @@ pub async fn refresh(session: &Session<'_>, person: Person<'_>, refresh_token: &
 }
 
 /// An authorization code, and what shows that it was made for us.
-pub struct Code<'a> {
+pub struct AuthorizationCode<'a> {
     /// What the login page gave to the browser.
     pub code: &'a Secret,
     /// Where it was sent to, letter by letter.
@@ -121,11 +125,16 @@ pub struct Code<'a> {
 ///
 /// # Errors
 /// A refusal, or no usable answer.
-pub async fn authorization_code(session: &Session<'_>, person: Person<'_>, code: Code<'_>) -> Result<Grant, Failure> {
+pub async fn authorization_code(
+    session: &Session<'_>,
+    person: UserClient<'_>,
+    code: AuthorizationCode<'_>,
+) -> Result<TokenResponse, TokenError> {
     let endpoint = Endpoint::named(session, person.request, "token");
     let oauth = oauth_client(person.client, &endpoint.url);
-    let redirect_uri = oauth2::RedirectUrl::new(code.redirect_uri)
-        .map_err(|_| Failure::Unreachable(Error::new(&situation::OPTION_INVALID, "the redirect URL is not valid")))?;
+    let redirect_uri = oauth2::RedirectUrl::new(code.redirect_uri).map_err(|_| {
+        TokenError::Unreachable(Error::new(&situation::OPTION_INVALID, "the redirect URL is not valid"))
+    })?;
     let mut request = oauth
         .exchange_code(oauth2::AuthorizationCode::new(code.code.expose().into()))
         .set_redirect_uri(std::borrow::Cow::Owned(redirect_uri))
@@ -150,8 +159,8 @@ pub(super) fn person_scopes(scope: &str) -> impl Iterator<Item = Scope> {
 }
 
 type OauthClient = oauth2::Client<
-    Refusal,
-    Answer,
+    EntraError,
+    RawTokenResponse,
     BasicTokenIntrospectionResponse,
     oauth2::StandardRevocableToken,
     BasicRevocationErrorResponse,
@@ -192,7 +201,7 @@ impl<'a> Endpoint<'a> {
     }
 
     /// Sends the form `fields`, with what binds a token to the session's key, and reads a `T` or a refusal.
-    pub(super) async fn post_bound<T: DeserializeOwned>(&self, fields: &[(&str, &str)]) -> Result<T, Failure> {
+    pub(super) async fn post_bound<T: DeserializeOwned>(&self, fields: &[(&str, &str)]) -> Result<T, TokenError> {
         let binding = self.binding();
         let binding = binding.iter().map(|(name, value)| (*name, value.as_str()));
         self.post(&fields.iter().copied().chain(binding).collect::<Vec<_>>()).await
@@ -205,21 +214,21 @@ impl<'a> Endpoint<'a> {
     }
 
     /// Sends the form `fields` and reads a `T` or a refusal.
-    pub(super) async fn post<T: DeserializeOwned>(&self, fields: &[(&str, &str)]) -> Result<T, Failure> {
+    pub(super) async fn post<T: DeserializeOwned>(&self, fields: &[(&str, &str)]) -> Result<T, TokenError> {
         self.ask(Request::form(self.url.clone(), fields)).await
     }
 
     /// Reads a `T` or a refusal.
-    pub(super) async fn get<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+    pub(super) async fn get<T: DeserializeOwned>(&self) -> Result<T, TokenError> {
         self.ask(Request::get(self.url.clone()).header("Accept", "application/json")).await
     }
 
-    async fn ask<T: DeserializeOwned>(&self, request: Request) -> Result<T, Failure> {
-        let body = self.send(request).await.map_err(Failure::Unreachable)?;
+    async fn ask<T: DeserializeOwned>(&self, request: Request) -> Result<T, TokenError> {
+        let body = self.send(request).await.map_err(TokenError::Unreachable)?;
         if self.status.get() == 200 {
             return serde_json::from_slice(&body).map_err(|error| self.unusable(None, &error));
         }
-        let refusal = serde_json::from_slice::<Refusal>(&body).map_err(|error| self.unusable(None, &error))?;
+        let refusal = serde_json::from_slice::<EntraError>(&body).map_err(|error| self.unusable(None, &error))?;
         Err(self.refused(refusal))
     }
 
@@ -233,7 +242,7 @@ impl<'a> Endpoint<'a> {
 
     async fn send(&self, mut request: Request) -> Result<Vec<u8>, Error> {
         if let Some(proxy) = self.proxy {
-            request = Request { url: proxy.url(&self.url), way: proxy.way()?, ..request };
+            request = Request { url: proxy.url(&self.url), transport: proxy.way()?, ..request };
         }
         self.asked_on.set(self.session.sys.clock.now());
         let retry = &http::TOKEN_ENDPOINT;
@@ -249,18 +258,21 @@ impl<'a> Endpoint<'a> {
         Ok(response.body)
     }
 
-    fn grant(&self, answer: Result<Answer, RequestTokenError<Error, Refusal>>) -> Result<Grant, Failure> {
+    fn grant(
+        &self,
+        answer: Result<RawTokenResponse, RequestTokenError<Error, EntraError>>,
+    ) -> Result<TokenResponse, TokenError> {
         match answer {
             Ok(answer) => self.accept(&answer),
             Err(RequestTokenError::ServerResponse(refusal)) => Err(self.refused(refusal)),
-            Err(RequestTokenError::Request(error)) => Err(Failure::Unreachable(error)),
+            Err(RequestTokenError::Request(error)) => Err(TokenError::Unreachable(error)),
             Err(RequestTokenError::Parse(error, _)) => Err(self.unusable(Some(error.path()), error.inner())),
             Err(RequestTokenError::Other(_)) => Err(self.not_entra("is empty")),
         }
     }
 
     /// The grant in an answer, with times by our own clock: kubectl reads the expiry with it too.
-    pub(super) fn accept(&self, answer: &Answer) -> Result<Grant, Failure> {
+    pub(super) fn accept(&self, answer: &RawTokenResponse) -> Result<TokenResponse, TokenError> {
         let now = self.asked_on.get();
         let lifetime = match answer.expires_in {
             None => return Err(self.not_entra("does not say how long the token lasts")),
@@ -272,7 +284,7 @@ impl<'a> Endpoint<'a> {
         }
         self.check_binding(answer)?;
         let refresh_token = answer.refresh_token.as_ref().filter(|token| !token.secret().is_empty());
-        Ok(Grant {
+        Ok(TokenResponse {
             token: Token {
                 access_token: Secret::new(answer.access_token.secret()),
                 expires_on: now.saturating_add(lifetime),
@@ -285,7 +297,7 @@ impl<'a> Endpoint<'a> {
 
     /// Whether the token is bound as it shall be. The token says so itself: the type that the answer
     /// names is `pop` or, as recordings show, `Bearer`.
-    fn check_binding(&self, answer: &Answer) -> Result<(), Failure> {
+    fn check_binding(&self, answer: &RawTokenResponse) -> Result<(), TokenError> {
         let Some(key) = &self.session.key else {
             let bearer = matches!(answer.token_type, BasicTokenType::Bearer);
             return if bearer { Ok(()) } else { Err(self.not_entra("holds a token that is not a bearer token")) };
@@ -296,26 +308,26 @@ impl<'a> Endpoint<'a> {
     }
 
     /// A gateway's own JSON is no refusal of Entra's, which always names an `error`.
-    fn refused(&self, refusal: Refusal) -> Failure {
+    fn refused(&self, refusal: EntraError) -> TokenError {
         if refusal.error.is_empty() {
             return self.not_entra("is not one of Entra's");
         }
-        Failure::Refused(Box::new(refusal), self.clock_ahead.get())
+        TokenError::Refused(Box::new(refusal), self.clock_ahead.get())
     }
 
     /// The parser's own message may quote the answer, and the answer may hold a token: only the
     /// field's name is told.
-    fn unusable(&self, path: Option<&serde_path_to_error::Path>, error: &serde_json::Error) -> Failure {
+    fn unusable(&self, path: Option<&serde_path_to_error::Path>, error: &serde_json::Error) -> TokenError {
         let kind = if error.is_data() { "has other fields than expected" } else { "is not JSON" };
         let path = path.map(ToString::to_string).filter(|path| error.is_data() && path != ".");
         let field = missing_field(error).map(|name| format!("{name} is missing")).or(path);
         self.not_entra(&format!("{kind}{}", field.map(|field| format!(", {field}")).unwrap_or_default()))
     }
 
-    fn not_entra(&self, what: &str) -> Failure {
+    fn not_entra(&self, what: &str) -> TokenError {
         let (host, status) = (self.asked(), self.status.get());
         let error = Error::new(&situation::NOT_ENTRA, format!("the answer of {host} {what} (HTTP {status})"));
-        Failure::Unreachable(self.explained(error))
+        TokenError::Unreachable(self.explained(error))
     }
 
     /// Who answers.
@@ -340,7 +352,7 @@ fn missing_field(error: &serde_json::Error) -> Option<String> {
 
 /// A token answer. `Debug` of the oauth2 types hides their text.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Answer {
+pub(super) struct RawTokenResponse {
     access_token: oauth2::AccessToken,
     #[serde(deserialize_with = "oauth2::helpers::deserialize_untagged_enum_case_insensitive")]
     token_type: BasicTokenType,
@@ -353,7 +365,7 @@ pub(super) struct Answer {
     id_token: Option<Secret>,
 }
 
-impl Answer {
+impl RawTokenResponse {
     /// When to renew early, in seconds from now: as Entra says, else half of a life of two hours or
     /// more, as the Microsoft libraries do.
     fn renewal_after(&self, lifetime: u64) -> Option<u64> {
@@ -387,11 +399,11 @@ impl Answer {
                 .or(claims.sub.clone())?,
         };
         let mut names = claims.names().into_iter();
-        Some(Account { username: names.next().unwrap_or_else(|| id.clone()), id, also: names.collect() })
+        Some(Account { username: names.next().unwrap_or_else(|| id.clone()), id, aliases: names.collect() })
     }
 }
 
-impl oauth2::TokenResponse for Answer {
+impl oauth2::TokenResponse for RawTokenResponse {
     type TokenType = BasicTokenType;
 
     fn access_token(&self) -> &oauth2::AccessToken {
@@ -481,7 +493,7 @@ pub fn seconds_of(value: &serde_json::Value) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn answer(json: &str) -> Answer {
+    fn answer(json: &str) -> RawTokenResponse {
         serde_json::from_str(json).unwrap()
     }
 
@@ -511,7 +523,7 @@ mod tests {
         let home = encoded(r#"{"uid":"u1","utid":"t1"}"#);
         let with_home =
             format!(r#"{{"access_token":"a","token_type":"Bearer","id_token":"{id_token}","client_info":"{home}"}}"#);
-        let bob = Account { id: "u1.t1".into(), username: "bob@x".into(), also: Vec::new() };
+        let bob = Account { id: "u1.t1".into(), username: "bob@x".into(), aliases: Vec::new() };
         assert_eq!(answer(&with_home).account().unwrap(), bob);
         let without = format!(r#"{{"access_token":"a","token_type":"Bearer","id_token":"{id_token}"}}"#);
         assert_eq!(answer(&without).account().unwrap().id, "guest.t2");

@@ -3,16 +3,16 @@
 
 use ::url::Url;
 
-use crate::cache::Identity;
+use crate::cache::CacheKey;
 use crate::error::Error;
 use crate::http::{self, Request, Response};
-use crate::options::{AZURE_PIPELINES_SERVICE_CONNECTION_ID, Choices};
+use crate::options::{AZURE_PIPELINES_SERVICE_CONNECTION_ID, Inputs};
 use crate::secret::Secret;
 use crate::situation;
-use crate::sys::{Deadline, Env, Pending, Sys};
+use crate::sys::{BoxFuture, Deadline, Env, Sys};
 
 use super::github::request_url;
-use super::{Found, Source, refused, token_answered};
+use super::{AssertionSource, DetectedSource, refused, token_answered};
 
 const URI: &str = "SYSTEM_OIDCREQUESTURI";
 const TOKEN: &str = "SYSTEM_ACCESSTOKEN";
@@ -49,7 +49,7 @@ pub fn is_pipelines_job(env: &Env) -> bool {
 }
 
 /// Azure Pipelines, where the job has its token and names a service connection.
-pub(super) fn found(choices: &Choices) -> Found {
+pub(super) fn found(choices: &Inputs) -> DetectedSource {
     let connection = choices.values.source(&AZURE_PIPELINES_SERVICE_CONNECTION_ID);
     if !is_pipelines_job(choices.env) || connection.is_none() {
         return Ok(None);
@@ -61,11 +61,11 @@ pub(super) fn found(choices: &Choices) -> Found {
 ///
 /// # Errors
 /// What is missing, in the words of Azure/kubelogin and in its order: the job's token comes first.
-pub fn required(choices: &Choices) -> Result<Box<dyn Source>, Error> {
+pub fn required(choices: &Inputs) -> Result<Box<dyn AssertionSource>, Error> {
     complete(choices).map_err(|error| access_token(choices.env).err().unwrap_or(error))
 }
 
-fn complete(choices: &Choices) -> Result<Box<dyn Source>, Error> {
+fn complete(choices: &Inputs) -> Result<Box<dyn AssertionSource>, Error> {
     let option = &AZURE_PIPELINES_SERVICE_CONNECTION_ID;
     let missing = "failed to create azure pipelines credential: no service connection ID specified";
     let connection = choices.values.require(option, missing).map_err(|error| {
@@ -161,13 +161,13 @@ impl AzurePipelines {
     }
 }
 
-impl Source for AzurePipelines {
-    fn identify(&self, identity: &mut Identity) {
+impl AssertionSource for AzurePipelines {
+    fn add_to_key(&self, identity: &mut CacheKey) {
         identity.field("request-url", self.uri.as_str());
         identity.field("service-connection", &self.connection);
     }
 
-    fn fetch<'a>(&'a self, sys: &'a Sys, deadline: Deadline) -> Pending<'a, Secret> {
+    fn fetch<'a>(&'a self, sys: &'a Sys, deadline: Deadline) -> BoxFuture<'a, Secret> {
         Box::pin(async move {
             let request = self.request()?;
             self.read(http::send(sys, &request, &http::TOKEN_ENDPOINT, deadline).await)

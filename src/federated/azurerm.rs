@@ -1,9 +1,9 @@
 //! The names of Terraform's azurerm provider, under `--use-azurerm-env-vars`: a token, a file, or a
 //! build system to ask. (registry.terraform.io, azurerm provider, authenticating by OIDC)
 
-use crate::options::{Choices, DISABLE_ENVIRONMENT_OVERRIDE, USE_AZURERM_ENV_VARS};
+use crate::options::{DISABLE_ENVIRONMENT_OVERRIDE, Inputs, USE_AZURERM_ENV_VARS};
 
-use super::Found;
+use super::DetectedSource;
 use super::azure_pipelines::AzurePipelines;
 use super::file::File;
 use super::github::GitHub;
@@ -17,12 +17,12 @@ const REQUEST_TOKEN: &str = "ARM_OIDC_REQUEST_TOKEN";
 const CONNECTIONS: [&str; 2] = ["ARM_ADO_PIPELINE_SERVICE_CONNECTION_ID", "ARM_OIDC_AZURE_SERVICE_CONNECTION_ID"];
 
 /// Whether these names are looked at.
-pub(super) fn counts(choices: &Choices) -> bool {
+pub(super) fn counts(choices: &Inputs) -> bool {
     choices.values.is_on(&USE_AZURERM_ENV_VARS) && !choices.values.is_on(&DISABLE_ENVIRONMENT_OVERRIDE)
 }
 
 /// What the provider would use.
-pub(super) fn found(choices: &Choices) -> Found {
+pub(super) fn found(choices: &Inputs) -> DetectedSource {
     let env = choices.env;
     if !counts(choices) {
         return Ok(None);

@@ -5,15 +5,15 @@ use ::url::Url;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use crate::cache::Identity;
+use crate::cache::CacheKey;
 use crate::error::Error;
 use crate::http::{self, Request};
-use crate::options::Choices;
+use crate::options::Inputs;
 use crate::secret::Secret;
-use crate::sys::{Deadline, Pending, Sys};
+use crate::sys::{BoxFuture, Deadline, Sys};
 
 use super::github::request_url;
-use super::{Found, Source, audience, refused, token_answered};
+use super::{AssertionSource, DetectedSource, audience, refused, token_answered};
 
 const ENDPOINT: &str = "BUILDKITE_AGENT_ENDPOINT";
 const JOB: &str = "BUILDKITE_JOB_ID";
@@ -33,7 +33,7 @@ struct Buildkite {
 }
 
 /// Buildkite, where the agent has told the job how to reach it.
-pub(super) fn found(choices: &Choices) -> Found {
+pub(super) fn found(choices: &Inputs) -> DetectedSource {
     let env = choices.env;
     let (Some(endpoint), Some(job), Some(token)) = (env.get(ENDPOINT), env.get(JOB), env.get(TOKEN)) else {
         return Ok(None);
@@ -56,18 +56,18 @@ impl Buildkite {
     }
 }
 
-impl Source for Buildkite {
+impl AssertionSource for Buildkite {
     fn asks_for_an_audience(&self) -> bool {
         true
     }
 
-    fn identify(&self, identity: &mut Identity) {
+    fn add_to_key(&self, identity: &mut CacheKey) {
         identity.field("request-url", self.url.as_str());
         identity.field("request-audience", &self.audience);
         identity.field("request-subject", &self.subject);
     }
 
-    fn fetch<'a>(&'a self, sys: &'a Sys, deadline: Deadline) -> Pending<'a, Secret> {
+    fn fetch<'a>(&'a self, sys: &'a Sys, deadline: Deadline) -> BoxFuture<'a, Secret> {
         Box::pin(async move {
             let response = http::send(sys, &self.request(), &http::TOKEN_ENDPOINT, deadline).await?;
             let token = match response.status {

@@ -3,16 +3,16 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::cache::Identity;
+use crate::cache::CacheKey;
 use crate::error::Error;
-use crate::options::types::TokenSource;
-use crate::options::{Choices, FEDERATED_TOKEN_SOURCE};
-use crate::process::{self, Call, Ended};
+use crate::options::types::FederatedTokenSource;
+use crate::options::{FEDERATED_TOKEN_SOURCE, Inputs};
+use crate::process::{self, ProgramCall, ProgramOutput};
 use crate::secret::Secret;
 use crate::situation;
-use crate::sys::{Deadline, Env, Pending, Sys};
+use crate::sys::{BoxFuture, Deadline, Env, Sys};
 
-use super::{Source, excerpt, in_shell, named_by, token_in};
+use super::{AssertionSource, excerpt, in_shell, named_by, token_in};
 
 /// The variable that allows commands of kubeconfigs: whole commands, separated by `;`.
 pub const TRUSTED_COMMANDS: &str = "KUBENTRA_TRUSTED_COMMANDS";
@@ -27,7 +27,7 @@ struct Command {
 ///
 /// # Errors
 /// Only a kubeconfig names it; the error has the line that would allow it.
-pub(super) fn allowed(text: String, words: Vec<String>, choices: &Choices) -> Result<Box<dyn Source>, Error> {
+pub(super) fn allowed(text: String, words: Vec<String>, choices: &Inputs) -> Result<Box<dyn AssertionSource>, Error> {
     if choices.says_user(&FEDERATED_TOKEN_SOURCE) || is_listed(&words, choices.env) {
         return Ok(Box::new(Command { text, words }));
     }
@@ -43,22 +43,22 @@ pub(super) fn allowed(text: String, words: Vec<String>, choices: &Choices) -> Re
 /// Commands are compared word by word, so it does not matter how many blanks lie between them. One in
 /// JSON may hold a `;` itself and then stands alone.
 fn is_listed(words: &[String], env: &Env) -> bool {
-    let Some(list) = env.own(TRUSTED_COMMANDS) else { return false };
+    let Some(list) = env.trusted(TRUSTED_COMMANDS) else { return false };
     let is_it = |text: &str| {
-        let listed = TokenSource::parse(&format!("command:{}", text.trim()));
-        matches!(listed, Ok(TokenSource::Command { words: listed, .. }) if listed == words)
+        let listed = FederatedTokenSource::parse(&format!("command:{}", text.trim()));
+        matches!(listed, Ok(FederatedTokenSource::Command { words: listed, .. }) if listed == words)
     };
     list.split(';').any(is_it) || (list.trim_start().starts_with('[') && is_it(list))
 }
 
 impl Command {
-    fn call(&self, env: &Env) -> Result<Call, Error> {
+    fn call(&self, env: &Env) -> Result<ProgramCall, Error> {
         let (program, arguments) = self.words.split_first().ok_or_else(|| self.not_found(""))?;
         let program = find(env, program).ok_or_else(|| self.not_found(program))?;
-        Ok(Call { program, arguments: arguments.to_vec(), variables: Vec::new() })
+        Ok(ProgramCall { program, arguments: arguments.to_vec(), variables: Vec::new() })
     }
 
-    fn token(&self, ended: &Ended) -> Result<Secret, Error> {
+    fn token(&self, ended: &ProgramOutput) -> Result<Secret, Error> {
         if ended.code != Some(0) {
             return Err(self.failed(ended));
         }
@@ -69,7 +69,7 @@ impl Command {
         })
     }
 
-    fn failed(&self, ended: &Ended) -> Error {
+    fn failed(&self, ended: &ProgramOutput) -> Error {
         let how = ended.code.map_or_else(|| "was killed".to_owned(), |code| format!("ended with exit code {code}"));
         let last = ended.stderr.lines().map(excerpt).rfind(|line| !line.is_empty());
         let words = last.map(|line| format!(": {line}")).unwrap_or_default();
@@ -106,13 +106,13 @@ fn find(env: &Env, program: &str) -> Option<PathBuf> {
     process::find(env, program).filter(|_| !program.contains(['/', '\\']))
 }
 
-impl Source for Command {
-    fn identify(&self, identity: &mut Identity) {
+impl AssertionSource for Command {
+    fn add_to_key(&self, identity: &mut CacheKey) {
         identity.field("token-command", &self.text);
         identity.field("machine", &crate::hosts::machine().unwrap_or_default());
     }
 
-    fn fetch<'a>(&'a self, sys: &'a Sys, deadline: Deadline) -> Pending<'a, Secret> {
+    fn fetch<'a>(&'a self, sys: &'a Sys, deadline: Deadline) -> BoxFuture<'a, Secret> {
         Box::pin(async move {
             let call = self.call(&sys.env)?;
             sys.terminal.detail(5, || format!("running {}", call.program.display()));
@@ -131,7 +131,7 @@ mod tests {
     use super::super::fake::{EXEC, World, choices, identity, token};
     use super::*;
 
-    fn command<const N: usize>(text: &str, env: [(&str, &str); N]) -> Result<Box<dyn Source>, String> {
+    fn command<const N: usize>(text: &str, env: [(&str, &str); N]) -> Result<Box<dyn AssertionSource>, String> {
         let line = ["-t", "T", "--federated-token-source", text];
         choices(&line, env, super::super::choose).map(Option::unwrap).map_err(|error| error.to_string())
     }

@@ -6,15 +6,15 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::entra::binding::TokenProxy;
-use crate::entra::token::{Failure, Proof, client_credentials};
-use crate::entra::{Grant, Session, TokenRequest};
+use crate::entra::token::{ClientCredential, TokenError, client_credentials};
+use crate::entra::{Session, TokenRequest, TokenResponse};
 use crate::error::{Error, one_line};
 use crate::options::FEDERATED_TOKEN_SOURCE;
 use crate::options::types::ClientId;
 use crate::secret::Secret;
 use crate::situation;
 
-use super::{Claims, Source, in_shell};
+use super::{AssertionSource, Claims, in_shell};
 
 /// One exchange.
 pub struct Exchange<'a> {
@@ -25,7 +25,7 @@ pub struct Exchange<'a> {
     /// The application or managed identity.
     pub client: &'a ClientId,
     /// Where its proof comes from.
-    pub source: &'a dyn Source,
+    pub source: &'a dyn AssertionSource,
     /// What stands between us and Entra, in a pod with an identity binding.
     pub proxy: Option<&'a TokenProxy>,
 }
@@ -51,7 +51,7 @@ impl Exchange<'_> {
     ///
     /// # Errors
     /// No token could be had, or Entra's refusal of it.
-    pub async fn run(&self) -> Result<Grant, Error> {
+    pub async fn run(&self) -> Result<TokenResponse, Error> {
         let mut pauses = self.pauses().into_iter();
         let (mut told, mut renewed) = (false, false);
         let mut assertion = self.fetch().await?;
@@ -94,15 +94,16 @@ impl Exchange<'_> {
         self.source.fetch(self.session.sys, self.session.deadline).await
     }
 
-    async fn ask(&self, assertion: &Secret) -> Result<Grant, Failure> {
-        client_credentials(self.session, self.request, self.client, Proof::Assertion(assertion), self.proxy).await
+    async fn ask(&self, assertion: &Secret) -> Result<TokenResponse, TokenError> {
+        client_credentials(self.session, self.request, self.client, ClientCredential::Assertion(assertion), self.proxy)
+            .await
     }
 
     /// The pauses that there is time for, together; none where they were of no use just now: kubectl
     /// starts a plugin that fails six times, and would wait for all of them.
     fn pauses(&self) -> Vec<Duration> {
         let waited = |what: &String| what.starts_with(situation::FEDERATION_MISMATCH.meaning);
-        if self.session.failed_lately.as_ref().is_some_and(waited) {
+        if self.session.recent_failure.as_ref().is_some_and(waited) {
             return Vec::new();
         }
         let left = self.left();
@@ -158,7 +159,7 @@ impl Exchange<'_> {
         audiences.clone().find(|audience| *audience == usual).or_else(|| audiences.next()).unwrap_or(usual)
     }
 
-    fn mismatch(&self, failure: Failure) -> Error {
+    fn mismatch(&self, failure: TokenError) -> Error {
         let closer = self.closer_remedy(&failure);
         let error = Error::from(failure).from_source(format!("client {}, {}", self.client, self.described()));
         match closer {
@@ -168,7 +169,7 @@ impl Exchange<'_> {
     }
 
     /// What to do where Entra says more closely what does not match.
-    fn closer_remedy(&self, failure: &Failure) -> Option<String> {
+    fn closer_remedy(&self, failure: &TokenError) -> Option<String> {
         if is(failure, &[CASE]) {
             return Some("make a credential whose subject has the same upper and lower case as the token's".into());
         }
@@ -181,7 +182,7 @@ impl Exchange<'_> {
     }
 
     /// Entra looks at the times in the token, and the clock of this machine has no part in it.
-    fn expired(&self, failure: Failure, assertion: &Secret, remedy: &str) -> Error {
+    fn expired(&self, failure: TokenError, assertion: &Secret, remedy: &str) -> Error {
         let age = self.age(assertion).map(|age| format!(", {age}")).unwrap_or_default();
         let error = Error::from(failure).from_source(format!("the token from {}{age}", self.described()));
         if !error.is(&situation::ASSERTION_INVALID) {
@@ -192,7 +193,7 @@ impl Exchange<'_> {
     }
 
     /// A token that is no good for another reason than its time, or something else altogether.
-    fn refused(&self, failure: Failure) -> Error {
+    fn refused(&self, failure: TokenError) -> Error {
         let error = Error::from(failure);
         if !error.is(&situation::ASSERTION_INVALID) {
             return error;
@@ -217,8 +218,8 @@ impl Exchange<'_> {
     }
 }
 
-fn is(failure: &Failure, codes: &[u32]) -> bool {
-    matches!(failure, Failure::Refused(refusal, _) if refusal.has_one_of(codes))
+fn is(failure: &TokenError, codes: &[u32]) -> bool {
+    matches!(failure, TokenError::Refused(refusal, _) if refusal.has_one_of(codes))
 }
 
 fn minutes(seconds: u64) -> String {
@@ -259,7 +260,7 @@ mod tests {
     type Answers = Vec<Result<Response, Error>>;
 
     /// Exchanges tokens of GitHub; the answers are GitHub's and Entra's in turn.
-    fn exchanged(answers: Answers, limit: u64) -> (World, Result<Grant, Error>) {
+    fn exchanged(answers: Answers, limit: u64) -> (World, Result<TokenResponse, Error>) {
         let env = [("ACTIONS_ID_TOKEN_REQUEST_URL", "https://gh/?x"), ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "rt")];
         with_source("", env, answers, limit)
     }
@@ -269,7 +270,7 @@ mod tests {
         env: [(&str, &str); N],
         answers: Answers,
         limit: u64,
-    ) -> (World, Result<Grant, Error>) {
+    ) -> (World, Result<TokenResponse, Error>) {
         let world = World::answering(answers);
         let line: Vec<_> = "-t T --server-id SRV".split(' ').chain(line.split_whitespace()).collect();
         let outcome = choices(&line, env, |choices| {

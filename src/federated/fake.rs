@@ -6,43 +6,46 @@ use std::io::Write;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::cache::Identity;
+use crate::cache::CacheKey;
 use crate::error::Error;
 use crate::exec_credential::ExecInfo;
 use crate::http::Response;
 use crate::http::fake::{FakeHttp, Recorded};
 use crate::options::args::read;
-use crate::options::{Choices, Commands, Values};
-use crate::process::{Call, Ended, Tools};
+use crate::options::{Commands, Inputs, Values};
+use crate::process::{ProgramCall, ProgramOutput, ProgramRunner};
 use crate::secret::Secret;
 use crate::sys::fake::FakeClock;
-use crate::sys::{Clock, Deadline, Env, Pending, Sys};
+use crate::sys::{BoxFuture, Clock, Deadline, Env, Sys};
 use crate::terminal::Terminal;
 
-use super::Source;
+use super::AssertionSource;
 pub(crate) use super::claims::fake::jwt;
 
 /// What kubectl sets.
 pub(crate) const EXEC: (&str, &str) = ("KUBERNETES_EXEC_INFO", "{}");
 
 /// Reads the words of a command line in an environment.
-pub(crate) fn choices<const N: usize, T>(line: &[&str], env: [(&str, &str); N], then: impl FnOnce(&Choices) -> T) -> T {
+pub(crate) fn choices<const N: usize, T>(line: &[&str], env: [(&str, &str); N], then: impl FnOnce(&Inputs) -> T) -> T {
     let env = Env::from(env);
     let args: Vec<_> = line.iter().map(|word| (*word).to_owned()).collect();
     let given = read(&args, Commands::GET_TOKEN).unwrap();
     let values = Values::resolve(&given, &env);
     let exec = ExecInfo::from_env(&env).unwrap();
-    then(&Choices { given: &given, values: &values, env: &env, exec: &exec })
+    then(&Inputs { given: &given, values: &values, env: &env, exec: &exec })
 }
 
 /// The source of a workload identity, or the error.
-pub(crate) fn source<const N: usize>(line: &str, env: [(&str, &str); N]) -> Result<Option<Box<dyn Source>>, String> {
+pub(crate) fn source<const N: usize>(
+    line: &str,
+    env: [(&str, &str); N],
+) -> Result<Option<Box<dyn AssertionSource>>, String> {
     let words: Vec<_> = ["-l", "workloadidentity", "-t", "T"].into_iter().chain(line.split_whitespace()).collect();
     choices(&words, env, |choices| super::choose(choices).map_err(|error| error.to_string()))
 }
 
 /// The source that must be there.
-pub(crate) fn chosen<const N: usize>(line: &str, env: [(&str, &str); N]) -> Box<dyn Source> {
+pub(crate) fn chosen<const N: usize>(line: &str, env: [(&str, &str); N]) -> Box<dyn AssertionSource> {
     source(line, env).unwrap().expect("a source")
 }
 
@@ -60,9 +63,9 @@ pub(crate) fn token(subject: &str, signature: &str) -> String {
 }
 
 /// What names the place of `source`'s tokens.
-pub(crate) fn identity(source: &dyn Source) -> Identity {
-    let mut identity = Identity::new("token");
-    source.identify(&mut identity);
+pub(crate) fn identity(source: &dyn AssertionSource) -> CacheKey {
+    let mut identity = CacheKey::new("token");
+    source.add_to_key(&mut identity);
     identity
 }
 
@@ -75,12 +78,12 @@ pub(crate) fn answer(status: u16, body: &str) -> Result<Response, Error> {
 /// Programs that end as they are told to, and the calls.
 #[derive(Default)]
 struct FakeTools {
-    ends: RefCell<VecDeque<Ended>>,
+    ends: RefCell<VecDeque<ProgramOutput>>,
     calls: Rc<RefCell<Vec<String>>>,
 }
 
-impl Tools for FakeTools {
-    fn run<'a>(&'a self, call: &'a Call, _: Duration, _: &'a dyn Clock) -> Pending<'a, Ended> {
+impl ProgramRunner for FakeTools {
+    fn run<'a>(&'a self, call: &'a ProgramCall, _: Duration, _: &'a dyn Clock) -> BoxFuture<'a, ProgramOutput> {
         self.calls.borrow_mut().push(format!("{} {:?}", call.program.display(), call.arguments));
         let ended = self.ends.borrow_mut().pop_front().expect("an end for every program");
         Box::pin(std::future::ready(Ok(ended)))
@@ -123,7 +126,7 @@ impl World {
 
     /// Programs lie in `/bin`.
     pub(crate) fn running(ends: Vec<(Option<i32>, &str, &str)>) -> Self {
-        let ended = |(code, stdout, stderr): (Option<i32>, &str, &str)| Ended {
+        let ended = |(code, stdout, stderr): (Option<i32>, &str, &str)| ProgramOutput {
             code,
             stdout: Secret::new(stdout),
             stderr: stderr.to_owned(),
@@ -131,7 +134,7 @@ impl World {
         Self::new(Vec::new(), ends.into_iter().map(ended).collect(), Env::from([("PATH", "/bin")]))
     }
 
-    fn new(answers: Vec<Result<Response, Error>>, ends: Vec<Ended>, env: Env) -> Self {
+    fn new(answers: Vec<Result<Response, Error>>, ends: Vec<ProgramOutput>, env: Env) -> Self {
         let (clock, said) = (FakeClock::default(), Sink::default());
         let http = FakeHttp { answers: RefCell::new(answers.into()), ..FakeHttp::default() };
         let tools = FakeTools { ends: RefCell::new(ends.into()), ..FakeTools::default() };
@@ -159,7 +162,7 @@ impl World {
     }
 
     /// The token that `source` gives, or why it gives none.
-    pub(crate) fn fetch(&self, source: &dyn Source) -> Result<String, String> {
+    pub(crate) fn fetch(&self, source: &dyn AssertionSource) -> Result<String, String> {
         let outcome = wait(source.fetch(&self.sys, self.deadline()));
         outcome.map(|token| token.expose().to_owned()).map_err(|error| error.to_string())
     }

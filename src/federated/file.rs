@@ -3,15 +3,15 @@
 
 use std::path::PathBuf;
 
-use crate::cache::Identity;
+use crate::cache::CacheKey;
 use crate::error::{Error, io_words};
 use crate::files;
-use crate::options::{Choices, FEDERATED_TOKEN_FILE};
+use crate::options::{FEDERATED_TOKEN_FILE, Inputs};
 use crate::secret::Secret;
 use crate::situation;
-use crate::sys::{Deadline, Pending, Sys};
+use crate::sys::{BoxFuture, Deadline, Sys};
 
-use super::{Claims, Found, Source, TOKEN_LIMIT, identify_token, jwt};
+use super::{AssertionSource, Claims, DetectedSource, TOKEN_LIMIT, identify_token, jwt};
 
 pub(super) struct File {
     path: PathBuf,
@@ -22,7 +22,7 @@ pub(super) struct File {
 }
 
 /// The file that `--federated-token-file` or its variable names.
-pub(super) fn found(choices: &Choices) -> Found {
+pub(super) fn found(choices: &Inputs) -> DetectedSource {
     let Some(path) = choices.values.get(&FEDERATED_TOKEN_FILE)? else { return Ok(None) };
     let named_by = choices.values.source(&FEDERATED_TOKEN_FILE).map(ToString::to_string).unwrap_or_default();
     Ok(Some(Box::new(File::new(path.0, named_by))))
@@ -72,15 +72,15 @@ fn who(token: &Secret) -> Option<(Option<String>, Option<String>, Vec<String>)> 
     Claims::of(token.expose()).map(|claims| (claims.issuer, claims.subject, claims.audiences))
 }
 
-impl Source for File {
-    fn identify(&self, identity: &mut Identity) {
+impl AssertionSource for File {
+    fn add_to_key(&self, identity: &mut CacheKey) {
         match &self.at_first {
             Some(token) => identify_token(identity, token.expose()),
             None => identity.field("unusable-file", &self.path.to_string_lossy()),
         }
     }
 
-    fn fetch<'a>(&'a self, _: &'a Sys, _: Deadline) -> Pending<'a, Secret> {
+    fn fetch<'a>(&'a self, _: &'a Sys, _: Deadline) -> BoxFuture<'a, Secret> {
         let token = match &self.at_first {
             Some(token) if self.is_a_pipe() => Ok(token.clone()),
             // What a pipe held has been read.

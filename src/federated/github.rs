@@ -3,16 +3,16 @@
 
 use ::url::Url;
 
-use crate::cache::Identity;
+use crate::cache::CacheKey;
 use crate::error::Error;
 use crate::http::{self, Request};
-use crate::options::Choices;
+use crate::options::Inputs;
 use crate::options::types::local_or_https;
 use crate::secret::Secret;
 use crate::situation;
-use crate::sys::{Deadline, Pending, Sys};
+use crate::sys::{BoxFuture, Deadline, Sys};
 
-use super::{Found, Source, audience, named_by, refused, token_answered};
+use super::{AssertionSource, DetectedSource, audience, named_by, refused, token_answered};
 
 const URL: &str = "ACTIONS_ID_TOKEN_REQUEST_URL";
 const TOKEN: &str = "ACTIONS_ID_TOKEN_REQUEST_TOKEN";
@@ -30,13 +30,13 @@ pub(super) struct GitHub {
 }
 
 /// GitHub, where it has given the job both of its variables.
-pub(super) fn found(choices: &Choices) -> Found {
+pub(super) fn found(choices: &Inputs) -> DetectedSource {
     let Some((url, token)) = choices.env.get(URL).zip(choices.env.get(TOKEN)) else { return Ok(None) };
     Ok(Some(Box::new(GitHub::new(URL, url, token, choices)?)))
 }
 
 /// Which variable is missing, where GitHub was named explicitly.
-pub(super) fn missing(choices: &Choices) -> Error {
+pub(super) fn missing(choices: &Inputs) -> Error {
     let variable = if choices.env.get(URL).is_none() { URL } else { TOKEN };
     Error::new(&situation::OPTION_MISSING, format!("{variable} is not set"))
         .from_source(named_by(choices))
@@ -46,7 +46,7 @@ pub(super) fn missing(choices: &Choices) -> Error {
 impl GitHub {
     /// # Errors
     /// An address that can't be used.
-    pub(super) fn new(named_by: &'static str, url: &str, token: &str, choices: &Choices) -> Result<Self, Error> {
+    pub(super) fn new(named_by: &'static str, url: &str, token: &str, choices: &Inputs) -> Result<Self, Error> {
         let url = request_url(named_by, url)?;
         Ok(Self { url, token: Secret::new(token), audience: audience(choices)?, named_by })
     }
@@ -72,17 +72,17 @@ pub(super) fn request_url(variable: &str, text: &str) -> Result<Url, Error> {
     })
 }
 
-impl Source for GitHub {
+impl AssertionSource for GitHub {
     fn asks_for_an_audience(&self) -> bool {
         true
     }
 
-    fn identify(&self, identity: &mut Identity) {
+    fn add_to_key(&self, identity: &mut CacheKey) {
         identity.field("request-url", self.url.as_str());
         identity.field("request-audience", &self.audience);
     }
 
-    fn fetch<'a>(&'a self, sys: &'a Sys, deadline: Deadline) -> Pending<'a, Secret> {
+    fn fetch<'a>(&'a self, sys: &'a Sys, deadline: Deadline) -> BoxFuture<'a, Secret> {
         Box::pin(async move {
             let response = http::send(sys, &self.request(), &http::TOKEN_ENDPOINT, deadline).await?;
             let token =

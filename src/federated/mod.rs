@@ -18,15 +18,15 @@ mod variable;
 
 use serde::Deserialize;
 
-use crate::cache::Identity;
+use crate::cache::CacheKey;
 use crate::entra::authority::Authority;
 use crate::error::{Error, one_line};
 use crate::http::Response;
-use crate::options::types::TokenSource;
-use crate::options::{Choices, FEDERATED_AUDIENCE, FEDERATED_TOKEN_FILE, FEDERATED_TOKEN_SOURCE};
+use crate::options::types::FederatedTokenSource;
+use crate::options::{FEDERATED_AUDIENCE, FEDERATED_TOKEN_FILE, FEDERATED_TOKEN_SOURCE, Inputs};
 use crate::secret::Secret;
 use crate::situation;
-use crate::sys::{Deadline, Env, Pending, Sys};
+use crate::sys::{BoxFuture, Deadline, Env, Sys};
 
 pub use azure_pipelines::{access_token, is_pipelines_job, required as azure_pipelines};
 pub use claims::Claims;
@@ -34,17 +34,17 @@ pub use command::TRUSTED_COMMANDS;
 pub use exchange::Exchange;
 
 /// Where federated tokens come from.
-pub trait Source {
+pub trait AssertionSource {
     /// Writes whom the tokens stand for into `identity`, without asking anybody (design, 3.5): a token
     /// that is there already by issuer, subject and audience, others by what they are asked with, and
     /// by the machine where that decides who answers.
-    fn identify(&self, identity: &mut Identity);
+    fn add_to_key(&self, identity: &mut CacheKey);
 
     /// A token, as fresh as the source has it; it is asked for right before each exchange.
     ///
     /// # Errors
     /// Why none could be had.
-    fn fetch<'a>(&'a self, sys: &'a Sys, deadline: Deadline) -> Pending<'a, Secret>;
+    fn fetch<'a>(&'a self, sys: &'a Sys, deadline: Deadline) -> BoxFuture<'a, Secret>;
 
     /// The source for people: `the file /x (AZURE_FEDERATED_TOKEN_FILE)`.
     fn described(&self) -> String;
@@ -61,11 +61,11 @@ pub trait Source {
 }
 
 /// A source, if what it needs is there.
-type Found = Result<Option<Box<dyn Source>>, Error>;
+type DetectedSource = Result<Option<Box<dyn AssertionSource>>, Error>;
 
 /// The sources that are recognised by themselves, in this order. A file that somebody has named
 /// comes before GitHub: a runner in a pod with workload identity has both.
-static RECOGNISED: [fn(&Choices) -> Found; 7] = [
+static RECOGNISED: [fn(&Inputs) -> DetectedSource; 7] = [
     file::found,
     azurerm::found,
     github::found,
@@ -79,7 +79,7 @@ static RECOGNISED: [fn(&Choices) -> Found; 7] = [
 ///
 /// # Errors
 /// A named source that lacks something, or an address that can't be used.
-pub fn choose(choices: &Choices) -> Found {
+pub fn choose(choices: &Inputs) -> DetectedSource {
     if let Some(source) = choices.values.get(&FEDERATED_TOKEN_SOURCE)? {
         return named(source, choices).map(Some);
     }
@@ -91,50 +91,52 @@ pub fn choose(choices: &Choices) -> Found {
     Ok(None)
 }
 
-fn named(source: TokenSource, choices: &Choices) -> Result<Box<dyn Source>, Error> {
+fn named(source: FederatedTokenSource, choices: &Inputs) -> Result<Box<dyn AssertionSource>, Error> {
     match source {
-        TokenSource::File => file::found(choices)?.ok_or_else(|| absent(choices).from_source(named_by(choices))),
-        TokenSource::GitHub => github::found(choices)?.ok_or_else(|| github::missing(choices)),
-        TokenSource::AzurePipelines => azure_pipelines::required(choices),
-        TokenSource::Variable(name) => variable::required(&name, choices),
-        TokenSource::Url(address) => Ok(Box::new(url::Address(address))),
-        TokenSource::Command { text, words } => command::allowed(text, words, choices),
+        FederatedTokenSource::File => {
+            file::found(choices)?.ok_or_else(|| absent(choices).from_source(named_by(choices)))
+        }
+        FederatedTokenSource::GitHub => github::found(choices)?.ok_or_else(|| github::missing(choices)),
+        FederatedTokenSource::AzurePipelines => azure_pipelines::required(choices),
+        FederatedTokenSource::Variable(name) => variable::required(&name, choices),
+        FederatedTokenSource::Url(address) => Ok(Box::new(url::Address(address))),
+        FederatedTokenSource::Command { text, words } => command::allowed(text, words, choices),
     }
 }
 
 /// What names the source explicitly, for messages.
-fn named_by(choices: &Choices) -> String {
+fn named_by(choices: &Inputs) -> String {
     choices.values.source(&FEDERATED_TOKEN_SOURCE).map(ToString::to_string).unwrap_or_default()
 }
 
 /// What to say where [`choose`] found nothing.
-pub fn absent(choices: &Choices) -> Error {
+pub fn absent(choices: &Inputs) -> Error {
     let error = Error::new(&situation::OPTION_MISSING, "federated token file cannot be empty");
     let (file, source) = (FEDERATED_TOKEN_FILE.decl.flag(), FEDERATED_TOKEN_SOURCE.decl.flag());
     let variable = if azurerm::counts(choices) { azurerm::FILE } else { "AZURE_FEDERATED_TOKEN_FILE" };
     let general = format!("give {file} or set {variable}, or name another source of tokens with {source}");
-    match nearly(choices) {
+    match missing_setup(choices) {
         Some((variable, way)) => error.from_source(format!("{variable} is set")).remedy(format!("{way}, or {general}")),
         None => error.remedy(general),
     }
 }
 
 /// What would give this job a token, where it runs in a build system that has them.
-pub fn hint(choices: &Choices) -> Option<String> {
-    nearly(choices).map(|(_, way)| way)
+pub fn hint(choices: &Inputs) -> Option<String> {
+    missing_setup(choices).map(|(_, way)| way)
 }
 
-fn nearly(choices: &Choices) -> Option<(&'static str, String)> {
+fn missing_setup(choices: &Inputs) -> Option<(&'static str, String)> {
     let (variable, way) = BUILD_SYSTEMS.iter().find(|(variable, _)| choices.env.get(variable).is_some())?;
     Some((variable, way(choices.env, &audience(choices).unwrap_or_default())))
 }
 
 /// What makes a build system give tokens to a job, for an audience.
-type WayToTokens = fn(&Env, &str) -> String;
+type SetupHint = fn(&Env, &str) -> String;
 
 /// Build systems by a variable that all their jobs have, and what makes them give tokens to a job for
 /// an audience.
-const BUILD_SYSTEMS: [(&str, WayToTokens); 5] = [
+const BUILD_SYSTEMS: [(&str, SetupHint); 5] = [
     ("GITHUB_ACTIONS", |_, _| github::PERMISSION.into()),
     ("TF_BUILD", |env, _| azure_pipelines::lacking(env)),
     ("GITLAB_CI", |_, audience| format!("declare `id_tokens` with `aud: {audience}` in the job")),
@@ -143,7 +145,7 @@ const BUILD_SYSTEMS: [(&str, WayToTokens); 5] = [
 ];
 
 /// For whom tokens are asked: as given, else what Entra expects in the cloud of the authority.
-fn audience(choices: &Choices) -> Result<String, Error> {
+fn audience(choices: &Inputs) -> Result<String, Error> {
     match choices.values.get(&FEDERATED_AUDIENCE)? {
         Some(audience) => Ok(audience),
         None => Ok(Authority::resolve(choices)?.federated_audience().to_owned()),
@@ -152,7 +154,7 @@ fn audience(choices: &Choices) -> Result<String, Error> {
 
 /// Writes whom the token `text` stands for: a renewed one finds the same place in the cache. What is
 /// no JWT stands for nobody but itself.
-fn identify_token(identity: &mut Identity, text: &str) {
+fn identify_token(identity: &mut CacheKey, text: &str) {
     let Some(claims) = Claims::of(text) else { return identity.field("token", text) };
     for (name, value) in [("issuer", &claims.issuer), ("subject", &claims.subject)] {
         if let Some(value) = value {
@@ -177,7 +179,7 @@ fn jwt(text: &str) -> Option<Secret> {
 /// Kubernetes, Azure Pipelines, cloud tools.
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Wrapped {
+struct TokenJson {
     value: Option<Secret>,
     token: Option<Secret>,
     #[serde(rename = "oidcToken")]
@@ -192,7 +194,7 @@ fn token_in(answer: &str) -> Option<Secret> {
     if !answer.starts_with('{') {
         return jwt(answer);
     }
-    let Wrapped { value, token, oidc_token, id_token, access_token } = serde_json::from_str(answer).ok()?;
+    let TokenJson { value, token, oidc_token, id_token, access_token } = serde_json::from_str(answer).ok()?;
     let text = [value, token, oidc_token, id_token, access_token].into_iter().flatten().next()?;
     jwt(text.expose())
 }

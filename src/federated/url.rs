@@ -2,24 +2,24 @@
 
 use ::url::Url;
 
-use crate::cache::Identity;
+use crate::cache::CacheKey;
 use crate::http::{self, Request};
 use crate::options::FEDERATED_TOKEN_SOURCE;
 use crate::secret::Secret;
-use crate::sys::{Deadline, Pending, Sys};
+use crate::sys::{BoxFuture, Deadline, Sys};
 
-use super::{Source, refused, token_answered};
+use super::{AssertionSource, refused, token_answered};
 
 /// An address that answers a GET with a JWT, bare or in JSON.
 pub(super) struct Address(pub(super) Url);
 
-impl Source for Address {
-    fn identify(&self, identity: &mut Identity) {
+impl AssertionSource for Address {
+    fn add_to_key(&self, identity: &mut CacheKey) {
         identity.field("token-url", self.0.as_str());
         identity.field("machine", &crate::hosts::machine().unwrap_or_default());
     }
 
-    fn fetch<'a>(&'a self, sys: &'a Sys, deadline: Deadline) -> Pending<'a, Secret> {
+    fn fetch<'a>(&'a self, sys: &'a Sys, deadline: Deadline) -> BoxFuture<'a, Secret> {
         Box::pin(async move {
             let request = Request::get(self.0.clone());
             let response = http::send(sys, &request, &http::TOKEN_ENDPOINT, deadline).await?;

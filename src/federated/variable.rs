@@ -1,14 +1,14 @@
 //! A token in a variable. Systems that put it there do so once for a job, and it may end before the
 //! job does.
 
-use crate::cache::Identity;
+use crate::cache::CacheKey;
 use crate::error::Error;
-use crate::options::Choices;
+use crate::options::Inputs;
 use crate::secret::Secret;
 use crate::situation;
-use crate::sys::{Deadline, Pending, Sys};
+use crate::sys::{BoxFuture, Deadline, Sys};
 
-use super::{Found, Source, identify_token, jwt, named_by};
+use super::{AssertionSource, DetectedSource, identify_token, jwt, named_by};
 
 /// The variables of build systems whose one purpose it is: HCP Terraform, Bitbucket, `CircleCI` in two
 /// versions.
@@ -22,7 +22,7 @@ pub(super) struct Variable {
 
 /// The first of the known variables that is set.
 #[expect(clippy::unnecessary_wraps, reason = "the signature of every source that is recognised")]
-pub(super) fn found(choices: &Choices) -> Found {
+pub(super) fn found(choices: &Inputs) -> DetectedSource {
     let known = choices.env.first(&KNOWN);
     Ok(known.map(|(name, token)| Variable::source(name, token)))
 }
@@ -31,7 +31,7 @@ pub(super) fn found(choices: &Choices) -> Found {
 ///
 /// # Errors
 /// It is not set.
-pub(super) fn required(name: &str, choices: &Choices) -> Result<Box<dyn Source>, Error> {
+pub(super) fn required(name: &str, choices: &Inputs) -> Result<Box<dyn AssertionSource>, Error> {
     choices.env.get(name).map(|token| Variable::source(name, token)).ok_or_else(|| {
         Error::new(&situation::OPTION_MISSING, format!("the variable {name} is not set"))
             .from_source(named_by(choices))
@@ -40,17 +40,17 @@ pub(super) fn required(name: &str, choices: &Choices) -> Result<Box<dyn Source>,
 }
 
 impl Variable {
-    pub(super) fn source(name: &str, token: &str) -> Box<dyn Source> {
+    pub(super) fn source(name: &str, token: &str) -> Box<dyn AssertionSource> {
         Box::new(Self { name: name.to_owned(), token: Secret::new(token) })
     }
 }
 
-impl Source for Variable {
-    fn identify(&self, identity: &mut Identity) {
+impl AssertionSource for Variable {
+    fn add_to_key(&self, identity: &mut CacheKey) {
         identify_token(identity, self.token.expose().trim());
     }
 
-    fn fetch<'a>(&'a self, _: &'a Sys, _: Deadline) -> Pending<'a, Secret> {
+    fn fetch<'a>(&'a self, _: &'a Sys, _: Deadline) -> BoxFuture<'a, Secret> {
         let token = jwt(self.token.expose()).ok_or_else(|| {
             Error::new(&situation::ASSERTION_SOURCE, format!("the variable {} holds no JWT", self.name))
                 .remedy(format!("set {} to the federated token", self.name))

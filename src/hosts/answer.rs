@@ -16,12 +16,12 @@ use crate::http::Response;
 use crate::secret::Secret;
 use crate::situation;
 
-use super::{By, Wanted};
+use super::{IdKind, IdentityRequest};
 
 /// An answer with a token. Whatever else hosts add is passed over.
 #[derive(Deserialize, Default)]
 #[serde(default)]
-pub(super) struct Answer {
+pub(super) struct IdentityResponse {
     access_token: Option<Secret>,
     token_type: Value,
     expires_on: Value,
@@ -32,7 +32,7 @@ pub(super) struct Answer {
     mi_res_id: Value,
 }
 
-impl Answer {
+impl IdentityResponse {
     /// Reads `body`. What is wrong with it is told without a word of it: it may hold a token.
     pub(super) fn read(host: &str, body: &[u8]) -> Result<Self, Error> {
         let read = match body.trim_ascii_start().first() {
@@ -70,11 +70,11 @@ impl Answer {
     }
 
     /// Whether the answer says that the token is that of the identity `id`.
-    pub(super) fn names(&self, by: By, id: &str) -> bool {
+    pub(super) fn names(&self, by: IdKind, id: &str) -> bool {
         let fields: &[&Value] = match by {
-            By::ClientId => &[&self.client_id],
-            By::ObjectId => &[&self.object_id],
-            By::ResourceId => &[&self.msi_res_id, &self.mi_res_id],
+            IdKind::ClientId => &[&self.client_id],
+            IdKind::ObjectId => &[&self.object_id],
+            IdKind::ResourceId => &[&self.msi_res_id, &self.mi_res_id],
         };
         fields.iter().any(|field| field.as_str().is_some_and(|text| text.eq_ignore_ascii_case(id)))
     }
@@ -110,7 +110,7 @@ fn date(text: &str) -> Option<u64> {
 
 /// What a host says when it gives no token, in whichever of the usual shapes.
 #[derive(Debug)]
-pub struct Refusal {
+pub struct IdentityError {
     /// The status code.
     pub status: u16,
     /// How long it asks to wait.
@@ -125,17 +125,17 @@ pub struct Refusal {
 /// (Service Fabric, Cloud Shell), `message` (App Service).
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Words {
+struct ErrorBody {
     error: Value,
     error_description: Value,
     message: Value,
 }
 
-impl Refusal {
+impl IdentityError {
     /// Reads `response`. Plain text is what AAD Pod Identity answers; pages are passed over.
     pub(super) fn read(response: &Response) -> Self {
         let body = response.body.trim_ascii();
-        let (code, text) = match serde_json::from_slice::<Words>(body) {
+        let (code, text) = match serde_json::from_slice::<ErrorBody>(body) {
             Ok(words) => words.code_and_text(),
             Err(_) if body.starts_with(b"<") || body.starts_with(b"{") || body.starts_with(b"[") => Default::default(),
             Err(_) => (String::new(), String::from_utf8_lossy(body).into_owned()),
@@ -150,7 +150,7 @@ impl Refusal {
     }
 
     /// What Entra has told the host, where that is what it passes on.
-    pub(super) fn of_entra(&self, wanted: &Wanted) -> Option<Error> {
+    pub(super) fn of_entra(&self, wanted: &IdentityRequest) -> Option<Error> {
         if let Some(code) = code_in(&self.text)
             && let Some(situation) = situation::of_code(code)
         {
@@ -163,7 +163,7 @@ impl Refusal {
     }
 }
 
-impl Words {
+impl ErrorBody {
     fn code_and_text(&self) -> (String, String) {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         if self.error.is_object() {
@@ -179,7 +179,7 @@ fn bounded(text: &str) -> String {
     one_line(text).chars().take(200).collect()
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for IdentityError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { code, text, status, .. } = self;
         match (code.as_str(), text.trim_end_matches('.')) {
@@ -198,7 +198,7 @@ mod tests {
     const NOW: u64 = 1_500_000_000;
 
     fn token(body: &str) -> Result<(u64, Option<u64>), String> {
-        let token = Answer::read("IMDS", body.as_bytes()).and_then(|answer| answer.token("IMDS", NOW));
+        let token = IdentityResponse::read("IMDS", body.as_bytes()).and_then(|answer| answer.token("IMDS", NOW));
         let token = token.map_err(|error| {
             assert!(error.is(&situation::HOST_ANSWER) && !format!("{error:?}").contains("canary"), "{error:?}");
             error.to_string()
@@ -283,7 +283,8 @@ mod tests {
 
     #[test]
     fn refusals_in_every_shape() {
-        let read = |body: &str| Refusal::read(&Response { status: 400, body: body.into(), ..Response::default() });
+        let read =
+            |body: &str| IdentityError::read(&Response { status: 400, body: body.into(), ..Response::default() });
         let said = |body: &str| read(body).to_string();
         assert_eq!(
             said(r#"{"error":"invalid_request","error_description":"Identity not found"}"#),

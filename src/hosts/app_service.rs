@@ -3,12 +3,15 @@
 use url::Url;
 
 use crate::error::Error;
-use crate::http::{Request, Way};
+use crate::http::{Request, Transport};
 use crate::secret::Secret;
 use crate::situation;
 use crate::sys::Env;
 
-use super::{By, Host, IDENTITY_ENDPOINT, IDENTITY_HEADER, Refusal, Wanted, endpoint, header, question, unknown};
+use super::{
+    IDENTITY_ENDPOINT, IDENTITY_HEADER, IdKind, IdentityError, IdentityRequest, ManagedIdentitySource, endpoint,
+    header, question, unknown,
+};
 
 /// The endpoint of one app.
 pub(super) struct AppService {
@@ -22,7 +25,7 @@ impl AppService {
     }
 }
 
-impl Host for AppService {
+impl ManagedIdentitySource for AppService {
     fn name(&self) -> &'static str {
         "App Service"
     }
@@ -35,23 +38,23 @@ impl Host for AppService {
         Some(IDENTITY_ENDPOINT)
     }
 
-    fn parameter(&self, by: By) -> Option<&'static str> {
+    fn parameter(&self, by: IdKind) -> Option<&'static str> {
         Some(match by {
-            By::ClientId => "client_id",
-            By::ObjectId => "principal_id",
-            By::ResourceId => "mi_res_id",
+            IdKind::ClientId => "client_id",
+            IdKind::ObjectId => "principal_id",
+            IdKind::ResourceId => "mi_res_id",
         })
     }
 
     /// `Metadata` is what Automation wants, under the same variables.
-    fn request(&self, wanted: &Wanted) -> Request {
+    fn request(&self, wanted: &IdentityRequest) -> Request {
         Request::get(question(self, "2019-08-01", wanted))
             .header("X-IDENTITY-HEADER", self.header.expose())
             .header("Metadata", "true")
-            .over(Way::Direct)
+            .over(Transport::Direct)
     }
 
-    fn explain(&self, refusal: &Refusal, wanted: &Wanted) -> Option<Error> {
+    fn explain(&self, refusal: &IdentityError, wanted: &IdentityRequest) -> Option<Error> {
         match refusal.status {
             401 => Some(header_refused(self.name(), IDENTITY_HEADER)),
             _ if knows_no_identity(refusal) => Some(unknown(wanted.selector.as_ref(), "app")),
@@ -62,7 +65,7 @@ impl Host for AppService {
 
 /// What both of its APIs say: `No User Assigned or Delegated Managed Identity found for specified
 /// ClientId/ResourceId/PrincipalId.`, or `Unable to load requested managed identity.` (azure-cli #20196).
-pub(super) fn knows_no_identity(refusal: &Refusal) -> bool {
+pub(super) fn knows_no_identity(refusal: &IdentityError) -> bool {
     matches!(refusal.status, 400 | 404) && refusal.says("managed identity")
 }
 
@@ -85,14 +88,14 @@ mod tests {
 
     #[test]
     fn the_request() {
-        let outcome = ask(ENV, Some(by(By::ResourceId)), vec![granted()]);
+        let outcome = ask(ENV, Some(by(IdKind::ResourceId)), vec![granted()]);
         assert_eq!(outcome.result.unwrap().access_token.expose(), "TOKEN");
         let expected = Recorded {
             method: Method::Get,
             url: "http://169.254.129.2:8081/msi/token?api-version=2019-08-01&resource=6dae42f8&mi_res_id=ID".into(),
             headers: vec![("X-IDENTITY-HEADER", "HEADER".into()), ("Metadata", "true".into())],
             body: String::new(),
-            way: Way::Direct,
+            way: Transport::Direct,
         };
         assert_eq!(outcome.requests, [expected]);
     }
@@ -100,7 +103,7 @@ mod tests {
     #[test]
     fn refusals() {
         let unknown = r#"{"statusCode":400,"message":"No User Assigned or Delegated Managed Identity found for specified ClientId/ResourceId/PrincipalId.","correlationId":"x"}"#;
-        let outcome = ask(ENV, Some(by(By::ObjectId)), vec![answer(400, unknown)]);
+        let outcome = ask(ENV, Some(by(IdKind::ObjectId)), vec![answer(400, unknown)]);
         assert!(outcome.is(&situation::IDENTITY_UNKNOWN));
         assert!(outcome.error().starts_with("no identity with object ID ID is assigned to this app (--object-id);"));
         let unable = r#"{"statusCode":400,"message":"Unable to load requested managed identity."}"#;

@@ -10,13 +10,14 @@ use url::Url;
 use crate::entra::{Session, Token};
 use crate::error::{Error, io_words};
 use crate::files;
-use crate::http::{self, Request, Way};
+use crate::http::{self, Request, Transport};
 use crate::secret::Secret;
 use crate::situation;
-use crate::sys::{Env, Pending};
+use crate::sys::{BoxFuture, Env};
 
 use super::{
-    By, ELSEWHERE, Host, IDENTITY_ENDPOINT, Refusal, Selector, Wanted, accept, address, ask, question, refused, unknown,
+    ELSEWHERE, IDENTITY_ENDPOINT, IdKind, IdentityError, IdentityRequest, ManagedIdentitySource, Selector, accept,
+    address, ask, question, refused, unknown,
 };
 
 /// Where the agent listens, unless the environment says otherwise.
@@ -66,7 +67,7 @@ impl Arc {
     }
 
     /// Asks, proves that we may read the agent's key, and asks again.
-    async fn ask_twice(&self, session: &Session<'_>, wanted: &Wanted) -> Result<Token, Error> {
+    async fn ask_twice(&self, session: &Session<'_>, wanted: &IdentityRequest) -> Result<Token, Error> {
         let asked_on = session.sys.clock.now();
         let first = ask(self, session, &self.request(wanted)).await?;
         let key = match first.status {
@@ -176,7 +177,7 @@ fn another_identity(selector: &Selector) -> Error {
         .remedy(format!("update the agent, or leave {source} out to use the machine's own identity"))
 }
 
-impl Host for Arc {
+impl ManagedIdentitySource for Arc {
     fn name(&self) -> &'static str {
         "the Azure Arc agent"
     }
@@ -189,19 +190,19 @@ impl Host for Arc {
         self.named_by
     }
 
-    fn parameter(&self, by: By) -> Option<&'static str> {
+    fn parameter(&self, by: IdKind) -> Option<&'static str> {
         Some(match by {
-            By::ClientId => "client_id",
-            By::ObjectId => "object_id",
-            By::ResourceId => "msi_res_id",
+            IdKind::ClientId => "client_id",
+            IdKind::ObjectId => "object_id",
+            IdKind::ResourceId => "msi_res_id",
         })
     }
 
-    fn request(&self, wanted: &Wanted) -> Request {
-        Request::get(question(self, "2020-06-01", wanted)).header("Metadata", "true").over(Way::Direct)
+    fn request(&self, wanted: &IdentityRequest) -> Request {
+        Request::get(question(self, "2020-06-01", wanted)).header("Metadata", "true").over(Transport::Direct)
     }
 
-    fn explain(&self, refusal: &Refusal, wanted: &Wanted) -> Option<Error> {
+    fn explain(&self, refusal: &IdentityError, wanted: &IdentityRequest) -> Option<Error> {
         match refusal.status {
             400 | 404 if refusal.says("identity not found") => Some(unknown(wanted.selector.as_ref(), "machine")),
             401 => Some(
@@ -223,7 +224,7 @@ impl Host for Arc {
         }
     }
 
-    fn token<'a>(&'a self, session: &'a Session<'a>, wanted: &'a Wanted) -> Pending<'a, Token> {
+    fn token<'a>(&'a self, session: &'a Session<'a>, wanted: &'a IdentityRequest) -> BoxFuture<'a, Token> {
         Box::pin(self.ask_twice(session, wanted))
     }
 }
@@ -275,7 +276,7 @@ mod tests {
             let outcome = agent.ask(&challenge, None, granted());
             assert_eq!(outcome.result.unwrap().access_token.expose(), "TOKEN");
             let url = format!("{ADDRESS}?api-version=2020-06-01&resource=6dae42f8");
-            assert!(outcome.requests.iter().all(|request| request.url == url && request.way == Way::Direct));
+            assert!(outcome.requests.iter().all(|request| request.url == url && request.way == Transport::Direct));
             let metadata = ("Metadata", "true".to_owned());
             assert_eq!(outcome.requests[0].headers, std::slice::from_ref(&metadata));
             assert_eq!(outcome.requests[1].headers, [metadata, ("Authorization", "Basic KEY".into())]);
@@ -377,25 +378,25 @@ mod tests {
             agent.ask(&challenge, Some(by(by_what)), answer(200, &body))
         };
         for (by_what, fields) in [
-            (By::ClientId, r#","client_id":"id""#),
-            (By::ObjectId, r#","object_id":"ID""#),
-            (By::ResourceId, r#","msi_res_id":"Id""#),
-            (By::ResourceId, r#","mi_res_id":"ID""#),
+            (IdKind::ClientId, r#","client_id":"id""#),
+            (IdKind::ObjectId, r#","object_id":"ID""#),
+            (IdKind::ResourceId, r#","msi_res_id":"Id""#),
+            (IdKind::ResourceId, r#","mi_res_id":"ID""#),
         ] {
             assert!(with(by_what, fields).result.is_ok(), "{fields}");
         }
         for (by_what, fields) in [
-            (By::ClientId, ""),
-            (By::ClientId, r#","client_id":"other""#),
-            (By::ClientId, r#","object_id":"ID""#),
-            (By::ObjectId, r#","object_id":7"#),
-            (By::ResourceId, r#","client_id":"ID""#),
+            (IdKind::ClientId, ""),
+            (IdKind::ClientId, r#","client_id":"other""#),
+            (IdKind::ClientId, r#","object_id":"ID""#),
+            (IdKind::ObjectId, r#","object_id":7"#),
+            (IdKind::ResourceId, r#","client_id":"ID""#),
         ] {
             let outcome = with(by_what, fields);
             assert!(outcome.is(&situation::HOST_ANSWER), "{fields}");
         }
         assert_eq!(
-            with(By::ClientId, "").error(),
+            with(IdKind::ClientId, "").error(),
             "the Azure Arc agent gave a token that it does not say is that of client ID ID, so it is not used \
              (--client-id); update the agent, or leave --client-id out to use the machine's own identity"
         );

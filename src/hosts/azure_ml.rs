@@ -3,13 +3,14 @@
 use url::Url;
 
 use crate::error::Error;
-use crate::http::{Request, Way};
-use crate::options::Source;
+use crate::http::{Request, Transport};
+use crate::options::ValueSource;
 use crate::secret::Secret;
 use crate::sys::Env;
 
 use super::{
-    By, Host, MSI_ENDPOINT, MSI_SECRET, Refusal, Selector, Wanted, app_service, endpoint, header, question, unknown,
+    IdKind, IdentityError, IdentityRequest, MSI_ENDPOINT, MSI_SECRET, ManagedIdentitySource, Selector, app_service,
+    endpoint, header, question, unknown,
 };
 
 /// The identity of a compute instance, where nobody names another.
@@ -28,14 +29,14 @@ impl AzureMl {
             endpoint: endpoint(env, MSI_ENDPOINT)?,
             secret: header(env, MSI_SECRET)?,
             default: env.get(DEFAULT_CLIENT_ID).map(|id| {
-                let (by, source) = (By::ClientId, Source::Variable(DEFAULT_CLIENT_ID));
+                let (by, source) = (IdKind::ClientId, ValueSource::Variable(DEFAULT_CLIENT_ID));
                 Selector { by, id: id.to_owned(), source }
             }),
         })
     }
 }
 
-impl Host for AzureMl {
+impl ManagedIdentitySource for AzureMl {
     fn name(&self) -> &'static str {
         "Azure ML"
     }
@@ -48,19 +49,19 @@ impl Host for AzureMl {
         Some(MSI_ENDPOINT)
     }
 
-    fn parameter(&self, by: By) -> Option<&'static str> {
-        (by == By::ClientId).then_some("clientid")
+    fn parameter(&self, by: IdKind) -> Option<&'static str> {
+        (by == IdKind::ClientId).then_some("clientid")
     }
 
-    fn request(&self, wanted: &Wanted) -> Request {
+    fn request(&self, wanted: &IdentityRequest) -> Request {
         let mut url = question(self, "2017-09-01", wanted);
         if let Some(default) = self.default.as_ref().filter(|_| wanted.selector.is_none()) {
             url.query_pairs_mut().append_pair("clientid", &default.id);
         }
-        Request::get(url).header("secret", self.secret.expose()).over(Way::Direct)
+        Request::get(url).header("secret", self.secret.expose()).over(Transport::Direct)
     }
 
-    fn explain(&self, refusal: &Refusal, wanted: &Wanted) -> Option<Error> {
+    fn explain(&self, refusal: &IdentityError, wanted: &IdentityRequest) -> Option<Error> {
         let selector = wanted.selector.as_ref().or(self.default.as_ref());
         match refusal.status {
             401 => Some(app_service::header_refused(self.name(), MSI_SECRET)),
@@ -84,14 +85,14 @@ mod tests {
     #[test]
     fn the_request() {
         let granted = || answer(200, r#"{"access_token":"TOKEN","expires_on":"01/15/2099 02:57:58 +00:00"}"#);
-        let outcome = ask([ENDPOINT, SECRET, DEFAULT], Some(by(By::ClientId)), vec![granted()]);
+        let outcome = ask([ENDPOINT, SECRET, DEFAULT], Some(by(IdKind::ClientId)), vec![granted()]);
         assert_eq!(outcome.result.unwrap().access_token.expose(), "TOKEN");
         let expected = |query| Recorded {
             method: Method::Get,
             url: format!("http://127.0.0.1:46808/MSI/auth?api-version=2017-09-01&resource=6dae42f8{query}"),
             headers: vec![("secret", "SECRET".into())],
             body: String::new(),
-            way: Way::Direct,
+            way: Transport::Direct,
         };
         assert_eq!(outcome.requests, [expected("&clientid=ID")]);
         assert_eq!(ask([ENDPOINT, SECRET], None, vec![granted()]).requests, [expected("")]);
@@ -107,7 +108,7 @@ mod tests {
              assign it to the compute, or correct DEFAULT_IDENTITY_CLIENT_ID"
         );
         assert!(ask([ENDPOINT, SECRET], None, refused()).error().starts_with("this compute has no system-assigned"));
-        let named = ask([ENDPOINT, SECRET, DEFAULT], Some(by(By::ClientId)), refused());
+        let named = ask([ENDPOINT, SECRET, DEFAULT], Some(by(IdKind::ClientId)), refused());
         assert!(named.error().starts_with("no identity with client ID ID is assigned to this compute (--client-id)"));
     }
 }

@@ -3,11 +3,11 @@
 use url::Url;
 
 use crate::error::Error;
-use crate::http::{Request, Way};
+use crate::http::{Request, Transport};
 use crate::situation;
 use crate::sys::Env;
 
-use super::{By, Host, MSI_ENDPOINT, Refusal, Wanted, endpoint};
+use super::{IdKind, IdentityError, IdentityRequest, MSI_ENDPOINT, ManagedIdentitySource, endpoint};
 
 /// The endpoint of one shell.
 pub(super) struct CloudShell {
@@ -20,7 +20,7 @@ impl CloudShell {
     }
 }
 
-impl Host for CloudShell {
+impl ManagedIdentitySource for CloudShell {
     fn name(&self) -> &'static str {
         "Cloud Shell"
     }
@@ -33,18 +33,18 @@ impl Host for CloudShell {
         Some(MSI_ENDPOINT)
     }
 
-    fn parameter(&self, _: By) -> Option<&'static str> {
+    fn parameter(&self, _: IdKind) -> Option<&'static str> {
         None
     }
 
-    fn request(&self, wanted: &Wanted) -> Request {
+    fn request(&self, wanted: &IdentityRequest) -> Request {
         Request::form(self.endpoint.clone(), &[("resource", &wanted.resource)])
             .header("Metadata", "true")
-            .over(Way::Direct)
+            .over(Transport::Direct)
     }
 
     /// It gives tokens for a list of audiences (Cloud Shell documentation, "Acquire a user token").
-    fn explain(&self, refusal: &Refusal, wanted: &Wanted) -> Option<Error> {
+    fn explain(&self, refusal: &IdentityError, wanted: &IdentityRequest) -> Option<Error> {
         let unsupported = refusal.says("audiencenotsupported") || refusal.says("supported msi token audience");
         unsupported.then(|| {
             let what = format!("Cloud Shell gives no tokens for the audience {}", wanted.resource);
@@ -72,7 +72,7 @@ mod tests {
             url: "http://localhost:50342/oauth2/token".into(),
             headers: vec![("Content-Type", "application/x-www-form-urlencoded".into()), ("Metadata", "true".into())],
             body: "resource=6dae42f8".into(),
-            way: Way::Direct,
+            way: Transport::Direct,
         };
         assert_eq!(outcome.requests, [expected]);
     }

@@ -6,11 +6,11 @@ use std::time::Duration;
 use url::Url;
 
 use crate::error::Error;
-use crate::http::{self, Request, Retry, Way, is_busy};
+use crate::http::{self, Request, Retry, Transport, is_busy};
 use crate::situation;
 use crate::sys::{Env, Sys};
 
-use super::{By, ELSEWHERE, Host, Refusal, Wanted, address, question, unknown};
+use super::{ELSEWHERE, IdKind, IdentityError, IdentityRequest, ManagedIdentitySource, address, question, unknown};
 
 /// Another address of IMDS, as Microsoft's SDKs take it.
 const AUTHORITY_HOST: &str = "AZURE_POD_IDENTITY_AUTHORITY_HOST";
@@ -32,7 +32,7 @@ impl Imds {
     }
 }
 
-impl Host for Imds {
+impl ManagedIdentitySource for Imds {
     fn name(&self) -> &'static str {
         "IMDS"
     }
@@ -45,16 +45,16 @@ impl Host for Imds {
         self.named_by
     }
 
-    fn parameter(&self, by: By) -> Option<&'static str> {
+    fn parameter(&self, by: IdKind) -> Option<&'static str> {
         Some(match by {
-            By::ClientId => "client_id",
-            By::ObjectId => "object_id",
-            By::ResourceId => "msi_res_id",
+            IdKind::ClientId => "client_id",
+            IdKind::ObjectId => "object_id",
+            IdKind::ResourceId => "msi_res_id",
         })
     }
 
-    fn request(&self, wanted: &Wanted) -> Request {
-        Request::get(question(self, "2018-02-01", wanted)).header("Metadata", "true").over(Way::Direct)
+    fn request(&self, wanted: &IdentityRequest) -> Request {
+        Request::get(question(self, "2018-02-01", wanted)).header("Metadata", "true").over(Transport::Direct)
     }
 
     fn is_certain(&self) -> bool {
@@ -66,11 +66,11 @@ impl Host for Imds {
     }
 
     /// A 410 may last 70 s, and NMI looks for a pod's identity for up to 100 s before it answers.
-    fn patience(&self) -> Duration {
+    fn default_timeout(&self) -> Duration {
         Duration::from_secs(150)
     }
 
-    fn explain(&self, refusal: &Refusal, wanted: &Wanted) -> Option<Error> {
+    fn explain(&self, refusal: &IdentityError, wanted: &IdentityRequest) -> Option<Error> {
         let of_nmi = ["azureassignedidentity", "azure identity", "azureidentity"].iter().any(|part| refusal.says(part));
         match refusal.status {
             400 if refusal.says("multiple") => Some(several()),
@@ -152,7 +152,7 @@ fn docker_desktop() -> Error {
 
 /// NMI answers 403 where it has found no identity, not even one that is about to be assigned
 /// (aad-pod-identity, `pkg/nmi/server`).
-fn not_bound(wanted: &Wanted) -> Error {
+fn not_bound(wanted: &IdentityRequest) -> Error {
     let which = wanted.selector.as_ref().map(|selector| format!(" with {} {}", selector.by.words(), selector.id));
     let what = format!("AAD Pod Identity has bound no identity{} to this pod", which.unwrap_or_default());
     let error = Error::new(&situation::IDENTITY_UNKNOWN, what)
@@ -173,12 +173,12 @@ fn updating(status: u16) -> Error {
 }
 
 /// No service on the machine itself takes longer; most of it is for the connection, see
-/// [`Way::Probe`].
+/// [`Transport::Probe`].
 const PROBE_LIMIT: Duration = Duration::from_millis(500);
 
 /// What a probe has seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Seen {
+pub enum ProbeResult {
     /// IMDS is there.
     Imds,
     /// Something answers that may be IMDS at another time: it answers 404 and 5xx while it is being
@@ -193,17 +193,17 @@ pub enum Seen {
 
 /// Whether IMDS is there, told within half a second: it refuses a request without the `Metadata`
 /// header with 400, and asks for patience with 410 and 429. Nothing is asked twice.
-pub async fn probe(sys: &Sys) -> Seen {
-    let Ok(imds) = Imds::from_env(&sys.env) else { return Seen::Nobody };
+pub async fn probe(sys: &Sys) -> ProbeResult {
+    let Ok(imds) = Imds::from_env(&sys.env) else { return ProbeResult::Nobody };
     let mut url = imds.endpoint;
     url.query_pairs_mut().append_pair("api-version", "2018-02-01");
-    let request = Request::get(url).over(Way::Probe);
+    let request = Request::get(url).over(Transport::Probe);
     let answer = sys.http.send(&request, PROBE_LIMIT, &*sys.clock).await;
     match answer.map(|answer| answer.status) {
-        Ok(400 | 410 | 429) => Seen::Imds,
-        Ok(404 | 500..) => Seen::Unclear,
-        Err(error) if error.is(&situation::DEADLINE) => Seen::Slow,
-        _ => Seen::Nobody,
+        Ok(400 | 410 | 429) => ProbeResult::Imds,
+        Ok(404 | 500..) => ProbeResult::Unclear,
+        Err(error) if error.is(&situation::DEADLINE) => ProbeResult::Slow,
+        _ => ProbeResult::Nobody,
     }
 }
 
@@ -226,14 +226,14 @@ mod tests {
 
     #[test]
     fn the_request() {
-        let outcome = ask([], Some(by(By::ClientId)), vec![granted()]);
+        let outcome = ask([], Some(by(IdKind::ClientId)), vec![granted()]);
         assert_eq!(outcome.result.unwrap().access_token.expose(), "TOKEN");
         let expected = Recorded {
             method: Method::Get,
             url: "http://169.254.169.254/metadata/identity/oauth2/token?api-version=2018-02-01&resource=6dae42f8&client_id=ID".into(),
             headers: vec![("Metadata", "true".into())],
             body: String::new(),
-            way: Way::Direct,
+            way: Transport::Direct,
         };
         assert_eq!(outcome.requests, [expected]);
     }
@@ -323,7 +323,7 @@ mod tests {
             assert!(outcome.is(situation), "{body}");
             assert_eq!((outcome.error().as_str(), outcome.seconds), (words, 0));
         }
-        let named = ask([], Some(by(By::ClientId)), vec![answer(400, not_found)]);
+        let named = ask([], Some(by(IdKind::ClientId)), vec![answer(400, not_found)]);
         assert_eq!(
             named.error(),
             "no identity with client ID ID is assigned to this machine (--client-id); \
@@ -349,7 +349,7 @@ mod tests {
         }
     }
 
-    fn probed(answer: Result<Response, Error>) -> (Seen, Vec<Recorded>) {
+    fn probed(answer: Result<Response, Error>) -> (ProbeResult, Vec<Recorded>) {
         let http = FakeHttp { answers: std::cell::RefCell::new([answer].into()), ..Default::default() };
         let requests = http.requests.clone();
         let sys = Sys {
@@ -369,16 +369,19 @@ mod tests {
     #[test]
     fn a_probe_asks_once_and_without_the_header() {
         let (seen, requests) = probed(answer(400, ""));
-        assert!(seen == Seen::Imds && requests.len() == 1 && requests[0].headers.is_empty());
+        assert!(seen == ProbeResult::Imds && requests.len() == 1 && requests[0].headers.is_empty());
         assert_eq!(requests[0].url, "http://169.254.169.254/metadata/identity/oauth2/token?api-version=2018-02-01");
-        let cases =
-            [(Seen::Imds, &[410, 429][..]), (Seen::Unclear, &[404, 500, 503]), (Seen::Nobody, &[200, 302, 401, 403])];
+        let cases = [
+            (ProbeResult::Imds, &[410, 429][..]),
+            (ProbeResult::Unclear, &[404, 500, 503]),
+            (ProbeResult::Nobody, &[200, 302, 401, 403]),
+        ];
         for (seen, statuses) in cases {
             for status in statuses {
                 assert_eq!(probed(answer(*status, "")).0, seen, "{status}");
             }
         }
         let (seen, requests) = probed(Err(Error::new(&situation::CONNECTION_BROKEN, "broken")));
-        assert!(seen == Seen::Nobody && requests.len() == 1);
+        assert!(seen == ProbeResult::Nobody && requests.len() == 1);
     }
 }

@@ -17,18 +17,18 @@ use std::time::Duration;
 
 use url::Url;
 
-pub use answer::Refusal;
+pub use answer::IdentityError;
 
-use crate::cache::Identity;
+use crate::cache::CacheKey;
 use crate::entra::{Session, Token};
 use crate::error::Error;
-use crate::http::{self, Request, Response, Retry, Way};
-use crate::options::{Source, types};
+use crate::http::{self, Request, Response, Retry, Transport};
+use crate::options::{ValueSource, types};
 use crate::secret::Secret;
 use crate::situation;
-use crate::sys::{Env, Pending};
+use crate::sys::{BoxFuture, Env};
 
-use answer::Answer;
+use answer::IdentityResponse;
 
 const IDENTITY_ENDPOINT: &str = "IDENTITY_ENDPOINT";
 const IDENTITY_HEADER: &str = "IDENTITY_HEADER";
@@ -42,7 +42,7 @@ const MSI_SECRET: &str = "MSI_SECRET";
 ///
 /// # Errors
 /// Variables of a host that make no sense.
-pub fn detect(env: &Env) -> Result<Box<dyn Host>, Error> {
+pub fn detect(env: &Env) -> Result<Box<dyn ManagedIdentitySource>, Error> {
     let set = |name: &str| env.get(name).is_some();
     if set(IDENTITY_ENDPOINT) && set(IDENTITY_HEADER) && set(IDENTITY_SERVER_THUMBPRINT) {
         Ok(Box::new(service_fabric::ServiceFabric::from_env(env)?))
@@ -62,7 +62,7 @@ pub fn detect(env: &Env) -> Result<Box<dyn Host>, Error> {
 }
 
 /// What hands out the tokens of managed identities.
-pub trait Host {
+pub trait ManagedIdentitySource {
     /// How messages call it.
     fn name(&self) -> &'static str;
 
@@ -73,10 +73,10 @@ pub trait Host {
     fn named_by(&self) -> Option<&'static str>;
 
     /// The name under which it is told which identity is meant; nothing, where it can't be told so.
-    fn parameter(&self, by: By) -> Option<&'static str>;
+    fn parameter(&self, by: IdKind) -> Option<&'static str>;
 
     /// The request for `wanted`.
-    fn request(&self, wanted: &Wanted) -> Request;
+    fn request(&self, wanted: &IdentityRequest) -> Request;
 
     /// Whether the environment itself says that it is there.
     fn is_certain(&self) -> bool {
@@ -89,12 +89,12 @@ pub trait Host {
     }
 
     /// How long it may take.
-    fn patience(&self) -> Duration {
+    fn default_timeout(&self) -> Duration {
         Duration::from_secs(60)
     }
 
     /// What a refusal of its own kind means.
-    fn explain(&self, refusal: &Refusal, wanted: &Wanted) -> Option<Error>;
+    fn explain(&self, refusal: &IdentityError, wanted: &IdentityRequest) -> Option<Error>;
 
     /// That nothing answers there.
     fn absent(&self) -> Error {
@@ -109,7 +109,7 @@ pub trait Host {
     }
 
     /// Asks for the token.
-    fn token<'a>(&'a self, session: &'a Session<'a>, wanted: &'a Wanted) -> Pending<'a, Token> {
+    fn token<'a>(&'a self, session: &'a Session<'a>, wanted: &'a IdentityRequest) -> BoxFuture<'a, Token> {
         Box::pin(async move {
             let asked_on = session.sys.clock.now();
             let response = ask(self, session, &self.request(wanted)).await?;
@@ -119,7 +119,7 @@ pub trait Host {
 
     /// Writes everything that tells this question from another into `identity`: the whole request,
     /// the host's secret included.
-    fn identify(&self, wanted: &Wanted, identity: &mut Identity) {
+    fn add_to_key(&self, wanted: &IdentityRequest, identity: &mut CacheKey) {
         let request = self.request(wanted);
         identity.field("host", self.name());
         identity.field("url", request.url.as_str());
@@ -127,7 +127,7 @@ pub trait Host {
         for (name, value) in &request.headers {
             identity.field(name, value.expose());
         }
-        if let Way::Pinned(thumbprint) = &request.way {
+        if let Transport::Pinned(thumbprint) = &request.transport {
             identity.bytes("thumbprint", thumbprint);
         }
     }
@@ -141,14 +141,14 @@ const ELSEWHERE: &str = "sign in in another way (-l azurecli, -l workloadidentit
 
 /// What is asked of a host.
 #[derive(Debug)]
-pub struct Wanted {
+pub struct IdentityRequest {
     /// The audience, without `/.default`.
     pub resource: String,
     /// The identity; nothing for the one that the host picks.
     pub selector: Option<Selector>,
 }
 
-impl Wanted {
+impl IdentityRequest {
     /// The audience of the server id, which may be written as a scope, as Azure/kubelogin asks for it.
     pub fn new(server: &str, selector: Option<Selector>) -> Self {
         let resource = server.strip_suffix("/.default").unwrap_or_else(|| server.trim_end_matches('/'));
@@ -160,16 +160,16 @@ impl Wanted {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selector {
     /// What kind of name it is given by.
-    pub by: By,
+    pub by: IdKind,
     /// The name.
     pub id: String,
     /// Which option said so.
-    pub source: Source,
+    pub source: ValueSource,
 }
 
 /// By what an identity is named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum By {
+pub enum IdKind {
     /// The client id of its application.
     ClientId,
     /// The object id of its service principal.
@@ -178,15 +178,15 @@ pub enum By {
     ResourceId,
 }
 
-impl By {
+impl IdKind {
     const ALL: [Self; 3] = [Self::ClientId, Self::ObjectId, Self::ResourceId];
 
     /// How people call it.
     pub fn words(self) -> &'static str {
         match self {
-            By::ClientId => "client ID",
-            By::ObjectId => "object ID",
-            By::ResourceId => "resource ID",
+            IdKind::ClientId => "client ID",
+            IdKind::ObjectId => "object ID",
+            IdKind::ResourceId => "resource ID",
         }
     }
 }
@@ -196,15 +196,15 @@ impl By {
 ///
 /// # Errors
 /// The refusal.
-pub fn admit(host: &dyn Host, selector: Option<&Selector>) -> Result<(), Error> {
+pub fn admit(host: &dyn ManagedIdentitySource, selector: Option<&Selector>) -> Result<(), Error> {
     let Some(selector) = selector.filter(|selector| host.parameter(selector.by).is_none()) else { return Ok(()) };
     let name = host.name();
-    let known: Vec<_> = By::ALL.into_iter().filter(|by| host.parameter(*by).is_some()).map(By::words).collect();
+    let known: Vec<_> = IdKind::ALL.into_iter().filter(|by| host.parameter(*by).is_some()).map(IdKind::words).collect();
     let what = match known.as_slice() {
         [] => format!("{name} chooses the identity by itself and takes no {}", selector.by.words()),
         known => format!("{name} takes no {} of an identity, only its {}", selector.by.words(), known.join(" or ")),
     };
-    let undo = if matches!(selector.source, Source::Variable(_)) { "unset" } else { "remove" };
+    let undo = if matches!(selector.source, ValueSource::Variable(_)) { "unset" } else { "remove" };
     Err(Error::new(&situation::OPTION_INVALID, what)
         .from_source(&selector.source)
         .remedy(format!("{undo} {}", selector.source)))
@@ -219,14 +219,18 @@ pub fn machine() -> Option<String> {
 }
 
 /// Sends `request` as `host` wants it.
-async fn ask<H: Host + ?Sized>(host: &H, session: &Session<'_>, request: &Request) -> Result<Response, Error> {
+async fn ask<H: ManagedIdentitySource + ?Sized>(
+    host: &H,
+    session: &Session<'_>,
+    request: &Request,
+) -> Result<Response, Error> {
     let answer = http::send(session.sys, request, host.retry(), session.deadline).await;
     let response = answer.map_err(|error| unreachable(host, error))?;
     session.sys.terminal.detail(5, || format!("{} answered HTTP {}", http::host(&request.url), response.status));
     Ok(response)
 }
 
-fn unreachable<H: Host + ?Sized>(host: &H, error: Error) -> Error {
+fn unreachable<H: ManagedIdentitySource + ?Sized>(host: &H, error: Error) -> Error {
     let nobody = [&situation::NAME_NOT_FOUND, &situation::CONNECTION_REFUSED, &situation::CONNECTION_BROKEN];
     if error.is(&situation::DEADLINE) {
         return error.also(&format!("where there is no managed identity, {ELSEWHERE}"));
@@ -244,9 +248,13 @@ fn unreachable<H: Host + ?Sized>(host: &H, error: Error) -> Error {
 }
 
 /// The answer, if it is one with a token.
-fn accept<H: Host + ?Sized>(host: &H, response: &Response, wanted: &Wanted) -> Result<Answer, Error> {
+fn accept<H: ManagedIdentitySource + ?Sized>(
+    host: &H,
+    response: &Response,
+    wanted: &IdentityRequest,
+) -> Result<IdentityResponse, Error> {
     if response.status == 200 {
-        Answer::read(host.name(), &response.body)
+        IdentityResponse::read(host.name(), &response.body)
     } else {
         Err(refused(host, response, wanted))
     }
@@ -254,8 +262,8 @@ fn accept<H: Host + ?Sized>(host: &H, response: &Response, wanted: &Wanted) -> R
 
 /// What an answer without a token means: what the host itself knows of it, what Entra has told the
 /// host, that the host is busy, else its words.
-fn refused<H: Host + ?Sized>(host: &H, response: &Response, wanted: &Wanted) -> Error {
-    let refusal = Refusal::read(response);
+fn refused<H: ManagedIdentitySource + ?Sized>(host: &H, response: &Response, wanted: &IdentityRequest) -> Error {
+    let refusal = IdentityError::read(response);
     let said = format!("{} says: {refusal}", host.name());
     let explained = host.explain(&refusal, wanted).or_else(|| refusal.of_entra(wanted));
     let error = explained.unwrap_or_else(|| match refusal.status {
@@ -266,7 +274,7 @@ fn refused<H: Host + ?Sized>(host: &H, response: &Response, wanted: &Wanted) -> 
     error.detail(said)
 }
 
-fn busy<H: Host + ?Sized>(host: &H, refusal: &Refusal) -> Error {
+fn busy<H: ManagedIdentitySource + ?Sized>(host: &H, refusal: &IdentityError) -> Error {
     let wait = refusal.retry_after.map(|time| format!(" and asks to wait {} s", time.as_secs())).unwrap_or_default();
     Error::new(&situation::UNAVAILABLE, format!("{} answered HTTP {}{wait}", host.name(), refusal.status))
 }
@@ -314,7 +322,7 @@ fn header(env: &Env, variable: &'static str) -> Result<Secret, Error> {
 }
 
 /// `endpoint` with the API version, the audience and the selector, each under the host's own name.
-fn question<H: Host + ?Sized>(host: &H, version: &str, wanted: &Wanted) -> Url {
+fn question<H: ManagedIdentitySource + ?Sized>(host: &H, version: &str, wanted: &IdentityRequest) -> Url {
     let mut url = host.endpoint().clone();
     url.query_pairs_mut().append_pair("api-version", version).append_pair("resource", &wanted.resource);
     if let Some(selector) = &wanted.selector
@@ -331,7 +339,10 @@ mod fake {
 
     use std::cell::RefCell;
 
-    use super::{Env, Error, Host, Response, Selector, Session, Token, Wanted, admit, detect, situation};
+    use super::{
+        Env, Error, IdentityRequest, ManagedIdentitySource, Response, Selector, Session, Token, admit, detect,
+        situation,
+    };
     use crate::http::fake::{FakeHttp, Recorded};
     use crate::sys::fake::FakeClock;
     use crate::sys::{Clock, Deadline, Sys};
@@ -366,12 +377,16 @@ mod fake {
         answer(200, r#"{"access_token":"TOKEN","expires_in":"3600","token_type":"Bearer"}"#)
     }
 
-    pub(super) fn wanted(selector: Option<Selector>) -> Wanted {
-        Wanted::new("6dae42f8/.default", selector)
+    pub(super) fn wanted(selector: Option<Selector>) -> IdentityRequest {
+        IdentityRequest::new("6dae42f8/.default", selector)
     }
 
-    pub(super) fn by(by: super::By) -> Selector {
-        Selector { by, id: "ID".into(), source: super::Source::Flag(format!("--{}", by.words().replace(" ID", "-id"))) }
+    pub(super) fn by(by: super::IdKind) -> Selector {
+        Selector {
+            by,
+            id: "ID".into(),
+            source: super::ValueSource::Flag(format!("--{}", by.words().replace(" ID", "-id"))),
+        }
     }
 
     /// Asks the host of `env`, as `--login msi` does.
@@ -380,7 +395,7 @@ mod fake {
         ask_host(&*host, selector, answers)
     }
 
-    pub(super) fn ask_host(host: &dyn Host, selector: Option<Selector>, answers: Answers) -> Outcome {
+    pub(super) fn ask_host(host: &dyn ManagedIdentitySource, selector: Option<Selector>, answers: Answers) -> Outcome {
         let clock = FakeClock::default();
         let http = FakeHttp { answers: RefCell::new(answers.into()), ..Default::default() };
         let requests = http.requests.clone();
@@ -394,7 +409,7 @@ mod fake {
             parent: Vec::new,
             terminal: Terminal::to(std::io::sink()),
         };
-        let deadline = Deadline::after(&clock, host.patience());
+        let deadline = Deadline::after(&clock, host.default_timeout());
         let session = Session::new(&sys, deadline);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let wanted = wanted(selector);
@@ -437,7 +452,7 @@ mod tests {
 
     #[test]
     fn each_host_has_its_own_names_for_selectors() {
-        let names = |host: Box<dyn Host>| By::ALL.map(|by| host.parameter(by));
+        let names = |host: Box<dyn ManagedIdentitySource>| IdKind::ALL.map(|by| host.parameter(by));
         let of = |env: &Env| names(detect(env).unwrap());
         let all = |client, object, resource| [Some(client), Some(object), Some(resource)];
         assert_eq!(of(&Env::default()), all("client_id", "object_id", "msi_res_id"));
@@ -455,20 +470,21 @@ mod tests {
             outcome.error()
         };
         assert_eq!(
-            refusal(ask([MSI], Some(by(By::ClientId)), vec![granted()])),
+            refusal(ask([MSI], Some(by(IdKind::ClientId)), vec![granted()])),
             "Cloud Shell chooses the identity by itself and takes no client ID (--client-id); remove --client-id"
         );
-        for by in By::ALL.map(by) {
+        for by in IdKind::ALL.map(by) {
             refusal(ask([FABRIC, HEADER, THUMBPRINT], Some(by.clone()), vec![granted()]));
             refusal(ask([MSI], Some(by), vec![granted()]));
         }
-        let variable = Selector { source: Source::Variable("KUBENTRA_IDENTITY_OBJECT_ID"), ..by(By::ObjectId) };
+        let variable =
+            Selector { source: ValueSource::Variable("KUBENTRA_IDENTITY_OBJECT_ID"), ..by(IdKind::ObjectId) };
         assert_eq!(
             refusal(ask([MSI, SECRET], Some(variable), vec![granted()])),
             "Azure ML takes no object ID of an identity, only its client ID (KUBENTRA_IDENTITY_OBJECT_ID); \
              unset KUBENTRA_IDENTITY_OBJECT_ID"
         );
-        refusal(ask([MSI, SECRET], Some(by(By::ResourceId)), vec![granted()]));
+        refusal(ask([MSI, SECRET], Some(by(IdKind::ResourceId)), vec![granted()]));
     }
 
     #[test]
@@ -507,22 +523,22 @@ mod tests {
 
     #[test]
     fn what_is_asked_decides_the_place_in_the_cache() {
-        let identity = |env: &Env, wanted: &Wanted| {
-            let mut identity = Identity::new("token");
-            detect(env).unwrap().identify(wanted, &mut identity);
+        let identity = |env: &Env, wanted: &IdentityRequest| {
+            let mut identity = CacheKey::new("token");
+            detect(env).unwrap().add_to_key(wanted, &mut identity);
             identity.written().to_vec()
         };
         let app = |header| Env::from([APP, (IDENTITY_HEADER, header)]);
         let plain = || fake::wanted(None);
         let seen = [
             identity(&Env::default(), &plain()),
-            identity(&Env::default(), &Wanted::new("other", None)),
-            identity(&Env::default(), &fake::wanted(Some(by(By::ClientId)))),
-            identity(&Env::default(), &fake::wanted(Some(by(By::ObjectId)))),
+            identity(&Env::default(), &IdentityRequest::new("other", None)),
+            identity(&Env::default(), &fake::wanted(Some(by(IdKind::ClientId)))),
+            identity(&Env::default(), &fake::wanted(Some(by(IdKind::ObjectId)))),
             identity(&app("one"), &plain()),
             identity(&app("two"), &plain()),
             identity(&Env::from([MSI]), &plain()),
-            identity(&Env::from([MSI]), &Wanted::new("other", None)),
+            identity(&Env::from([MSI]), &IdentityRequest::new("other", None)),
             identity(&Env::from([FABRIC, HEADER, THUMBPRINT]), &plain()),
             identity(&Env::from([FABRIC, HEADER, (IDENTITY_SERVER_THUMBPRINT, &"1".repeat(40))]), &plain()),
         ];
@@ -535,7 +551,7 @@ mod tests {
     #[test]
     fn audiences_are_plain() {
         for server in ["api://x", "api://x/", "api://x/.default"] {
-            assert_eq!(Wanted::new(server, None).resource, "api://x");
+            assert_eq!(IdentityRequest::new(server, None).resource, "api://x");
         }
     }
 

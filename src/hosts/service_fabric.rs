@@ -4,14 +4,14 @@
 use url::Url;
 
 use crate::error::Error;
-use crate::http::{Request, Way};
+use crate::http::{Request, Transport};
 use crate::secret::Secret;
 use crate::situation;
 use crate::sys::Env;
 
 use super::{
-    By, Host, IDENTITY_ENDPOINT, IDENTITY_HEADER, IDENTITY_SERVER_THUMBPRINT, Refusal, Wanted, app_service, endpoint,
-    header, question,
+    IDENTITY_ENDPOINT, IDENTITY_HEADER, IDENTITY_SERVER_THUMBPRINT, IdKind, IdentityError, IdentityRequest,
+    ManagedIdentitySource, app_service, endpoint, header, question,
 };
 
 /// The endpoint of one service.
@@ -55,7 +55,7 @@ fn thumbprint(text: &str) -> Result<[u8; 20], Error> {
     })
 }
 
-impl Host for ServiceFabric {
+impl ManagedIdentitySource for ServiceFabric {
     fn name(&self) -> &'static str {
         "Service Fabric"
     }
@@ -68,17 +68,17 @@ impl Host for ServiceFabric {
         Some(IDENTITY_ENDPOINT)
     }
 
-    fn parameter(&self, _: By) -> Option<&'static str> {
+    fn parameter(&self, _: IdKind) -> Option<&'static str> {
         None
     }
 
-    fn request(&self, wanted: &Wanted) -> Request {
+    fn request(&self, wanted: &IdentityRequest) -> Request {
         Request::get(question(self, "2019-07-01-preview", wanted))
             .header("Secret", self.header.expose())
-            .over(Way::Pinned(self.thumbprint))
+            .over(Transport::Pinned(self.thumbprint))
     }
 
-    fn explain(&self, refusal: &Refusal, _: &Wanted) -> Option<Error> {
+    fn explain(&self, refusal: &IdentityError, _: &IdentityRequest) -> Option<Error> {
         match (refusal.status, refusal.code.as_str()) {
             (401, _) | (_, "SecretHeaderNotFound") => Some(app_service::header_refused(self.name(), IDENTITY_HEADER)),
             (_, "ManagedIdentityNotFound") => Some(no_identity()),
@@ -118,7 +118,7 @@ mod tests {
                     .into(),
             headers: vec![("Secret", "HEADER".into())],
             body: String::new(),
-            way: Way::Pinned(pin),
+            way: Transport::Pinned(pin),
         };
         assert_eq!(outcome.requests, [expected]);
     }

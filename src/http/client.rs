@@ -13,12 +13,12 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 use url::Url;
 
-use super::failure::{self, NameNotFound, Route};
-use super::tls::{self, Refusals};
-use super::{BODY_LIMIT, Http, Method, Request, Response, Way, host};
+use super::failure::{self, FailureContext, NameNotFound};
+use super::tls::{self, RejectedCertificates};
+use super::{BODY_LIMIT, Http, Method, Request, Response, Transport, host};
 use crate::error::Error;
 use crate::situation;
-use crate::sys::{Clock, Env, Pending};
+use crate::sys::{BoxFuture, Clock, Env};
 
 /// A connection that isn't there after this time will not come.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
@@ -29,7 +29,7 @@ static TRACE: HeaderName = HeaderName::from_static("x-vss-e2eid");
 /// reqwest, configured from the environment snapshot and built at the first request.
 pub struct ReqwestHttp {
     settings: Settings,
-    ready: RefCell<Vec<(Way, Rc<Ready>)>>,
+    ready: RefCell<Vec<(Transport, Rc<Ready>)>>,
 }
 
 #[derive(Debug, Clone)]
@@ -41,7 +41,7 @@ struct Settings {
 
 struct Ready {
     client: reqwest::Client,
-    refusals: Arc<Refusals>,
+    refusals: Arc<RejectedCertificates>,
     matcher: Option<Matcher>,
 }
 
@@ -67,7 +67,7 @@ impl ReqwestHttp {
     }
 
     /// The client for `way`, built when it is first wanted.
-    fn ready(&self, way: &Way, url: &Url) -> Result<Rc<Ready>, Error> {
+    fn ready(&self, way: &Transport, url: &Url) -> Result<Rc<Ready>, Error> {
         if let Some((_, ready)) = self.ready.borrow().iter().find(|(known, _)| known == way) {
             return Ok(ready.clone());
         }
@@ -76,11 +76,11 @@ impl ReqwestHttp {
         Ok(ready)
     }
 
-    fn route<'a>(&'a self, ready: &Ready, url: &'a Url) -> Route<'a> {
+    fn route<'a>(&'a self, ready: &Ready, url: &'a Url) -> FailureContext<'a> {
         let uri = url.as_str().parse::<oauth2::http::Uri>().ok();
         let proxied = uri.is_some_and(|uri| ready.matcher.as_ref().is_some_and(|m| m.intercept(&uri).is_some()));
         let proxy = self.settings.proxy.as_ref().filter(|_| proxied);
-        Route { url, proxy: proxy.map(|(variable, address)| (*variable, address.as_str())) }
+        FailureContext { url, proxy: proxy.map(|(variable, address)| (*variable, address.as_str())) }
     }
 }
 
@@ -93,12 +93,12 @@ const DIRECT_CONNECT_LIMIT: Duration = Duration::from_secs(5);
 const PROBE_CONNECT_LIMIT: Duration = Duration::from_millis(400);
 
 impl Ready {
-    fn build(settings: &Settings, way: &Way, url: &Url) -> Result<Self, Error> {
+    fn build(settings: &Settings, way: &Transport, url: &Url) -> Result<Self, Error> {
         let (config, refusals) = tls::config(&settings.certificates, way)?;
         let limit = match way {
-            Way::Public => CONNECT_LIMIT,
-            Way::Probe => PROBE_CONNECT_LIMIT,
-            Way::Direct | Way::Pinned(_) | Way::Bound { .. } => DIRECT_CONNECT_LIMIT,
+            Transport::Public => CONNECT_LIMIT,
+            Transport::Probe => PROBE_CONNECT_LIMIT,
+            Transport::Direct | Transport::Pinned(_) | Transport::Bound { .. } => DIRECT_CONNECT_LIMIT,
         };
         let mut builder = reqwest::Client::builder()
             .tls_backend_preconfigured(config)
@@ -107,7 +107,7 @@ impl Ready {
             .dns_resolver(Arc::new(Resolver { only: stand_in(way, url) }))
             .no_proxy();
         let mut matcher = None;
-        if let Some((variable, address)) = settings.proxy.as_ref().filter(|_| *way == Way::Public) {
+        if let Some((variable, address)) = settings.proxy.as_ref().filter(|_| *way == Transport::Public) {
             if !usable_scheme(address) {
                 return Err(unusable_proxy(variable));
             }
@@ -123,8 +123,8 @@ impl Ready {
 }
 
 /// The host that is connected to in place of the server name that is sent.
-fn stand_in(way: &Way, url: &Url) -> Option<String> {
-    let Way::Bound { name: Some(_), .. } = way else { return None };
+fn stand_in(way: &Transport, url: &Url) -> Option<String> {
+    let Transport::Bound { name: Some(_), .. } = way else { return None };
     url.host_str().map(|host| host.trim_matches(['[', ']']).to_owned())
 }
 
@@ -142,9 +142,9 @@ fn unusable_proxy(variable: &str) -> Error {
 }
 
 impl Http for ReqwestHttp {
-    fn send<'a>(&'a self, request: &'a Request, limit: Duration, clock: &'a dyn Clock) -> Pending<'a, Response> {
+    fn send<'a>(&'a self, request: &'a Request, limit: Duration, clock: &'a dyn Clock) -> BoxFuture<'a, Response> {
         Box::pin(async move {
-            let ready = self.ready(&request.way, &request.url)?;
+            let ready = self.ready(&request.transport, &request.url)?;
             let route = self.route(&ready, &request.url);
             tokio::select! {
                 answer = exchange(&ready.client, request) => {
@@ -156,7 +156,7 @@ impl Http for ReqwestHttp {
     }
 }
 
-async fn exchange(client: &reqwest::Client, request: &Request) -> Result<Response, failure::Failure> {
+async fn exchange(client: &reqwest::Client, request: &Request) -> Result<Response, failure::TransportFailure> {
     let mut answer = written(client, request).send().await?;
     let mut response = Response {
         status: answer.status().as_u16(),
@@ -170,7 +170,7 @@ async fn exchange(client: &reqwest::Client, request: &Request) -> Result<Respons
     };
     while let Some(chunk) = answer.chunk().await? {
         if response.body.len() + chunk.len() > BODY_LIMIT {
-            return Err(failure::Failure::TooLarge);
+            return Err(failure::TransportFailure::TooLarge);
         }
         response.body.extend_from_slice(&chunk);
     }
@@ -179,9 +179,9 @@ async fn exchange(client: &reqwest::Client, request: &Request) -> Result<Respons
 
 fn written(client: &reqwest::Client, request: &Request) -> reqwest::RequestBuilder {
     let mut url = request.url.clone();
-    let mut builder = match &request.way {
+    let mut builder = match &request.transport {
         // The name that TLS sends is the URL's; whom the request is for stands in `Host`.
-        Way::Bound { name: Some(name), .. } if url.set_host(Some(name)).is_ok() => {
+        Transport::Bound { name: Some(name), .. } if url.set_host(Some(name)).is_ok() => {
             on(client, request, url).header(HOST, host(&request.url))
         }
         _ => on(client, request, url),
@@ -256,12 +256,12 @@ mod tests {
     fn loopback_and_link_local_are_never_proxied() {
         let env = Env::from([("HTTPS_PROXY", "http://user:pw@proxy.test:3128"), ("NO_PROXY", ".corp.test")]);
         let http = ReqwestHttp::new(&env);
-        let proxied = |url: &str, way: &Way| {
+        let proxied = |url: &str, way: &Transport| {
             let url = Url::parse(url).unwrap();
             http.route(&http.ready(way, &url).unwrap(), &url).proxy.is_some()
         };
-        let direct = |url| proxied(url, &Way::Direct);
-        let proxied = |url| proxied(url, &Way::Public);
+        let direct = |url| proxied(url, &Transport::Direct);
+        let proxied = |url| proxied(url, &Transport::Public);
         assert!(!direct("https://login.microsoftonline.com/"));
         assert!(proxied("https://login.microsoftonline.com/"));
         for direct in ["https://localhost/", "https://127.0.0.9/", "https://[::1]/", "https://169.254.169.254/"] {

@@ -6,52 +6,57 @@ use std::io;
 
 use url::Url;
 
-use super::tls::Refusals;
+use super::tls::RejectedCertificates;
 use super::{BODY_LIMIT, host};
 use crate::error::{Error, one_line};
 use crate::situation;
 
 /// Why an attempt ended without an answer.
-pub(super) enum Failure {
+pub(super) enum TransportFailure {
     Transport(reqwest::Error),
     TooLarge,
 }
 
-impl From<reqwest::Error> for Failure {
+impl From<reqwest::Error> for TransportFailure {
     fn from(error: reqwest::Error) -> Self {
-        Failure::Transport(error)
+        TransportFailure::Transport(error)
     }
 }
 
 /// Where a request went.
-pub(super) struct Route<'a> {
+pub(super) struct FailureContext<'a> {
     pub(super) url: &'a Url,
     /// The variable that named the proxy, and its address.
     pub(super) proxy: Option<(&'static str, &'a str)>,
 }
 
 /// Names the cause of `failure` as closely as it can be known.
-pub(super) fn explain(failure: &Failure, route: &Route, refusals: &Refusals, now: u64) -> Error {
-    let Failure::Transport(error) = failure else { return too_large(route) };
-    let causes = Causes::of(error);
+pub(super) fn explain(
+    failure: &TransportFailure,
+    route: &FailureContext,
+    refusals: &RejectedCertificates,
+    now: u64,
+) -> Error {
+    let TransportFailure::Transport(error) = failure else { return too_large(route) };
+    let causes = ErrorChain::of(error);
     let explained = match causes {
-        Causes { tls: Some(tls), .. } => refusals.explain(&tls, route.url, now),
-        Causes { name: Some(name), .. } => name_not_found(&name, route),
-        Causes { tunnel: Some(tunnel), .. } => through_proxy(route, &tunnel),
-        Causes { refused: true, .. } => refused(route),
-        Causes { .. } => broken(error, route),
+        ErrorChain { tls: Some(tls), .. } => refusals.explain(&tls, route.url, now),
+        ErrorChain { name: Some(name), .. } => name_not_found(&name, route),
+        ErrorChain { tunnel: Some(tunnel), .. } => through_proxy(route, &tunnel),
+        ErrorChain { refused: true, .. } => refused(route),
+        ErrorChain { .. } => broken(error, route),
     };
     explained.detail(format!("cause: {}", one_line(&chain(error))))
 }
 
-fn too_large(route: &Route) -> Error {
+fn too_large(route: &FailureContext) -> Error {
     Error::new(
         &situation::NOT_ENTRA,
         format!("the answer of {} is larger than {} KiB", host(route.url), BODY_LIMIT / 1024),
     )
 }
 
-fn name_not_found(name: &str, route: &Route) -> Error {
+fn name_not_found(name: &str, route: &FailureContext) -> Error {
     let what = format!("the host name {name} was not found");
     match route
         .proxy
@@ -62,7 +67,7 @@ fn name_not_found(name: &str, route: &Route) -> Error {
     }
 }
 
-fn refused(route: &Route) -> Error {
+fn refused(route: &FailureContext) -> Error {
     match route.proxy {
         Some((variable, address)) => Error::new(
             &situation::PROXY,
@@ -83,7 +88,7 @@ fn not_listening(url: &Url) -> Error {
     }
 }
 
-fn through_proxy(route: &Route, why: &str) -> Error {
+fn through_proxy(route: &FailureContext, why: &str) -> Error {
     let (variable, address) = route.proxy.unwrap_or(("HTTPS_PROXY", ""));
     let proxy = proxy_host(address).unwrap_or_default();
     let (said, remedy) = if why.contains("authorization") {
@@ -96,7 +101,7 @@ fn through_proxy(route: &Route, why: &str) -> Error {
         .remedy(remedy)
 }
 
-fn broken(error: &reqwest::Error, route: &Route) -> Error {
+fn broken(error: &reqwest::Error, route: &FailureContext) -> Error {
     // Ten seconds of silence are not tried again, a connection that broke is.
     let (situation, what) = if error.is_timeout() && error.is_connect() {
         (&situation::CONNECTION_REFUSED, format!("{} does not answer", host(route.url)))
@@ -122,14 +127,14 @@ fn proxy_host(address: &str) -> Option<String> {
 
 /// The causes that can be recognised in an error's chain.
 #[derive(Default)]
-struct Causes {
+struct ErrorChain {
     tls: Option<rustls::Error>,
     name: Option<String>,
     tunnel: Option<String>,
     refused: bool,
 }
 
-impl Causes {
+impl ErrorChain {
     fn of(error: &reqwest::Error) -> Self {
         let mut causes = Self::default();
         let mut next: Option<&(dyn StdError + 'static)> = Some(error);

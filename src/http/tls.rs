@@ -11,7 +11,7 @@ use rustls::{CertificateError, DigitallySignedStruct, SignatureScheme};
 use url::Url;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::{Way, host};
+use super::{Transport, host};
 use crate::error::Error;
 use crate::situation;
 use crate::sys::Env;
@@ -32,11 +32,11 @@ impl ExtraRoots {
     pub(super) fn from_env(env: &Env) -> Self {
         const DIRECTORIES: &str = "SSL_CERT_DIR";
         const FILE: &str = "SSL_CERT_FILE";
-        let directories = env.of_user(DIRECTORIES).map(|list| std::env::split_paths(list).collect());
+        let directories = env.user_value(DIRECTORIES).map(|list| std::env::split_paths(list).collect());
         Self {
-            file: env.of_user(FILE).map(PathBuf::from),
+            file: env.user_value(FILE).map(PathBuf::from),
             directories: directories.unwrap_or_default(),
-            passed_over: [FILE, DIRECTORIES].into_iter().find(|name| env.is_passed_over(name)),
+            passed_over: [FILE, DIRECTORIES].into_iter().find(|name| env.is_overridden(name)),
         }
     }
 
@@ -56,15 +56,20 @@ impl ExtraRoots {
 }
 
 /// A client configuration for `way`, and where its refusals are kept.
-pub(super) fn config(extra: &ExtraRoots, way: &Way) -> Result<(rustls::ClientConfig, Arc<Refusals>), Error> {
+pub(super) fn config(
+    extra: &ExtraRoots,
+    way: &Transport,
+) -> Result<(rustls::ClientConfig, Arc<RejectedCertificates>), Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let verifier = match way {
-        Way::Public | Way::Direct | Way::Probe => verifier(extra, &provider).map_err(unusable)?,
-        Way::Pinned(thumbprint) => Arc::new(Pinned { thumbprint: *thumbprint, provider: provider.clone() }),
-        Way::Bound { roots, .. } => bound(roots, &provider)?,
+        Transport::Public | Transport::Direct | Transport::Probe => verifier(extra, &provider).map_err(unusable)?,
+        Transport::Pinned(thumbprint) => {
+            Arc::new(PinnedVerifier { thumbprint: *thumbprint, provider: provider.clone() })
+        }
+        Transport::Bound { roots, .. } => bound(roots, &provider)?,
     };
-    let refusals = Arc::new(Refusals { last: Mutex::new(None), advice: advice(extra, way) });
-    let witness = Witness { verifier, refusals: refusals.clone() };
+    let refusals = Arc::new(RejectedCertificates { last: Mutex::new(None), advice: advice(extra, way) });
+    let witness = RecordingVerifier { verifier, refusals: refusals.clone() };
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| unusable(error.to_string()))?
@@ -75,8 +80,8 @@ pub(super) fn config(extra: &ExtraRoots, way: &Way) -> Result<(rustls::ClientCon
 }
 
 /// The same, where those variables have a part in what is trusted.
-fn advice(extra: &ExtraRoots, way: &Way) -> Option<String> {
-    extra.advice().filter(|_| matches!(way, Way::Public | Way::Direct | Way::Probe))
+fn advice(extra: &ExtraRoots, way: &Transport) -> Option<String> {
+    extra.advice().filter(|_| matches!(way, Transport::Public | Transport::Direct | Transport::Probe))
 }
 
 fn unusable(why: String) -> Error {
@@ -100,12 +105,12 @@ fn bound(roots: &[u8], provider: &Arc<rustls::crypto::CryptoProvider>) -> Result
 /// Accepts one certificate, by its SHA-1, whatever its name and issuer are: Service Fabric's is
 /// signed by itself, and its thumbprint comes with the process's environment.
 #[derive(Debug)]
-struct Pinned {
+struct PinnedVerifier {
     thumbprint: [u8; 20],
     provider: Arc<rustls::crypto::CryptoProvider>,
 }
 
-impl ServerCertVerifier for Pinned {
+impl ServerCertVerifier for PinnedVerifier {
     fn verify_server_cert(
         &self,
         leaf: &CertificateDer<'_>,
@@ -207,12 +212,12 @@ fn certificates_in(directory: &Path) -> Vec<CertificateDer<'static>> {
 
 /// A verifier that remembers what it refused.
 #[derive(Debug)]
-struct Witness {
+struct RecordingVerifier {
     verifier: Arc<dyn ServerCertVerifier>,
-    refusals: Arc<Refusals>,
+    refusals: Arc<RejectedCertificates>,
 }
 
-impl ServerCertVerifier for Witness {
+impl ServerCertVerifier for RecordingVerifier {
     fn verify_server_cert(
         &self,
         leaf: &CertificateDer<'_>,
@@ -253,14 +258,14 @@ impl ServerCertVerifier for Witness {
 
 /// The last certificate that was refused.
 #[derive(Debug, Default)]
-pub(super) struct Refusals {
-    last: Mutex<Option<Refused>>,
+pub(super) struct RejectedCertificates {
+    last: Mutex<Option<RejectedCertificate>>,
     /// What to do about a CA that is missing, where that is known.
     advice: Option<String>,
 }
 
 #[derive(Debug, Clone, Default)]
-struct Refused {
+struct RejectedCertificate {
     subject: String,
     /// Who issued the last certificate of the chain: the CA that would have to be trusted.
     missing_ca: String,
@@ -268,9 +273,9 @@ struct Refused {
     not_after: i64,
 }
 
-impl Refusals {
+impl RejectedCertificates {
     fn remember(&self, leaf: &CertificateDer<'_>, chain: &[CertificateDer<'_>]) {
-        if let (Ok(mut last), Some(refused)) = (self.last.lock(), Refused::read(leaf, chain)) {
+        if let (Ok(mut last), Some(refused)) = (self.last.lock(), RejectedCertificate::read(leaf, chain)) {
             *last = Some(refused);
         }
     }
@@ -291,7 +296,7 @@ impl Refusals {
     }
 }
 
-impl Refused {
+impl RejectedCertificate {
     fn read(leaf: &CertificateDer<'_>, chain: &[CertificateDer<'_>]) -> Option<Self> {
         let (_, parsed) = X509Certificate::from_der(leaf).ok()?;
         let top = chain.last().and_then(|der| Some(X509Certificate::from_der(der).ok()?.1.issuer().to_string()));

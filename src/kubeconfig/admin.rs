@@ -4,11 +4,11 @@
 
 use crate::login::shell_word;
 
-use super::context::{Foreign, Routes};
+use super::context::{ContextIndex, SkipReason};
 use super::document::User;
 
 /// Why `user` is not converted and the command that replaces it, if it is such a credential.
-pub(super) fn of_aks(user: &User, routes: &Routes) -> Option<Foreign> {
+pub(super) fn of_aks(user: &User, routes: &ContextIndex) -> Option<SkipReason> {
     if !user.has_client_certificate {
         return None;
     }
@@ -21,8 +21,8 @@ pub(super) fn of_aks(user: &User, routes: &Routes) -> Option<Foreign> {
     leads_to_aks(user, routes).then(|| admin(&cluster("", user, routes)))
 }
 
-fn admin(cluster: &Cluster) -> Foreign {
-    Foreign {
+fn admin(cluster: &Cluster) -> SkipReason {
+    SkipReason {
         why: "it is the admin certificate of an AKS cluster, which signs in without Entra".into(),
         instead: Some(format!("fetch the entry that replaces it with `az aks get-credentials {cluster}`")),
     }
@@ -30,8 +30,8 @@ fn admin(cluster: &Cluster) -> Foreign {
 
 /// A cluster without Entra hands out the admin's certificate as its user's (aks.md, 3.3). That
 /// `--enable-aad` is all it takes was not tried on a live cluster.
-fn without_entra(cluster: &Cluster) -> Foreign {
-    Foreign {
+fn without_entra(cluster: &Cluster) -> SkipReason {
+    SkipReason {
         why: "it is the certificate of an AKS cluster without Entra".into(),
         instead: Some(format!(
             "turn Entra on with `az aks update {cluster} --enable-aad` and fetch the kubeconfig again"
@@ -53,7 +53,7 @@ impl std::fmt::Display for Cluster {
 
 /// `names` is `GROUP_NAME`, and both may hold underscores: the cluster of the user's context tells where
 /// the name begins.
-fn cluster(names: &str, user: &User, routes: &Routes) -> Cluster {
+fn cluster(names: &str, user: &User, routes: &ContextIndex) -> Cluster {
     let by_context = routes.to(user).iter().find_map(|context| {
         let group = names.strip_suffix(context.cluster.as_str())?.strip_suffix('_')?;
         Some((group, context.cluster.as_str()))
@@ -75,7 +75,7 @@ fn is_azure_name(text: &str) -> bool {
 /// The domains of API servers; those of the US government and China are unverified.
 const DOMAINS: [&str; 3] = ["azmk8s.io", "aks.containerservice.azure.us", "service.azk8s.cn"];
 
-fn leads_to_aks(user: &User, routes: &Routes) -> bool {
+fn leads_to_aks(user: &User, routes: &ContextIndex) -> bool {
     let hosts = routes.to(user).iter().filter_map(|context| host(routes.server_of(context)?));
     hosts
         .into_iter()
@@ -90,7 +90,7 @@ fn host(server: &str) -> Option<String> {
 mod tests {
     use std::path::PathBuf;
 
-    use super::super::Loaded;
+    use super::super::KubeconfigFile;
     use super::super::context::not_convertible;
     use super::super::document::Document;
     use super::*;
@@ -101,8 +101,8 @@ mod tests {
              contexts: [{{name: c-admin, context: {{cluster: {cluster}, user: {user}}}}}]\n\
              users: [{{name: {user}, user: {{client-certificate-data: Yw==, token: t}}}}]\n"
         );
-        let files = [Loaded { path: PathBuf::new(), document: Document::parse(text).unwrap() }];
-        not_convertible(&files[0].document.users()[0], &Routes::new(&files)).unwrap().instead
+        let files = [KubeconfigFile { path: PathBuf::new(), document: Document::parse(text).unwrap() }];
+        not_convertible(&files[0].document.users()[0], &ContextIndex::new(&files)).unwrap().instead
     }
 
     #[test]

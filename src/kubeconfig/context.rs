@@ -7,12 +7,12 @@ use crate::error::Error;
 use crate::situation;
 use crate::sys::own_name;
 
-use super::Loaded;
+use super::KubeconfigFile;
 use super::admin;
 use super::document::{Auth, Context, Exec, User};
 
 /// The user of a context.
-pub struct Found<'f> {
+pub struct ContextUser<'f> {
     /// The context.
     pub context: &'f Context,
     /// In which file the user stands, as an index.
@@ -27,7 +27,7 @@ pub struct Found<'f> {
 ///
 /// # Errors
 /// A context that no file defines, that names no user, or one that no file defines.
-pub fn find<'f>(files: &'f [Loaded], name: &str, source: &str) -> Result<Found<'f>, Error> {
+pub fn find<'f>(files: &'f [KubeconfigFile], name: &str, source: &str) -> Result<ContextUser<'f>, Error> {
     let wrong = |what: String| Error::new(&situation::KUBECONFIG, what).from_source(source);
     let context = contexts(files).find(|context| context.name == name).ok_or_else(|| {
         let known = names(files);
@@ -42,7 +42,7 @@ pub fn find<'f>(files: &'f [Loaded], name: &str, source: &str) -> Result<Found<'
     }
     let found = files.iter().enumerate().find_map(|(file, loaded)| {
         let index = loaded.document.users().iter().position(|user| user.name == context.user)?;
-        Some(Found { context, file, index, user: &loaded.document.users()[index] })
+        Some(ContextUser { context, file, index, user: &loaded.document.users()[index] })
     });
     found.ok_or_else(|| {
         wrong(format!("the context \"{name}\" names the user \"{}\", which no file defines", context.user))
@@ -51,16 +51,16 @@ pub fn find<'f>(files: &'f [Loaded], name: &str, source: &str) -> Result<Found<'
 }
 
 /// Which contexts lead to which users.
-pub struct Routes<'f> {
-    files: &'f [Loaded],
+pub struct ContextIndex<'f> {
+    files: &'f [KubeconfigFile],
     of_user: HashMap<&'f str, Vec<&'f Context>>,
     /// The servers by cluster, once one was asked for.
     servers: OnceCell<HashMap<&'f str, &'f str>>,
 }
 
-impl<'f> Routes<'f> {
+impl<'f> ContextIndex<'f> {
     /// Those of `files`; of two contexts that share a name, the first counts.
-    pub fn new(files: &'f [Loaded]) -> Self {
+    pub fn new(files: &'f [KubeconfigFile]) -> Self {
         let mut of_user: HashMap<&str, Vec<&Context>> = HashMap::new();
         let mut known = HashSet::new();
         for context in contexts(files) {
@@ -88,16 +88,16 @@ impl<'f> Routes<'f> {
 }
 
 /// The context that kubectl uses where none is named.
-pub fn current(files: &[Loaded]) -> Option<&str> {
+pub fn current(files: &[KubeconfigFile]) -> Option<&str> {
     files.iter().find_map(|loaded| loaded.document.current_context())
 }
 
 /// The names of all contexts, for messages.
-pub fn names(files: &[Loaded]) -> String {
+pub fn names(files: &[KubeconfigFile]) -> String {
     contexts(files).map(|context| context.name.as_str()).collect::<Vec<_>>().join(", ")
 }
 
-fn contexts(files: &[Loaded]) -> impl Iterator<Item = &Context> {
+fn contexts(files: &[KubeconfigFile]) -> impl Iterator<Item = &Context> {
     files.iter().flat_map(|loaded| loaded.document.contexts())
 }
 
@@ -112,14 +112,14 @@ pub fn foreign(exec: &Exec) -> Option<&'static str> {
 }
 
 /// Why a user is left alone, and what would help.
-pub struct Foreign {
+pub struct SkipReason {
     /// Why it is not converted.
     pub why: String,
     /// What leads to an entry for Entra, if that is known, as a remedy.
     pub instead: Option<String>,
 }
 
-impl Foreign {
+impl SkipReason {
     /// What to do about it where an entry for Entra is wanted.
     pub fn remedy(self) -> String {
         let any = || "fetch the cluster's Entra kubeconfig (az aks get-credentials without --admin)".into();
@@ -132,13 +132,13 @@ impl Foreign {
 }
 
 /// Why a user is none that signs in with Entra and us, or could after a conversion, if it isn't.
-pub fn not_convertible(user: &User, routes: &Routes) -> Option<Foreign> {
+pub fn not_convertible(user: &User, routes: &ContextIndex) -> Option<SkipReason> {
     match &user.auth {
-        Auth::Exec(exec) => foreign(exec).map(Foreign::because),
+        Auth::Exec(exec) => foreign(exec).map(SkipReason::because),
         Auth::Provider { name, .. } if name == "azure" => None,
-        Auth::Provider { name, .. } => Some(Foreign::because(format!("its auth-provider is {name}"))),
-        Auth::Both => Some(Foreign::because("it has both exec and auth-provider, which kubectl refuses")),
-        Auth::Neither => Some(admin::of_aks(user, routes).unwrap_or_else(|| Foreign::because(without_entra(user)))),
+        Auth::Provider { name, .. } => Some(SkipReason::because(format!("its auth-provider is {name}"))),
+        Auth::Both => Some(SkipReason::because("it has both exec and auth-provider, which kubectl refuses")),
+        Auth::Neither => Some(admin::of_aks(user, routes).unwrap_or_else(|| SkipReason::because(without_entra(user)))),
     }
 }
 

@@ -6,10 +6,10 @@ use std::path::Path;
 
 use similar::{Algorithm, DiffOp, DiffTag, capture_diff_slices, group_diff_ops};
 
-use crate::terminal::{Colour, Look};
+use crate::terminal::{Colour, OutputStyle};
 
 use super::document::Document;
-use super::replace::Change;
+use super::replace::FileChange;
 
 /// How many lines stand around a change.
 const CONTEXT: usize = 3;
@@ -60,7 +60,7 @@ impl<'a> Side<'a> {
 /// A unified diff of the file and what becomes of it, which is called `name` there. Every secret is
 /// masked where it stands in the old text and in the new one; copies of it elsewhere, and of those
 /// that were `typed`, where they are not too short to be told from other text.
-pub fn unified(change: &Change, name: &Path, typed: &[&str], look: Look) -> String {
+pub fn unified(change: &FileChange, name: &Path, typed: &[&str], look: OutputStyle) -> String {
     let titles = [change.file.path.display().to_string(), name.display().to_string()];
     let sides = [Side::of(&change.file.document), Side::of(&change.edited.document)];
     shown(&sides, [&titles[0], &titles[1]], typed, look)
@@ -68,10 +68,10 @@ pub fn unified(change: &Change, name: &Path, typed: &[&str], look: Look) -> Stri
 
 /// A unified diff of two texts under their `titles`, byte for byte but for the secrets.
 pub fn between(old: Side, new: Side, titles: (&str, &str)) -> String {
-    shown(&[old, new], [titles.0, titles.1], &[], Look::Exact)
+    shown(&[old, new], [titles.0, titles.1], &[], OutputStyle::Exact)
 }
 
-fn shown(sides: &[Side; 2], titles: [&str; 2], typed: &[&str], look: Look) -> String {
+fn shown(sides: &[Side; 2], titles: [&str; 2], typed: &[&str], look: OutputStyle) -> String {
     let [old, new] = sides.each_ref().map(Side::lines);
     let hunks = group_diff_ops(capture_diff_slices(Algorithm::Myers, &old, &new), CONTEXT);
     let secrets = Copies::of(sides.iter().flat_map(Side::texts).chain(typed.iter().copied()));
@@ -125,7 +125,7 @@ impl<'a> Lines<'a> {
 
 /// The diff as it is printed.
 struct Shown<'a> {
-    look: Look,
+    look: OutputStyle,
     secrets: Copies<'a>,
     text: String,
 }
@@ -278,7 +278,7 @@ mod tests {
 
     fn exact(old: &str, new: &str) -> String {
         let side = |text| Side::new(text, vec![]);
-        shown(&[side(old), side(new)], ["old", "new"], &["canary"], Look::Exact)
+        shown(&[side(old), side(new)], ["old", "new"], &["canary"], OutputStyle::Exact)
     }
 
     #[test]
@@ -303,7 +303,8 @@ mod tests {
         assert_eq!(exact("", "b"), format!("--- old\n+++ new\n@@ -0,0 +1 @@\n+b\n{missing}"));
         let windows = "--- old\n+++ new\n@@ -1,2 +1,2 @@\n-a\r\n+b\r\n c\rd\r\n";
         assert_eq!(exact("a\r\nc\rd\r\n", "b\r\nc\rd\r\n"), windows, "only a newline ends a line");
-        let shown = shown(&["a\r\n", "b\u{1b}\r\n"].map(|text| Side::new(text, vec![])), ["o", "n"], &[], Look::Plain);
+        let shown =
+            shown(&["a\r\n", "b\u{1b}\r\n"].map(|text| Side::new(text, vec![])), ["o", "n"], &[], OutputStyle::Plain);
         assert_eq!(shown, "--- o\n+++ n\n@@ -1 +1 @@\n-a\r\n+b\\u{1b}\r\n");
     }
 

@@ -16,17 +16,17 @@ use super::document::kuberc::{Allowed, Preference};
 pub struct Policy {
     /// The file.
     pub path: PathBuf,
-    rule: Rule,
+    rule: AllowRule,
 }
 
-enum Rule {
+enum AllowRule {
     DenyAll,
     Allowlist(Vec<Allowed>),
 }
 
 /// Why kubectl does not start a command.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum PolicyRefusal {
     /// No plugin is started.
     All,
     /// It is not in the list, where this line would put it.
@@ -54,10 +54,10 @@ impl Policy {
     }
 
     /// Why kubectl would not start `command`, as [`configured`] gives it.
-    pub fn refuses(&self, command: &str, env: &Env) -> Option<Refusal> {
+    pub fn refuses(&self, command: &str, env: &Env) -> Option<PolicyRefusal> {
         let list = match &self.rule {
-            Rule::DenyAll => return Some(Refusal::All),
-            Rule::Allowlist(list) => list,
+            AllowRule::DenyAll => return Some(PolicyRefusal::All),
+            AllowRule::Allowlist(list) => list,
         };
         let place = lookup(command, env);
         let allows = |allowed: &Allowed| {
@@ -69,7 +69,7 @@ impl Policy {
             return None;
         }
         let key = list.first().map_or("command", |allowed| allowed.key);
-        Some(Refusal::NotListed(format!("- {key}: {}", yaml(command))))
+        Some(PolicyRefusal::NotListed(format!("- {key}: {}", yaml(command))))
     }
 }
 
@@ -105,7 +105,7 @@ fn place(env: &Env) -> Option<PathBuf> {
     }
 }
 
-fn read(path: &Path) -> Result<Option<Rule>, String> {
+fn read(path: &Path) -> Result<Option<AllowRule>, String> {
     let text = match crate::files::read_text(path, LIMIT) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other.map_err(|error| io_words(&error))?,
@@ -114,15 +114,15 @@ fn read(path: &Path) -> Result<Option<Rule>, String> {
 }
 
 /// kubectl refuses a policy that it does not know, a list that has no meaning, and an empty one that has.
-fn rule(Preference { policy, allowlist }: Preference) -> Result<Option<Rule>, String> {
+fn rule(Preference { policy, allowlist }: Preference) -> Result<Option<AllowRule>, String> {
     let odd = |allowed: &&Allowed| clean(Path::new(&allowed.command)).as_os_str() != allowed.command.as_str();
     match (policy.as_str(), allowlist.as_slice()) {
         ("" | "AllowAll", []) => Ok(None),
-        ("DenyAll", []) => Ok(Some(Rule::DenyAll)),
+        ("DenyAll", []) => Ok(Some(AllowRule::DenyAll)),
         ("Allowlist", []) => Err("credentialPluginAllowlist is empty".into()),
         ("Allowlist", list) => match list.iter().find(odd) {
             Some(odd) => Err(format!("\"{}\" in credentialPluginAllowlist is no clean path", odd.command)),
-            None => Ok(Some(Rule::Allowlist(allowlist))),
+            None => Ok(Some(AllowRule::Allowlist(allowlist))),
         },
         ("" | "AllowAll" | "DenyAll", _) => Err(format!("credentialPluginAllowlist goes with no policy \"{policy}\"")),
         _ => Err(format!("no credentialPluginPolicy is called \"{policy}\"")),
@@ -185,11 +185,11 @@ mod tests {
         assert!(!allows("target", "link"), "symlinks are not followed");
         assert_eq!(
             list("{command: a}").refuses("kubentra", &env),
-            Some(Refusal::NotListed("- command: kubentra".into()))
+            Some(PolicyRefusal::NotListed("- command: kubentra".into()))
         );
         let older = list("{name: a}, {command: b}").refuses("/my tools/x", &env);
-        assert_eq!(older, Some(Refusal::NotListed("- name: \"/my tools/x\"".into())));
-        assert_eq!(policy("credentialPluginPolicy: DenyAll").refuses(&full, &env), Some(Refusal::All));
+        assert_eq!(older, Some(PolicyRefusal::NotListed("- name: \"/my tools/x\"".into())));
+        assert_eq!(policy("credentialPluginPolicy: DenyAll").refuses(&full, &env), Some(PolicyRefusal::All));
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::sys::{Env, Sys};
 use document::{Document, DocumentError};
 
 /// A kubeconfig that was read.
-pub struct Loaded {
+pub struct KubeconfigFile {
     /// The file as it was named.
     pub path: PathBuf,
     /// What stands in it.
@@ -36,7 +36,7 @@ const LIMIT: u64 = 64 * 1024 * 1024;
 ///
 /// # Errors
 /// A given file that doesn't exist, and any file that can't be read or understood.
-pub fn load(sys: &Sys, given: Option<&Path>) -> Result<Vec<Loaded>, Error> {
+pub fn load(sys: &Sys, given: Option<&Path>) -> Result<Vec<KubeconfigFile>, Error> {
     if let Some(path) = given {
         return Ok(vec![load_settled(sys, path).map_err(|failure| failure.explain(path))?]);
     }
@@ -73,7 +73,7 @@ pub fn cannot_edit(path: &Path, why: &DocumentError) -> Error {
 
 /// client-go empties a file under its lock and then writes it anew: what is read while there is a lock, or
 /// while the file changes, may be a part. Waits a second for that to end.
-fn load_settled(sys: &Sys, path: &Path) -> Result<Loaded, Failure> {
+fn load_settled(sys: &Sys, path: &Path) -> Result<KubeconfigFile, Failure> {
     for _ in 0..lock::ATTEMPTS {
         let before = state(path);
         let loaded = load_file(path);
@@ -92,14 +92,14 @@ fn state(path: &Path) -> Option<(u64, Option<SystemTime>)> {
     Some((found.len(), found.modified().ok()))
 }
 
-fn load_file(path: &Path) -> Result<Loaded, Failure> {
+fn load_file(path: &Path) -> Result<KubeconfigFile, Failure> {
     let text = crate::files::read_text(path, LIMIT).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Failure::Missing,
         io::ErrorKind::InvalidData => Failure::Wrong(io_words(&error)),
         _ => Failure::Unreadable(error),
     })?;
     let document = Document::parse(text).map_err(|error| Failure::Wrong(error.to_string()))?;
-    Ok(Loaded { path: path.to_owned(), document })
+    Ok(KubeconfigFile { path: path.to_owned(), document })
 }
 
 enum Failure {

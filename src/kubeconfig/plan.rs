@@ -2,37 +2,37 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::entra::pop::Binding;
+use crate::entra::pop::TokenBinding;
 use crate::error::{Error, listed};
 use crate::exec_credential;
-use crate::login::{self, Argument, Method, Rule};
+use crate::login::{self, EntryArgument, Method, WriteRule};
 use crate::options::args::read_entry;
 use crate::options::types::Cloud;
 use crate::options::{
-    AZURE_CONFIG_DIR, COMMAND, CONTEXT, Commands, Decl, ENVIRONMENT, EXEC_API_VERSION, Given, LOGIN, LOGTOSTDERR,
-    POP_CLAIMS, TABLE, Takes, Typed, VERBOSITY, Values, args, types,
+    AZURE_CONFIG_DIR, COMMAND, CONTEXT, Commands, Decl, ENVIRONMENT, EXEC_API_VERSION, LOGIN, LOGTOSTDERR, POP_CLAIMS,
+    ParsedArgs, ParsedFlag, TABLE, VERBOSITY, ValueKind, Values, args, types,
 };
 use crate::secret::Secret;
 use crate::situation;
 use crate::sys::Env;
 
-use super::Loaded;
-use super::context::{self, Found, Routes, not_convertible};
-use super::document::{Auth, Change, Edit, Exec, NewExec, User, Variable};
+use super::KubeconfigFile;
+use super::context::{self, ContextIndex, ContextUser, not_convertible};
+use super::document::{Auth, Edit, Exec, ExecChange, NewExec, User, Variable};
 
 /// What the user asked for.
-pub struct Wish<'a> {
+pub struct ConvertRequest<'a> {
     /// The login method to convert to.
     pub method: &'static Method,
     /// The flags that were typed; the environment has no say in what is written (design, D1).
-    pub typed: &'a Given,
+    pub typed: &'a ParsedArgs,
     /// Only the users of these contexts; all users, where there are none.
     pub contexts: &'a [&'a str],
     /// The program that new entries name, unless another one was typed.
     pub command: &'a str,
 }
 
-impl Wish<'_> {
+impl ConvertRequest<'_> {
     /// The program that new entries name.
     pub fn command(&self) -> String {
         self.typed_command().unwrap_or_else(|| self.command.to_owned())
@@ -59,7 +59,7 @@ impl Wish<'_> {
 }
 
 /// What happens to one user.
-pub struct Line {
+pub struct UserPlan {
     /// Which file, as an index.
     pub file: usize,
     /// Which user of that file, as an index.
@@ -67,11 +67,11 @@ pub struct Line {
     /// The user's name.
     pub name: String,
     /// What happens.
-    pub verdict: Verdict,
+    pub decision: Decision,
 }
 
 /// What happens to a user.
-pub enum Verdict {
+pub enum Decision {
     /// This edit.
     Convert(Edit),
     /// The entry says already what was asked for.
@@ -87,16 +87,16 @@ pub enum Verdict {
 /// # Errors
 /// A context that doesn't exist, or whose user isn't one that can be converted; flags that are
 /// malformed, exclude each other, or can't be written for the method.
-pub fn plan(files: &[Loaded], wish: &Wish) -> Result<Vec<Line>, Error> {
+pub fn plan(files: &[KubeconfigFile], wish: &ConvertRequest) -> Result<Vec<UserPlan>, Error> {
     refuse_variable(wish)?;
     refuse_flags(wish)?;
-    let routes = Routes::new(files);
+    let routes = ContextIndex::new(files);
     if wish.contexts.is_empty() {
         let lines = all(files, wish, &routes);
         refuse_one_clusters_claims_for_many(files, &lines, wish, &routes)?;
         return Ok(lines);
     }
-    let mut lines: Vec<Line> = Vec::new();
+    let mut lines: Vec<UserPlan> = Vec::new();
     for context in wish.contexts {
         let line = of_context(files, wish, context, &routes)?;
         if !lines.iter().any(|known| (known.file, known.user) == (line.file, line.user)) {
@@ -107,7 +107,7 @@ pub fn plan(files: &[Loaded], wish: &Wish) -> Result<Vec<Line>, Error> {
 }
 
 /// kubectl takes a user from the first file that defines it.
-fn all(files: &[Loaded], wish: &Wish, routes: &Routes) -> Vec<Line> {
+fn all(files: &[KubeconfigFile], wish: &ConvertRequest, routes: &ContextIndex) -> Vec<UserPlan> {
     let mut first: BTreeMap<&str, usize> = BTreeMap::new();
     let mut lines = Vec::new();
     for (file, loaded) in files.iter().enumerate() {
@@ -116,36 +116,41 @@ fn all(files: &[Loaded], wish: &Wish, routes: &Routes) -> Vec<Line> {
             let verdict = if winner == file {
                 decide(user, wish, routes)
             } else {
-                Verdict::Skipped(format!("{} defines this user first", files[winner].path.display()))
+                Decision::Skipped(format!("{} defines this user first", files[winner].path.display()))
             };
-            lines.push(Line { file, user: index, name: user.name.clone(), verdict });
+            lines.push(UserPlan { file, user: index, name: user.name.clone(), decision: verdict });
         }
     }
     lines
 }
 
-fn of_context(files: &[Loaded], wish: &Wish, name: &str, routes: &Routes) -> Result<Line, Error> {
-    let Found { file, index, user, .. } = context::find(files, name, "--context")?;
+fn of_context(
+    files: &[KubeconfigFile],
+    wish: &ConvertRequest,
+    name: &str,
+    routes: &ContextIndex,
+) -> Result<UserPlan, Error> {
+    let ContextUser { file, index, user, .. } = context::find(files, name, "--context")?;
     if let Some(foreign) = not_convertible(user, routes) {
         let what = format!("the user \"{}\" cannot be converted: {}", user.name, foreign.why);
         return Err(Error::new(&situation::KUBECONFIG, what)
             .from_source(format!("context \"{name}\""))
             .remedy(format!("{}, then convert that", foreign.remedy())));
     }
-    Ok(Line { file, user: index, name: user.name.clone(), verdict: decide(user, wish, routes) })
+    Ok(UserPlan { file, user: index, name: user.name.clone(), decision: decide(user, wish, routes) })
 }
 
 /// The `u` of a bound token is one cluster's: Azure/kubelogin writes it for all of them, and then all but
 /// one refuse their tokens (kubelogin#721). Whoever names the contexts has asked for it.
 fn refuse_one_clusters_claims_for_many(
-    files: &[Loaded],
-    lines: &[Line],
-    wish: &Wish,
-    routes: &Routes,
+    files: &[KubeconfigFile],
+    lines: &[UserPlan],
+    wish: &ConvertRequest,
+    routes: &ContextIndex,
 ) -> Result<(), Error> {
     let decl = &POP_CLAIMS.decl;
     let writes = wish.types(decl) && wish.method.written().any(|argument| std::ptr::eq(argument.decl, decl));
-    let ours = lines.iter().filter(|line| !matches!(line.verdict, Verdict::Skipped(_)));
+    let ours = lines.iter().filter(|line| !matches!(line.decision, Decision::Skipped(_)));
     let concerned: Vec<&User> = ours.map(|line| &files[line.file].document.users()[line.user]).collect();
     if !writes || concerned.len() < 2 {
         return Ok(());
@@ -162,7 +167,7 @@ fn refuse_one_clusters_claims_for_many(
 }
 
 /// Azure/kubelogin passes over the flag where the method does not write it.
-fn refuse_variable(wish: &Wish) -> Result<(), Error> {
+fn refuse_variable(wish: &ConvertRequest) -> Result<(), Error> {
     let decl = &AZURE_CONFIG_DIR.decl;
     let writes = wish.method.variables.iter().any(|(variable, _)| std::ptr::eq(*variable, decl));
     if writes || typed(wish.typed, decl).is_none() {
@@ -173,12 +178,12 @@ fn refuse_variable(wish: &Wish) -> Result<(), Error> {
 }
 
 /// What is wrong with the flags is no user's fault. Those that are not written may say anything.
-fn refuse_flags(wish: &Wish) -> Result<(), Error> {
+fn refuse_flags(wish: &ConvertRequest) -> Result<(), Error> {
     let values = Values::resolve(wish.typed, &Env::default());
     values.check(&EXEC_API_VERSION.decl)?;
     for argument in wish.method.written() {
         let Some(own) = typed(wish.typed, argument.decl) else { continue };
-        if let Some(rival) = argument.rival.and_then(|rival| typed(wish.typed, rival)) {
+        if let Some(rival) = argument.exclusive_with.and_then(|rival| typed(wish.typed, rival)) {
             return Err(login::both_given(&own.flag, &rival.flag));
         }
         values.check(argument.decl)?;
@@ -186,10 +191,10 @@ fn refuse_flags(wish: &Wish) -> Result<(), Error> {
     Ok(())
 }
 
-fn decide(user: &User, wish: &Wish, routes: &Routes) -> Verdict {
+fn decide(user: &User, wish: &ConvertRequest, routes: &ContextIndex) -> Decision {
     if let Some(foreign) = not_convertible(user, routes) {
         let instead = foreign.instead.map(|instead| format!("; {instead}")).unwrap_or_default();
-        return Verdict::Skipped(foreign.why + &instead);
+        return Decision::Skipped(foreign.why + &instead);
     }
     let outcome = match &user.auth {
         Auth::Exec(exec) => convert_exec(exec, wish),
@@ -197,28 +202,28 @@ fn decide(user: &User, wish: &Wish, routes: &Routes) -> Verdict {
         Auth::Both | Auth::Neither => Ok(None),
     };
     match outcome {
-        Ok(Some(edit)) => Verdict::Convert(edit),
-        Ok(None) => Verdict::AlreadyRight,
-        Err(error) => Verdict::Impossible(error),
+        Ok(Some(edit)) => Decision::Convert(edit),
+        Ok(None) => Decision::AlreadyRight,
+        Err(error) => Decision::Impossible(error),
     }
 }
 
-fn convert_exec(exec: &Exec, wish: &Wish) -> Result<Option<Edit>, Error> {
+fn convert_exec(exec: &Exec, wish: &ConvertRequest) -> Result<Option<Edit>, Error> {
     let entry = read_entry(&exec.args);
     let args = arguments(wish, &Source::Entry(&entry))?;
     check(&args, exec.provide_cluster_info)?;
-    let change = outvote(exec, change(exec, args, wish), wish)?;
+    let change = align_env(exec, change(exec, args, wish), wish)?;
     Ok((exec.changed(&change) != *exec).then_some(Edit::Exec(change)))
 }
 
 /// Besides its arguments an entry keeps what it says, unless kubectl would refuse it.
-fn change(exec: &Exec, args: Vec<String>, wish: &Wish) -> Change {
+fn change(exec: &Exec, args: Vec<String>, wish: &ConvertRequest) -> ExecChange {
     let current = exec.api_version.as_deref().unwrap_or_default();
     let kept = exec_credential::VERSIONS.into_iter().find(|version| *version == current);
     let version = wish.api_version().or(kept).unwrap_or(V1BETA1);
     // v1 requires a mode (kubernetes-exec.md, 1.5); in v1beta1 this one is the default.
     let lacks_mode = version != V1BETA1 && exec.interactive_mode.as_deref().unwrap_or_default().is_empty();
-    Change {
+    ExecChange {
         args,
         variables: variables(wish),
         command: wish.typed_command().filter(|command| *command != exec.command),
@@ -229,7 +234,7 @@ fn change(exec: &Exec, args: Vec<String>, wish: &Wish) -> Change {
 
 /// Variables of the entry win over its arguments (design, D1). The method and what was typed must hold all the
 /// same, so such a variable says it too; what it overruled before, it still does.
-fn outvote(exec: &Exec, mut change: Change, wish: &Wish) -> Result<Change, Error> {
+fn align_env(exec: &Exec, mut change: ExecChange, wish: &ConvertRequest) -> Result<ExecChange, Error> {
     let given = args::read(&change.args, Commands::GET_TOKEN)?;
     let is_meant = |decl: &Decl| std::ptr::eq(decl, &LOGIN.decl) || wish.types(decl);
     // Several variables may stand for one option; the next is seen when the first agrees.
@@ -246,7 +251,7 @@ fn outvote(exec: &Exec, mut change: Change, wish: &Wish) -> Result<Change, Error
     Ok(change)
 }
 
-fn convert_provider(config: &BTreeMap<String, String>, wish: &Wish) -> Result<Option<Edit>, Error> {
+fn convert_provider(config: &BTreeMap<String, String>, wish: &ConvertRequest) -> Result<Option<Edit>, Error> {
     let args = arguments(wish, &Source::Provider(config))?;
     check(&args, false)?;
     let command = wish.command();
@@ -278,7 +283,7 @@ fn install_hint(command: &str) -> String {
 
 /// Where values come from that were not typed.
 enum Source<'a> {
-    Entry(&'a Given),
+    Entry(&'a ParsedArgs),
     Provider(&'a BTreeMap<String, String>),
 }
 
@@ -308,13 +313,13 @@ impl Source<'_> {
 }
 
 /// The argument list of the new entry.
-fn arguments(wish: &Wish, source: &Source) -> Result<Vec<String>, Error> {
+fn arguments(wish: &ConvertRequest, source: &Source) -> Result<Vec<String>, Error> {
     let mut list = vec!["get-token".to_owned(), "--login".into(), wish.method.name.into()];
     let mut missing = Vec::new();
     for argument in wish.method.written() {
         match value(argument, wish, source) {
             Some(text) => list.extend(written(argument, &text)),
-            None if argument.rule == Rule::Required => missing.push(argument.decl.flag()),
+            None if argument.rule == WriteRule::Required => missing.push(argument.decl.flag()),
             None => {}
         }
     }
@@ -331,7 +336,7 @@ fn required(flags: &[String]) -> Error {
 }
 
 /// The variables that typed flags set; those that the source entry has stay without them.
-fn variables(wish: &Wish) -> Vec<Variable> {
+fn variables(wish: &ConvertRequest) -> Vec<Variable> {
     let variable = |&(decl, name): &(&'static Decl, &str)| {
         let typed = typed(wish.typed, decl)?;
         Some((name.to_owned(), from_here(decl, &typed.text).expose().to_owned()))
@@ -340,31 +345,32 @@ fn variables(wish: &Wish) -> Vec<Variable> {
 }
 
 /// The flag for `decl` that was typed; an empty one counts as unset.
-fn typed<'a>(given: &'a Given, decl: &Decl) -> Option<&'a Typed> {
+fn typed<'a>(given: &'a ParsedArgs, decl: &Decl) -> Option<&'a ParsedFlag> {
     given.last(decl).filter(|typed| !typed.text.is_empty())
 }
 
-fn value(argument: &Argument, wish: &Wish, source: &Source) -> Option<Secret> {
+fn value(argument: &EntryArgument, wish: &ConvertRequest, source: &Source) -> Option<Secret> {
     let decl = argument.decl;
-    if argument.outdone_by.is_some_and(|stronger| wish.types(stronger)) {
+    if argument.overridden_by.is_some_and(|stronger| wish.types(stronger)) {
         return None;
     }
-    let replaced = argument.rival.or(argument.replaced_by).is_some_and(|newer| wish.types(newer));
+    let replaced = argument.exclusive_with.or(argument.replaced_by).is_some_and(|newer| wish.types(newer));
     let text = match typed(wish.typed, decl) {
         Some(typed) => Some(from_here(decl, &typed.text)),
         None if carries(argument, wish, source) && !replaced => source.text(decl),
         None => None,
     };
-    let deviates = |text: &Secret| argument.rule != Rule::Deviating || !says_nothing(decl, text.expose());
+    let deviates =
+        |text: &Secret| argument.rule != WriteRule::InheritedUnlessDefault || !says_nothing(decl, text.expose());
     text.filter(|text| !text.is_empty() && deviates(text))
 }
 
 /// Whether what the source entry says of `argument` is taken over.
-fn carries(argument: &Argument, wish: &Wish, source: &Source) -> bool {
+fn carries(argument: &EntryArgument, wish: &ConvertRequest, source: &Source) -> bool {
     match argument.rule {
-        Rule::Required | Rule::Carried | Rule::Deviating => true,
-        Rule::Kept => source.is_of(wish.method),
-        Rule::Typed => false,
+        WriteRule::Required | WriteRule::Inherited | WriteRule::InheritedUnlessDefault => true,
+        WriteRule::InheritedFromSameMethod => source.is_of(wish.method),
+        WriteRule::FlagOnly => false,
     }
 }
 
@@ -372,23 +378,23 @@ fn carries(argument: &Argument, wish: &Wish, source: &Source) -> bool {
 fn says_nothing(decl: &Decl, text: &str) -> bool {
     // The public cloud has several names.
     let public = || std::ptr::eq(decl, &ENVIRONMENT.decl) && Cloud::parse(text) == Ok(Cloud::Public);
-    let off = || decl.takes == Takes::Nothing && types::go_bool(text) == Ok(false);
+    let off = || decl.takes == ValueKind::Nothing && types::go_bool(text) == Ok(false);
     text.is_empty() || decl.default == Some(text) || public() || off()
 }
 
 /// A typed path means the directory in which it was typed, not the one in which kubectl will run.
 fn from_here(decl: &Decl, text: &Secret) -> Secret {
-    if !matches!(decl.takes, Takes::Text("FILE" | "DIR")) {
+    if !matches!(decl.takes, ValueKind::Text("FILE" | "DIR")) {
         return text.clone();
     }
     let absolute = std::path::absolute(text.expose()).ok().and_then(|path| path.into_os_string().into_string().ok());
     absolute.map_or_else(|| text.clone(), Secret::new)
 }
 
-fn written(argument: &Argument, text: &Secret) -> Vec<String> {
+fn written(argument: &EntryArgument, text: &Secret) -> Vec<String> {
     match argument.decl.takes {
-        Takes::Nothing if types::go_bool(text.expose()) == Ok(true) => vec![argument.decl.flag()],
-        Takes::Nothing => Vec::new(),
+        ValueKind::Nothing if types::go_bool(text.expose()) == Ok(true) => vec![argument.decl.flag()],
+        ValueKind::Nothing => Vec::new(),
         _ => vec![argument.decl.flag(), text.expose().to_owned()],
     }
 }
@@ -398,12 +404,12 @@ fn check(list: &[String], cluster_is_told: bool) -> Result<(), Error> {
     let given = args::read(list, Commands::GET_TOKEN)?;
     let values = Values::resolve(&given, &Env::default());
     login::check(&values)?;
-    Binding::check(&values, cluster_is_told)?;
+    TokenBinding::check(&values, cluster_is_told)?;
     given.flags().iter().try_for_each(|typed| values.check(typed.decl))
 }
 
 /// What the entry of `user` says that its conversion leaves out, as flags.
-pub fn left_out(user: &User, wish: &Wish) -> Vec<String> {
+pub fn left_out(user: &User, wish: &ConvertRequest) -> Vec<String> {
     let entry;
     let (source, unknown) = match &user.auth {
         Auth::Exec(exec) => {
@@ -415,9 +421,9 @@ pub fn left_out(user: &User, wish: &Wish) -> Vec<String> {
     };
     let kept = |decl: &Decl| {
         let is_it = |other: &Decl| std::ptr::eq(other, decl);
-        let carried = |argument: &Argument| is_it(argument.decl) && carries(argument, wish, &source);
-        let replaced = |argument: &Argument| {
-            argument.rival.is_some_and(is_it) && wish.types(argument.decl)
+        let carried = |argument: &EntryArgument| is_it(argument.decl) && carries(argument, wish, &source);
+        let replaced = |argument: &EntryArgument| {
+            argument.exclusive_with.is_some_and(is_it) && wish.types(argument.decl)
                 || is_it(argument.decl) && argument.replaced_by.is_some_and(|newer| wish.types(newer))
         };
         let written = wish.method.written().any(|argument| carried(argument) || replaced(argument));
@@ -428,14 +434,14 @@ pub fn left_out(user: &User, wish: &Wish) -> Vec<String> {
 }
 
 /// What was typed for the entries and is not written into them, as flags.
-pub fn passed_over(wish: &Wish) -> Vec<String> {
+pub fn passed_over(wish: &ConvertRequest) -> Vec<String> {
     let written = |decl: &Decl| {
-        let outdone = |argument: &Argument| argument.outdone_by.is_some_and(|stronger| wish.types(stronger));
+        let outdone = |argument: &EntryArgument| argument.overridden_by.is_some_and(|stronger| wish.types(stronger));
         let mut arguments = wish.method.written();
         arguments.any(|argument| std::ptr::eq(argument.decl, decl) && !outdone(argument))
     };
     let for_entries = |decl: &Decl| decl.commands.meets(Commands::GET_TOKEN) && !is_of_the_run(decl);
-    let says_something = |typed: &&Typed| !says_nothing(typed.decl, typed.text.expose());
+    let says_something = |typed: &&ParsedFlag| !says_nothing(typed.decl, typed.text.expose());
     let typed = wish.typed.flags().iter().filter(|typed| for_entries(typed.decl) && !written(typed.decl));
     typed.filter(says_something).map(|typed| typed.flag.clone()).collect()
 }
@@ -466,18 +472,18 @@ mod tests {
     const ENTRY: &str = "users: [{name: u, user: {exec: {apiVersion: client.authentication.k8s.io/v1beta1, \
         command: kubelogin, args: [get-token, --login, devicecode, --server-id, S], env: [{name: AZURE_CONFIG_DIR, value: /d}]}}}]";
 
-    fn verdict(text: &str, method: &'static Method, flags: &[&str]) -> Result<Verdict, Error> {
+    fn verdict(text: &str, method: &'static Method, flags: &[&str]) -> Result<Decision, Error> {
         let flags: Vec<_> = flags.iter().map(|&flag| flag.to_owned()).collect();
         let typed = args::read(&flags, Commands::CONVERT).unwrap();
-        let file = Loaded { path: PathBuf::new(), document: Document::parse(text.to_owned()).unwrap() };
-        let wish = Wish { method, typed: &typed, contexts: &[], command: "kubelogin" };
-        Ok(plan(&[file], &wish)?.remove(0).verdict)
+        let file = KubeconfigFile { path: PathBuf::new(), document: Document::parse(text.to_owned()).unwrap() };
+        let wish = ConvertRequest { method, typed: &typed, contexts: &[], command: "kubelogin" };
+        Ok(plan(&[file], &wish)?.remove(0).decision)
     }
 
-    fn edited(verdict: Result<Verdict, Error>) -> Vec<Variable> {
+    fn edited(verdict: Result<Decision, Error>) -> Vec<Variable> {
         match verdict {
-            Ok(Verdict::Convert(Edit::Exec(change))) => change.variables,
-            Ok(Verdict::Convert(Edit::ProviderToExec(new))) => new.env,
+            Ok(Decision::Convert(Edit::Exec(change))) => change.variables,
+            Ok(Decision::Convert(Edit::ProviderToExec(new))) => new.env,
             _ => panic!("no edit"),
         }
     }
@@ -497,7 +503,7 @@ mod tests {
     #[cfg(unix)]
     fn an_entry_with_the_variable_is_already_right() {
         for flags in [&[][..], &["--azure-config-dir", "/d"], &["--azure-config-dir", ""]] {
-            assert!(matches!(verdict(ENTRY, &WITH_VARIABLE, flags), Ok(Verdict::AlreadyRight)), "{flags:?}");
+            assert!(matches!(verdict(ENTRY, &WITH_VARIABLE, flags), Ok(Decision::AlreadyRight)), "{flags:?}");
         }
         let other = ENTRY.replace("/d", "/e");
         assert_eq!(edited(verdict(&other, &WITH_VARIABLE, &["--azure-config-dir", "/d"])).len(), 1);

@@ -7,29 +7,29 @@ use crate::error::{Error, io_words};
 use crate::situation;
 use crate::sys::Sys;
 
-use super::Loaded;
-use super::document::Edited;
+use super::KubeconfigFile;
+use super::document::EditedDocument;
 use super::lock::FileLock;
 
 /// A file and what it becomes.
-pub struct Change<'a> {
+pub struct FileChange<'a> {
     /// The file as it was read.
-    pub file: &'a Loaded,
+    pub file: &'a KubeconfigFile,
     /// What shall stand in it.
-    pub edited: Edited,
+    pub edited: EditedDocument,
 }
 
 /// Told of what happens to the files, so that it can be taken back.
-pub trait Ahead {
+pub trait ReplaceHook {
     /// Every file is locked and what the changes were made for; nothing is written yet.
-    fn about_to_replace(&mut self);
+    fn before_replace(&mut self);
     /// The changes from the one at `first` on have not been made.
     fn not_replaced(&mut self, first: usize);
 }
 
 /// Nobody needs to know.
-impl Ahead for () {
-    fn about_to_replace(&mut self) {}
+impl ReplaceHook for () {
+    fn before_replace(&mut self) {}
     fn not_replaced(&mut self, _: usize) {}
 }
 
@@ -38,7 +38,7 @@ impl Ahead for () {
 ///
 /// # Errors
 /// A lock that stays; a file that can't be read or replaced: what was replaced before it is named.
-pub fn replace(sys: &Sys, changes: &[Change], done: &str, ahead: &mut dyn Ahead) -> Result<bool, Error> {
+pub fn replace(sys: &Sys, changes: &[FileChange], done: &str, ahead: &mut dyn ReplaceHook) -> Result<bool, Error> {
     let locks = changes.iter().map(|change| FileLock::hold(sys, &change.file.path)).collect::<Result<Vec<_>, _>>()?;
     for change in changes {
         let (path, read) = (&change.file.path, change.file.document.text());
@@ -46,7 +46,7 @@ pub fn replace(sys: &Sys, changes: &[Change], done: &str, ahead: &mut dyn Ahead)
             return Ok(false);
         }
     }
-    ahead.about_to_replace();
+    ahead.before_replace();
     for (index, change) in changes.iter().enumerate() {
         if let Err(error) = replace_one(change) {
             ahead.not_replaced(index);
@@ -59,7 +59,7 @@ pub fn replace(sys: &Sys, changes: &[Change], done: &str, ahead: &mut dyn Ahead)
     Ok(true)
 }
 
-fn replace_one(change: &Change) -> Result<(), Error> {
+fn replace_one(change: &FileChange) -> Result<(), Error> {
     let target = resolve(&change.file.path)?;
     let text = change.edited.document.text();
     crate::files::replace(&target, text.as_bytes()).map_err(|error| cannot_write(&target, &error))

@@ -20,48 +20,48 @@ mod ways;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::cache::{Cache, Identity};
-use crate::entra::pop::Binding;
-use crate::entra::{Grant, Session};
+use crate::cache::{Cache, CacheKey};
+use crate::entra::pop::TokenBinding;
+use crate::entra::{Session, TokenResponse};
 use crate::error::Error;
 use crate::options::{
     AUTHORITY_HOST, AZURE_PIPELINES_SERVICE_CONNECTION_ID, CLIENT_CERTIFICATE, CLIENT_CERTIFICATE_PASSWORD_FILE,
-    CLIENT_ID, CLIENT_SECRET_FILE, Choices, DISABLE_TOKEN_PROXY, ENVIRONMENT, FEDERATED_AUDIENCE, FEDERATED_TOKEN_FILE,
-    FEDERATED_TOKEN_SOURCE, IDENTITY_OBJECT_ID, IDENTITY_RESOURCE_ID, LEGACY, LOGIN_HINT, POP_CLAIMS, POP_ENABLED,
-    REDIRECT_URL, SUBSCRIPTION, TENANT_ID,
+    CLIENT_ID, CLIENT_SECRET_FILE, DISABLE_TOKEN_PROXY, ENVIRONMENT, FEDERATED_AUDIENCE, FEDERATED_TOKEN_FILE,
+    FEDERATED_TOKEN_SOURCE, IDENTITY_OBJECT_ID, IDENTITY_RESOURCE_ID, Inputs, LEGACY, LOGIN_HINT, POP_CLAIMS,
+    POP_ENABLED, REDIRECT_URL, SUBSCRIPTION, TENANT_ID,
 };
 use crate::situation;
-use crate::sys::Pending;
+use crate::sys::BoxFuture;
 
-use super::{Login, Method, Rule, Settled};
-use probe::{Memory, machine, try_imds};
-use ways::{Found, NOTHING_ELSE, Question, WAYS, Way};
+use super::{Login, Method, Resolved, WriteRule};
+use probe::{NegativeCache, machine, try_imds};
+use ways::{AutoMethod, Availability, ImdsProbe, METHODS, NOTHING_ELSE};
 
 /// `--login auto`.
 pub(super) static METHOD: Method = Method {
     name: "auto",
     about: "the first of these that is there, be it on a laptop, in a pipeline or in a pod",
     arguments: &[
-        Rule::Carried.of(&CLIENT_ID),
-        Rule::Carried.of(&TENANT_ID),
-        Rule::Deviating.of(&ENVIRONMENT),
-        Rule::Carried.of(&LEGACY),
-        Rule::Carried.of(&POP_ENABLED),
-        Rule::Carried.of(&POP_CLAIMS),
-        Rule::Carried.of(&REDIRECT_URL),
-        Rule::Carried.of(&LOGIN_HINT),
-        Rule::Carried.of(&AUTHORITY_HOST),
-        Rule::Kept.of(&CLIENT_SECRET_FILE),
-        Rule::Kept.of(&CLIENT_CERTIFICATE),
-        Rule::Kept.of(&CLIENT_CERTIFICATE_PASSWORD_FILE),
-        Rule::Kept.of(&IDENTITY_RESOURCE_ID).unless(&IDENTITY_OBJECT_ID),
-        Rule::Kept.of(&IDENTITY_OBJECT_ID).unless(&IDENTITY_RESOURCE_ID),
-        Rule::Kept.of(&FEDERATED_TOKEN_FILE),
-        Rule::Kept.of(&FEDERATED_TOKEN_SOURCE).replaced_by(&FEDERATED_TOKEN_FILE),
-        Rule::Kept.of(&FEDERATED_AUDIENCE),
-        Rule::Kept.of(&DISABLE_TOKEN_PROXY),
-        Rule::Kept.of(&AZURE_PIPELINES_SERVICE_CONNECTION_ID),
-        Rule::Kept.of(&SUBSCRIPTION),
+        WriteRule::Inherited.of(&CLIENT_ID),
+        WriteRule::Inherited.of(&TENANT_ID),
+        WriteRule::InheritedUnlessDefault.of(&ENVIRONMENT),
+        WriteRule::Inherited.of(&LEGACY),
+        WriteRule::Inherited.of(&POP_ENABLED),
+        WriteRule::Inherited.of(&POP_CLAIMS),
+        WriteRule::Inherited.of(&REDIRECT_URL),
+        WriteRule::Inherited.of(&LOGIN_HINT),
+        WriteRule::Inherited.of(&AUTHORITY_HOST),
+        WriteRule::InheritedFromSameMethod.of(&CLIENT_SECRET_FILE),
+        WriteRule::InheritedFromSameMethod.of(&CLIENT_CERTIFICATE),
+        WriteRule::InheritedFromSameMethod.of(&CLIENT_CERTIFICATE_PASSWORD_FILE),
+        WriteRule::InheritedFromSameMethod.of(&IDENTITY_RESOURCE_ID).unless(&IDENTITY_OBJECT_ID),
+        WriteRule::InheritedFromSameMethod.of(&IDENTITY_OBJECT_ID).unless(&IDENTITY_RESOURCE_ID),
+        WriteRule::InheritedFromSameMethod.of(&FEDERATED_TOKEN_FILE),
+        WriteRule::InheritedFromSameMethod.of(&FEDERATED_TOKEN_SOURCE).replaced_by(&FEDERATED_TOKEN_FILE),
+        WriteRule::InheritedFromSameMethod.of(&FEDERATED_AUDIENCE),
+        WriteRule::InheritedFromSameMethod.of(&DISABLE_TOKEN_PROXY),
+        WriteRule::InheritedFromSameMethod.of(&AZURE_PIPELINES_SERVICE_CONNECTION_ID),
+        WriteRule::InheritedFromSameMethod.of(&SUBSCRIPTION),
     ],
     variables: &[],
     parse,
@@ -71,7 +71,7 @@ pub(super) static METHOD: Method = Method {
 struct Candidate {
     /// Its place among the ways.
     order: usize,
-    way: &'static Way,
+    way: &'static AutoMethod,
     login: Rc<dyn Login>,
     reason: Reason,
 }
@@ -80,7 +80,7 @@ struct Candidate {
 enum Reason {
     Known(String),
     /// A probe has to say.
-    Probe(Question),
+    Probe(ImdsProbe),
     /// It does if a browser can be opened.
     Browser,
 }
@@ -88,36 +88,36 @@ enum Reason {
 struct Auto {
     /// In order; only the last one is certainly there.
     candidates: Vec<Candidate>,
-    in_vain: InVain,
+    in_vain: UnavailableMethods,
 }
 
 /// What was looked for in vain.
 #[derive(Debug, Clone, Default)]
-pub struct InVain {
+pub struct UnavailableMethods {
     /// What is not there, and why, each with its place in the order.
     absent: Vec<(usize, String)>,
     hint: Option<String>,
 }
 
-fn parse(choices: &Choices) -> Result<Box<dyn Login>, Error> {
+fn parse(choices: &Inputs) -> Result<Box<dyn Login>, Error> {
     let bound = choices.values.is_on(&POP_ENABLED);
-    let mut auto = Auto { candidates: Vec::new(), in_vain: InVain::default() };
-    for (order, way) in WAYS.iter().enumerate() {
-        let (login, reason) = match (way.look)(choices, way.method)? {
-            Found::Absent(why) => {
+    let mut auto = Auto { candidates: Vec::new(), in_vain: UnavailableMethods::default() };
+    for (order, way) in METHODS.iter().enumerate() {
+        let (login, reason) = match (way.detect)(choices, way.method)? {
+            Availability::Unavailable(why) => {
                 auto.in_vain.note(order, why);
                 continue;
             }
-            Found::Nearly(why, hint) => {
+            Availability::NeedsSetup(why, hint) => {
                 auto.in_vain.note(order, why);
                 auto.in_vain.hint = Some(hint);
                 continue;
             }
-            Found::Perhaps(login, question) => (login, Reason::Probe(question)),
-            Found::WithBrowser(login) => (login, Reason::Browser),
-            Found::Present(login, reason) => (login, Reason::Known(reason)),
+            Availability::NeedsProbe(login, question) => (login, Reason::Probe(question)),
+            Availability::NeedsBrowser(login) => (login, Reason::Browser),
+            Availability::Available(login, reason) => (login, Reason::Known(reason)),
         };
-        if bound && *login.binding() == Binding::Bearer {
+        if bound && *login.binding() == TokenBinding::Bearer {
             auto.in_vain.note(order, format!("{} has no proof-of-possession tokens", way.name));
             continue;
         }
@@ -135,43 +135,43 @@ impl Login for Auto {
     /// az or its end takes effect with the next call. A probe's outcome is not, nor whether a browser can
     /// be opened: they are looked up when a token is wanted. What would be asked, and the machine, stand
     /// for a probe.
-    fn identify(&self, identity: &mut Identity) {
+    fn add_to_key(&self, identity: &mut CacheKey) {
         for Candidate { way, login, reason, .. } in &self.candidates {
             identity.field("way", way.method.name);
             match reason {
-                Reason::Known(_) | Reason::Browser => login.identify(identity),
-                Reason::Probe(Question { host, wanted }) => {
-                    host.identify(wanted, identity);
+                Reason::Known(_) | Reason::Browser => login.add_to_key(identity),
+                Reason::Probe(ImdsProbe { host, wanted }) => {
+                    host.add_to_key(wanted, identity);
                     identity.field("machine", &machine());
                 }
             }
         }
     }
 
-    fn acquire<'a>(&'a self, _: &'a Session<'a>) -> Pending<'a, Grant> {
+    fn acquire<'a>(&'a self, _: &'a Session<'a>) -> BoxFuture<'a, TokenResponse> {
         // Settling comes first, and what it has settled on signs in.
         Box::pin(std::future::ready(Err(self.in_vain.error())))
     }
 
-    fn settle<'a>(
+    fn resolve<'a>(
         &'a self,
         session: &'a Session<'a>,
         cache: &'a Cache,
         before: Option<&'a str>,
-    ) -> Pending<'a, Option<Settled>> {
+    ) -> BoxFuture<'a, Option<Resolved>> {
         Box::pin(self.choose(session, cache, before))
     }
 
-    fn binding(&self) -> &Binding {
-        self.candidates.first().map_or(&Binding::Bearer, |candidate| candidate.login.binding())
+    fn binding(&self) -> &TokenBinding {
+        self.candidates.first().map_or(&TokenBinding::Bearer, |candidate| candidate.login.binding())
     }
 
-    fn may_need_person(&self) -> bool {
-        self.candidates.iter().any(|candidate| candidate.login.asks())
+    fn may_prompt(&self) -> bool {
+        self.candidates.iter().any(|candidate| candidate.login.prompts())
     }
 
-    fn patience(&self) -> Duration {
-        self.candidates.iter().map(|candidate| candidate.login.patience()).max().unwrap_or_default()
+    fn default_timeout(&self) -> Duration {
+        self.candidates.iter().map(|candidate| candidate.login.default_timeout()).max().unwrap_or_default()
     }
 }
 
@@ -181,18 +181,18 @@ impl Auto {
         session: &Session<'_>,
         cache: &Cache,
         before: Option<&str>,
-    ) -> Result<Option<Settled>, Error> {
+    ) -> Result<Option<Resolved>, Error> {
         let mut in_vain = self.in_vain.clone();
         let mut chosen = None;
         for (index, candidate) in self.candidates.iter().enumerate() {
             match &candidate.reason {
                 Reason::Known(reason) => chosen = Some((candidate, reason.as_str(), None)),
-                Reason::Browser => match session.sys.browser.hindrance(&session.sys.env) {
+                Reason::Browser => match session.sys.browser.unavailable_reason(&session.sys.env) {
                     None => chosen = Some((candidate, NOTHING_ELSE, None)),
                     Some(why) => in_vain.note(candidate.order, format!("no browser can be opened ({why})")),
                 },
                 Reason::Probe(question) => {
-                    let memory = Memory::of(cache, question, self.is_last_hope(index, session));
+                    let memory = NegativeCache::of(cache, question, self.is_last_hope(index, session));
                     let served = before == Some(candidate.way.method.name);
                     match try_imds(session, &memory, &*candidate.login, question, served).await? {
                         Ok(grant) => chosen = Some((candidate, "IMDS has one", Some(grant))),
@@ -218,18 +218,18 @@ impl Auto {
     fn is_last_hope(&self, index: usize, session: &Session<'_>) -> bool {
         let mut later = self.candidates.iter().skip(index + 1);
         let env = &session.sys.env;
-        later.all(|candidate| candidate.login.asks() && candidate.login.nobody_sees(env).is_some())
+        later.all(|candidate| candidate.login.prompts() && candidate.login.prompt_hidden(env).is_some())
     }
 }
 
 impl Candidate {
-    fn settled(&self, reason: &str, grant: Option<Grant>, in_vain: InVain) -> Settled {
+    fn settled(&self, reason: &str, grant: Option<TokenResponse>, in_vain: UnavailableMethods) -> Resolved {
         let reason = format!("auto: signing in with {} ({reason})", self.way.name);
-        Settled { login: self.login.clone(), way: self.way.method.name, reason, grant, in_vain }
+        Resolved { login: self.login.clone(), method: self.way.method.name, reason, grant, in_vain }
     }
 }
 
-impl InVain {
+impl UnavailableMethods {
     /// Both ways of a person may be out for the same reason, which is told once.
     fn note(&mut self, order: usize, why: String) {
         if self.absent.iter().any(|(_, known)| *known == why) {
@@ -242,7 +242,7 @@ impl InVain {
     /// That nobody would see a prompt either.
     pub fn nobody_sees(&self, why: &str) -> Error {
         let mut all = self.clone();
-        all.note(WAYS.len(), format!("nobody would see a prompt ({why})"));
+        all.note(METHODS.len(), format!("nobody would see a prompt ({why})"));
         all.error()
     }
 

@@ -12,24 +12,24 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::cache::Identity;
-use crate::entra::{Grant, Session};
+use crate::cache::CacheKey;
+use crate::entra::{Session, TokenResponse};
 use crate::error::Error;
-use crate::options::{Choices, TENANT_ID};
-use crate::process::Call;
+use crate::options::{Inputs, TENANT_ID};
+use crate::process::ProgramCall;
 use crate::secret::Secret;
 use crate::situation;
-use crate::sys::{Env, Pending};
+use crate::sys::{BoxFuture, Env};
 
 use super::azurecli;
 use super::tool::{self, Tenant, Tool, text_of};
-use super::{Login, Method, Rule};
+use super::{Login, Method, WriteRule};
 
 /// `--login azd`.
 pub(super) static METHOD: Method = Method {
     name: "azd",
     about: "the account that the Azure Developer CLI is signed in to",
-    arguments: &[Rule::Typed.of(&TENANT_ID)],
+    arguments: &[WriteRule::FlagOnly.of(&TENANT_ID)],
     variables: &[],
     parse,
 };
@@ -39,8 +39,8 @@ const AZD: Tool =
 
 /// The login, if azd is signed in as far as its files and variables tell, which are read once; for
 /// choosing a method.
-pub(super) fn if_signed_in(choices: &Choices) -> Result<Option<Box<dyn Login>>, Error> {
-    let Some(place) = Place::of(choices.env) else { return Ok(None) };
+pub(super) fn if_signed_in(choices: &Inputs) -> Result<Option<Box<dyn Login>>, Error> {
+    let Some(place) = AzdDirectory::of(choices.env) else { return Ok(None) };
     let state = place.state();
     let signed_in = match &state.az {
         Some(az) => az.signed_in(),
@@ -57,21 +57,21 @@ struct Azd {
     tenant: Option<Tenant>,
     /// Where azd keeps its sign-in; unknown without a home directory, and where another program
     /// signs in for azd.
-    place: Option<Place>,
-    state: OnceCell<State>,
+    place: Option<AzdDirectory>,
+    state: OnceCell<AzdState>,
 }
 
-fn parse(choices: &Choices) -> Result<Box<dyn Login>, Error> {
-    login(choices, Place::of(choices.env), OnceCell::new())
+fn parse(choices: &Inputs) -> Result<Box<dyn Login>, Error> {
+    login(choices, AzdDirectory::of(choices.env), OnceCell::new())
 }
 
-fn login(choices: &Choices, place: Option<Place>, state: OnceCell<State>) -> Result<Box<dyn Login>, Error> {
+fn login(choices: &Inputs, place: Option<AzdDirectory>, state: OnceCell<AzdState>) -> Result<Box<dyn Login>, Error> {
     let (scope, tenant) = (tool::scope(choices.values)?, tool::tenant(choices.values)?);
     Ok(Box::new(Azd { scope, tenant, place, state }))
 }
 
 impl Login for Azd {
-    fn identify(&self, identity: &mut Identity) {
+    fn add_to_key(&self, identity: &mut CacheKey) {
         identity.field("scope", &self.scope);
         if let Some(tenant) = &self.tenant {
             identity.field("tenant", tenant.id.as_str());
@@ -81,25 +81,25 @@ impl Login for Azd {
         }
     }
 
-    fn acquire<'a>(&'a self, session: &'a Session<'a>) -> Pending<'a, Grant> {
+    fn acquire<'a>(&'a self, session: &'a Session<'a>) -> BoxFuture<'a, TokenResponse> {
         Box::pin(self.ask(session))
     }
 
     /// Without a place there is nothing that the token could be bound to, nor is there for a managed
     /// identity of a machine that can't be told from others.
-    fn can_be_kept(&self) -> bool {
+    fn cacheable(&self) -> bool {
         let of_unknown_machine =
-            || self.state().is_some_and(State::is_of_a_machine) && crate::hosts::machine().is_none();
+            || self.state().is_some_and(AzdState::is_of_a_machine) && crate::hosts::machine().is_none();
         self.place.is_some() && !of_unknown_machine()
     }
 }
 
 impl Azd {
-    async fn ask(&self, session: &Session<'_>) -> Result<Grant, Error> {
+    async fn ask(&self, session: &Session<'_>) -> Result<TokenResponse, Error> {
         let sys = session.sys;
         let azd = AZD.find(&sys.env)?;
         let before = self.state();
-        let call = Call { program: azd, arguments: self.arguments(), variables: self.variables() };
+        let call = ProgramCall { program: azd, arguments: self.arguments(), variables: self.variables() };
         sys.terminal.detail(1, || format!("asking {} for a token", call.program.display()));
         let ended = sys.tools.run(&call, session.deadline.left(&*sys.clock), &*sys.clock).await?;
         if ended.code != Some(0) {
@@ -128,13 +128,13 @@ impl Azd {
             ("AZURE_DEV_COLLECT_TELEMETRY", "no".into()),
             ("AZD_SKIP_UPDATE_CHECK", "true".into()),
         ];
-        variables.extend(self.place.as_ref().and_then(Place::variable));
+        variables.extend(self.place.as_ref().and_then(AzdDirectory::variable));
         variables
     }
 
     /// What azd complains of, and the way out.
     fn explain(&self, code: Option<i32>, stderr: &str) -> Error {
-        let complaint = Complaint::read(stderr);
+        let complaint = AzdMessage::read(stderr);
         let text = complaint.text.as_str();
         if text.to_ascii_lowercase().contains("not logged in") {
             let error = Error::new(&situation::TOOL_SIGNED_OUT, "azd is not signed in").remedy("run `azd auth login`");
@@ -149,7 +149,7 @@ impl Azd {
         })
     }
 
-    fn state(&self) -> Option<&State> {
+    fn state(&self) -> Option<&AzdState> {
         let place = self.place.as_ref()?;
         Some(self.state.get_or_init(|| place.state()))
     }
@@ -169,12 +169,12 @@ fn moment(text: &str) -> Option<u64> {
 
 /// What azd says on stderr: JSON in one of two forms, or text.
 #[derive(Default)]
-struct Complaint {
+struct AzdMessage {
     text: String,
     suggestion: String,
 }
 
-impl Complaint {
+impl AzdMessage {
     fn read(stderr: &str) -> Self {
         let mut complaint = Self::default();
         // From 1.24 one object, perhaps over several lines; before, a message a line.
@@ -216,7 +216,7 @@ impl Complaint {
 }
 
 /// Where azd keeps its sign-in, and what of the environment decides about its tokens.
-struct Place {
+struct AzdDirectory {
     directory: PathBuf,
     /// Whether a variable names the directory.
     named: bool,
@@ -235,7 +235,7 @@ const TOKEN_FILES: [&str; 2] = ["auth/msal/cache.json", "auth/msal/cache.bin"];
 
 /// The sign-in at one moment.
 #[derive(PartialEq, Eq)]
-struct State {
+struct AzdState {
     /// `auth.account.currentUser`, of `auth.json` or, in old versions, of `config.json`.
     user: Option<Value>,
     /// `cloud` of `config.json`.
@@ -245,7 +245,7 @@ struct State {
     token_files: Vec<&'static str>,
 }
 
-impl Place {
+impl AzdDirectory {
     fn of(env: &Env) -> Option<Self> {
         // Another program, an editor mostly, answers for azd: whose tokens those are is not known.
         if env.get("AZD_AUTH_ENDPOINT").is_some() {
@@ -264,7 +264,7 @@ impl Place {
         self.named.then(|| (DIRECTORY, self.directory.to_string_lossy().into_owned()))
     }
 
-    fn state(&self) -> State {
+    fn state(&self) -> AzdState {
         let json = |name: &str| {
             let text = text_of(&self.directory.join(name));
             serde_json::from_str(&text).unwrap_or(Value::String(text))
@@ -272,7 +272,7 @@ impl Place {
         let (auth, config) = (json("auth.json"), json("config.json"));
         let user = |value: &Value| value.pointer("/auth/account/currentUser").cloned();
         let asks_az = config.pointer("/auth/useAzCliAuth").is_some_and(is_true);
-        State {
+        AzdState {
             user: user(&auth).or_else(|| user(&config)),
             cloud: config.get("cloud").cloned(),
             az: self.az.as_ref().filter(|_| asks_az).map(azurecli::Place::state),
@@ -280,7 +280,7 @@ impl Place {
         }
     }
 
-    fn identify(&self, state: &State, identity: &mut Identity) {
+    fn identify(&self, state: &AzdState, identity: &mut CacheKey) {
         identity.field("azd directory", &self.directory.to_string_lossy());
         for (name, value) in &self.surroundings {
             identity.field(name, value);
@@ -300,7 +300,7 @@ impl Place {
     }
 }
 
-impl State {
+impl AzdState {
     /// Whether azd hands out tokens of a managed identity (`azd auth login --managed-identity`): the
     /// same files on another machine then mean another identity.
     fn is_of_a_machine(&self) -> bool {
@@ -329,7 +329,7 @@ mod tests {
     use super::*;
 
     fn azd(env: &Env) -> Azd {
-        Azd { scope: "r/.default".into(), tenant: None, place: Place::of(env), state: OnceCell::new() }
+        Azd { scope: "r/.default".into(), tenant: None, place: AzdDirectory::of(env), state: OnceCell::new() }
     }
 
     fn explain(stderr: &str) -> String {
@@ -385,7 +385,7 @@ mod tests {
         let directory = home.path().display().to_string();
         let env = Env::from([("HOME", directory.as_str()), ("AZD_CONFIG_DIR", directory.as_str())]);
         let write = |name: &str, text: &str| fs::write(home.path().join(name), text).unwrap();
-        let state = || Place::of(&env).unwrap().state();
+        let state = || AzdDirectory::of(&env).unwrap().state();
         let nobody = state();
         write("auth.json", r#"{"auth":{"account":{"currentUser":{"homeAccountId":"a"}}}}"#);
         let alice = state();
@@ -401,8 +401,8 @@ mod tests {
     #[test]
     fn tokens_of_who_knows_whom_are_not_kept() {
         let env = Env::from([("HOME", "/nowhere"), ("AZD_AUTH_ENDPOINT", "http://127.0.0.1:1"), ("AZD_AUTH_KEY", "k")]);
-        assert!(!azd(&env).can_be_kept());
-        assert!(!azd(&Env::default()).can_be_kept());
-        assert!(azd(&Env::from([("HOME", "/nowhere")])).can_be_kept());
+        assert!(!azd(&env).cacheable());
+        assert!(!azd(&Env::default()).cacheable());
+        assert!(azd(&Env::from([("HOME", "/nowhere")])).cacheable());
     }
 }

@@ -11,19 +11,19 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::cache::Identity;
+use crate::cache::CacheKey;
 use crate::entra::token::seconds;
-use crate::entra::{Grant, Session};
+use crate::entra::{Session, TokenResponse};
 use crate::error::Error;
 use crate::options::types::Subscription;
-use crate::options::{AZURE_CONFIG_DIR, Choices, SUBSCRIPTION, Source, TENANT_ID};
-use crate::process::{Call, Ended};
+use crate::options::{AZURE_CONFIG_DIR, Inputs, SUBSCRIPTION, TENANT_ID, ValueSource};
+use crate::process::{ProgramCall, ProgramOutput};
 use crate::secret::Secret;
 use crate::situation;
-use crate::sys::Pending;
+use crate::sys::BoxFuture;
 
 use super::tool::{self, Tenant, Tool, sentence};
-use super::{Login, Method, Rule};
+use super::{Login, Method, WriteRule};
 
 pub(super) use state::{Place, State};
 
@@ -31,7 +31,10 @@ pub(super) use state::{Place, State};
 pub(super) static METHOD: Method = Method {
     name: "azurecli",
     about: "the account that the Azure CLI is signed in to",
-    arguments: &[Rule::Kept.of(&TENANT_ID).unless(&SUBSCRIPTION), Rule::Kept.of(&SUBSCRIPTION).unless(&TENANT_ID)],
+    arguments: &[
+        WriteRule::InheritedFromSameMethod.of(&TENANT_ID).unless(&SUBSCRIPTION),
+        WriteRule::InheritedFromSameMethod.of(&SUBSCRIPTION).unless(&TENANT_ID),
+    ],
     variables: &[(&AZURE_CONFIG_DIR.decl, state::DIRECTORY)],
     parse,
 };
@@ -39,7 +42,7 @@ pub(super) static METHOD: Method = Method {
 const AZ: Tool = Tool { name: "az", title: "Azure CLI", home: "https://aka.ms/azure-cli", login: "az login" };
 
 /// The login, if az is signed in as far as its files tell, which are read once; for choosing a method.
-pub(super) fn if_signed_in(choices: &Choices) -> Result<Option<Box<dyn Login>>, Error> {
+pub(super) fn if_signed_in(choices: &Inputs) -> Result<Option<Box<dyn Login>>, Error> {
     let Some(place) = Place::of(choices.env) else { return Ok(None) };
     let state = place.state();
     if !state.signed_in() {
@@ -50,7 +53,7 @@ pub(super) fn if_signed_in(choices: &Choices) -> Result<Option<Box<dyn Login>>, 
 
 struct AzureCli {
     resource: String,
-    whose: Whose,
+    whose: AccountSelector,
     /// Something about the choice that a person may want to know.
     note: Option<String>,
     /// Where az keeps its sign-in; unknown without a home directory.
@@ -60,18 +63,18 @@ struct AzureCli {
 }
 
 /// Whose token az shall give; it takes a tenant or a subscription.
-enum Whose {
+enum AccountSelector {
     DefaultAccounts,
     Tenants(Tenant),
     /// With the flag that named it.
     Subscriptions(Subscription, String),
 }
 
-fn parse(choices: &Choices) -> Result<Box<dyn Login>, Error> {
+fn parse(choices: &Inputs) -> Result<Box<dyn Login>, Error> {
     login(choices, Place::of(choices.env), OnceCell::new())
 }
 
-fn login(choices: &Choices, place: Option<Place>, state: OnceCell<State>) -> Result<Box<dyn Login>, Error> {
+fn login(choices: &Inputs, place: Option<Place>, state: OnceCell<State>) -> Result<Box<dyn Login>, Error> {
     let (whose, note) = whose(choices)?;
     let scope = tool::scope(choices.values)?;
     let resource = scope.strip_suffix("/.default").unwrap_or(&scope).to_owned();
@@ -80,15 +83,15 @@ fn login(choices: &Choices, place: Option<Place>, state: OnceCell<State>) -> Res
 
 /// A subscription is always typed. A tenant that was typed too contradicts it, for az would refuse
 /// both; one that only lies in the environment gives way.
-fn whose(choices: &Choices) -> Result<(Whose, Option<String>), Error> {
+fn whose(choices: &Inputs) -> Result<(AccountSelector, Option<String>), Error> {
     let tenant = tool::tenant(choices.values)?;
     let by = choices.values.source(&SUBSCRIPTION).map(ToString::to_string).unwrap_or_default();
     match (choices.values.get(&SUBSCRIPTION)?, tenant) {
-        (None, None) => Ok((Whose::DefaultAccounts, None)),
-        (None, Some(tenant)) => Ok((Whose::Tenants(tenant), None)),
-        (Some(subscription), None) => Ok((Whose::Subscriptions(subscription, by), None)),
+        (None, None) => Ok((AccountSelector::DefaultAccounts, None)),
+        (None, Some(tenant)) => Ok((AccountSelector::Tenants(tenant), None)),
+        (Some(subscription), None) => Ok((AccountSelector::Subscriptions(subscription, by), None)),
         (Some(subscription), Some(tenant)) => {
-            if let Some(Source::Flag(flag)) = choices.values.source(&TENANT_ID) {
+            if let Some(ValueSource::Flag(flag)) = choices.values.source(&TENANT_ID) {
                 return Err(Error::new(
                     &situation::USAGE,
                     format!("{flag} and {by} are both given, and az takes only one of them"),
@@ -96,31 +99,31 @@ fn whose(choices: &Choices) -> Result<(Whose, Option<String>), Error> {
                 .remedy(format!("give {by} alone: a subscription has one tenant")));
             }
             let note = format!("az is asked by {by}, which has a tenant of its own, and not by {}", tenant.source);
-            Ok((Whose::Subscriptions(subscription, by), Some(note)))
+            Ok((AccountSelector::Subscriptions(subscription, by), Some(note)))
         }
     }
 }
 
 impl Login for AzureCli {
-    fn identify(&self, identity: &mut Identity) {
+    fn add_to_key(&self, identity: &mut CacheKey) {
         identity.field("resource", &self.resource);
         match &self.whose {
-            Whose::DefaultAccounts => {}
-            Whose::Tenants(tenant) => identity.field("tenant", tenant.id.as_str()),
-            Whose::Subscriptions(subscription, _) => identity.field("subscription", subscription.as_str()),
+            AccountSelector::DefaultAccounts => {}
+            AccountSelector::Tenants(tenant) => identity.field("tenant", tenant.id.as_str()),
+            AccountSelector::Subscriptions(subscription, _) => identity.field("subscription", subscription.as_str()),
         }
         if let Some((place, state)) = self.place.as_ref().zip(self.state()) {
             place.identify(state, identity);
         }
     }
 
-    fn acquire<'a>(&'a self, session: &'a Session<'a>) -> Pending<'a, Grant> {
+    fn acquire<'a>(&'a self, session: &'a Session<'a>) -> BoxFuture<'a, TokenResponse> {
         Box::pin(self.ask(session))
     }
 
     /// Without a place there is nothing that the token could be bound to, nor is there for a managed
     /// identity of a machine that can't be told from others.
-    fn can_be_kept(&self) -> bool {
+    fn cacheable(&self) -> bool {
         let of_unknown_machine =
             || self.state().is_some_and(State::is_of_a_machine) && crate::hosts::machine().is_none();
         self.place.is_some() && !of_unknown_machine()
@@ -128,7 +131,7 @@ impl Login for AzureCli {
 }
 
 impl AzureCli {
-    async fn ask(&self, session: &Session<'_>) -> Result<Grant, Error> {
+    async fn ask(&self, session: &Session<'_>) -> Result<TokenResponse, Error> {
         let sys = session.sys;
         let az = AZ.find(&sys.env)?;
         let before = self.state();
@@ -148,7 +151,7 @@ impl AzureCli {
 
     async fn answer(&self, session: &Session<'_>, az: &Path) -> Result<Answer, Error> {
         let ended = self.run(session, az, self.choice()).await?;
-        let Whose::Tenants(tenant) = &self.whose else { return self.read(&ended) };
+        let AccountSelector::Tenants(tenant) = &self.whose else { return self.read(&ended) };
         if ended.code == Some(0) || !takes_no_tenant(&ended.stderr) {
             return self.read(&ended);
         }
@@ -168,17 +171,22 @@ impl AzureCli {
     /// What az is asked by besides the resource.
     fn choice(&self) -> Option<(&'static str, &str)> {
         match &self.whose {
-            Whose::DefaultAccounts => None,
-            Whose::Tenants(tenant) => Some(("--tenant", tenant.id.as_str())),
-            Whose::Subscriptions(subscription, _) => Some(("--subscription", subscription.as_str())),
+            AccountSelector::DefaultAccounts => None,
+            AccountSelector::Tenants(tenant) => Some(("--tenant", tenant.id.as_str())),
+            AccountSelector::Subscriptions(subscription, _) => Some(("--subscription", subscription.as_str())),
         }
     }
 
-    async fn run(&self, session: &Session<'_>, az: &Path, choice: Option<(&str, &str)>) -> Result<Ended, Error> {
+    async fn run(
+        &self,
+        session: &Session<'_>,
+        az: &Path,
+        choice: Option<(&str, &str)>,
+    ) -> Result<ProgramOutput, Error> {
         let sys = session.sys;
         let fixed = ["account", "get-access-token", "--output", "json", "--resource", &self.resource];
         let choice = choice.into_iter().flat_map(|(flag, value)| [flag, value]);
-        let call = Call {
+        let call = ProgramCall {
             program: az.to_owned(),
             arguments: fixed.into_iter().chain(choice).map(String::from).collect(),
             variables: self.variables(),
@@ -198,7 +206,7 @@ impl AzureCli {
         variables
     }
 
-    fn read(&self, ended: &Ended) -> Result<Answer, Error> {
+    fn read(&self, ended: &ProgramOutput) -> Result<Answer, Error> {
         if ended.code == Some(0) { AZ.read(&ended.stdout) } else { Err(self.explain(ended.code, &ended.stderr)) }
     }
 
@@ -215,7 +223,7 @@ impl AzureCli {
     fn wrong_account(&self, stderr: &str) -> Option<Error> {
         let error = |what: &str| Error::new(&situation::TOOL_ACCOUNT, what);
         let (subscription, by) = match &self.whose {
-            Whose::Subscriptions(subscription, by) => (subscription.as_str(), by.as_str()),
+            AccountSelector::Subscriptions(subscription, by) => (subscription.as_str(), by.as_str()),
             _ => ("", ""),
         };
         if stderr.contains("No subscription found.") {
@@ -337,7 +345,7 @@ mod tests {
         let (given, values) = values(line, env);
         let env = crate::sys::Env::from([("HOME", "/nowhere")]);
         let choices =
-            Choices { given: &given, values: &values, env: &env, exec: &crate::exec_credential::ExecInfo::default() };
+            Inputs { given: &given, values: &values, env: &env, exec: &crate::exec_credential::ExecInfo::default() };
         let (whose, note) = whose(&choices)?;
         let resource = "r".into();
         Ok(AzureCli { resource, whose, note, place: Place::of(&env), state: OnceCell::new() })
@@ -347,7 +355,7 @@ mod tests {
         choose("--subscription Two", []).unwrap().explain(Some(1), stderr).to_string()
     }
 
-    fn answer(stdout: &str) -> Result<Grant, Error> {
+    fn answer(stdout: &str) -> Result<TokenResponse, Error> {
         let answer: Answer = AZ.read(&Secret::new(stdout))?;
         AZ.grant(answer.access_token, answer.expires_on, 1_000)
     }
@@ -454,7 +462,7 @@ mod tests {
     #[test]
     fn tenants_are_compared_where_they_can_be() {
         let tenant = |id: &str| match choose(&format!("--tenant-id {id}"), []).unwrap().whose {
-            Whose::Tenants(tenant) => tenant,
+            AccountSelector::Tenants(tenant) => tenant,
             _ => panic!("a tenant"),
         };
         assert_eq!(same_tenant(&tenant(&TENANT.to_uppercase()), Some(TENANT)), Some(true));

@@ -4,31 +4,31 @@ use crate::entra::TokenRequest;
 use crate::error::Error;
 use crate::federated;
 use crate::options::{
-    AZURE_PIPELINES_SERVICE_CONNECTION_ID, CLIENT_ID, Choices, ENVIRONMENT, POP_CLAIMS, POP_ENABLED, TENANT_ID,
+    AZURE_PIPELINES_SERVICE_CONNECTION_ID, CLIENT_ID, ENVIRONMENT, Inputs, POP_CLAIMS, POP_ENABLED, TENANT_ID,
 };
 
 use super::workloadidentity::Workload;
-use super::{Login, Method, Rule};
+use super::{Login, Method, WriteRule};
 
 /// `--login azurepipelines`.
 pub(super) static METHOD: Method = Method {
     name: "azurepipelines",
     about: "a job of Azure Pipelines signs in by its service connection",
     arguments: &[
-        Rule::Required.of(&TENANT_ID),
-        Rule::Typed.of(&AZURE_PIPELINES_SERVICE_CONNECTION_ID),
+        WriteRule::Required.of(&TENANT_ID),
+        WriteRule::FlagOnly.of(&AZURE_PIPELINES_SERVICE_CONNECTION_ID),
         // That of the source entry is the client that people sign in with, and would win over the job's.
-        Rule::Typed.of(&CLIENT_ID),
-        Rule::Deviating.of(&ENVIRONMENT),
-        Rule::Carried.of(&POP_ENABLED),
-        Rule::Carried.of(&POP_CLAIMS),
+        WriteRule::FlagOnly.of(&CLIENT_ID),
+        WriteRule::InheritedUnlessDefault.of(&ENVIRONMENT),
+        WriteRule::Inherited.of(&POP_ENABLED),
+        WriteRule::Inherited.of(&POP_CLAIMS),
     ],
     variables: &[],
     parse,
 };
 
 /// Whether this is a job with everything that it takes.
-pub(super) fn is_there(choices: &Choices) -> bool {
+pub(super) fn is_there(choices: &Inputs) -> bool {
     let values = choices.values;
     let named =
         [values.source(&AZURE_PIPELINES_SERVICE_CONNECTION_ID), values.source(&CLIENT_ID), values.source(&TENANT_ID)];
@@ -37,11 +37,11 @@ pub(super) fn is_there(choices: &Choices) -> bool {
 
 /// In the order of Azure/kubelogin's complaints. A login that lacks the job's token and nothing else
 /// can still be served from the cache: a later step sees what an earlier one was given.
-fn parse(choices: &Choices) -> Result<Box<dyn Login>, Error> {
+fn parse(choices: &Inputs) -> Result<Box<dyn Login>, Error> {
     complete(choices).map_err(|error| federated::access_token(choices.env).err().unwrap_or(error))
 }
 
-fn complete(choices: &Choices) -> Result<Box<dyn Login>, Error> {
+fn complete(choices: &Inputs) -> Result<Box<dyn Login>, Error> {
     let missing = "failed to create azure pipelines credential: no client ID specified";
     let client = choices.values.require(&CLIENT_ID, missing).map_err(|error| {
         let flag = CLIENT_ID.decl.flag();
@@ -56,8 +56,8 @@ mod tests {
     use super::super::Spec;
     use crate::federated::fake::choices;
 
-    fn name_of(spec: &Spec) -> crate::cache::Identity {
-        spec.identity()
+    fn name_of(spec: &Spec) -> crate::cache::CacheKey {
+        spec.cache_key()
     }
 
     /// What `then` makes of what the line asks for.

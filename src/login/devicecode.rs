@@ -1,26 +1,26 @@
 //! A person signs in on any device with a browser, by a short code.
 
-use crate::cache::Identity;
-use crate::entra::{Grant, Person, Session, TokenRequest, device};
+use crate::cache::CacheKey;
+use crate::entra::{Session, TokenRequest, TokenResponse, UserClient, device};
 use crate::error::Error;
-use crate::options::{CLIENT_ID, Choices, ENVIRONMENT, LEGACY, LOGIN_HINT, POP_CLAIMS, POP_ENABLED, TENANT_ID};
-use crate::sys::Pending;
+use crate::options::{CLIENT_ID, ENVIRONMENT, Inputs, LEGACY, LOGIN_HINT, POP_CLAIMS, POP_ENABLED, TENANT_ID};
+use crate::sys::BoxFuture;
 
 use super::public_client::PublicClient;
-use super::{Login, Method, Rule};
+use super::{Login, Method, WriteRule};
 
 /// `--login devicecode`.
 pub(super) static METHOD: Method = Method {
     name: "devicecode",
     about: "a person signs in on any device, with a code",
     arguments: &[
-        Rule::Required.of(&CLIENT_ID),
-        Rule::Required.of(&TENANT_ID),
-        Rule::Carried.of(&ENVIRONMENT),
-        Rule::Carried.of(&LEGACY),
-        Rule::Carried.of(&POP_ENABLED),
-        Rule::Carried.of(&POP_CLAIMS),
-        Rule::Carried.of(&LOGIN_HINT),
+        WriteRule::Required.of(&CLIENT_ID),
+        WriteRule::Required.of(&TENANT_ID),
+        WriteRule::Inherited.of(&ENVIRONMENT),
+        WriteRule::Inherited.of(&LEGACY),
+        WriteRule::Inherited.of(&POP_ENABLED),
+        WriteRule::Inherited.of(&POP_CLAIMS),
+        WriteRule::Inherited.of(&LOGIN_HINT),
     ],
     variables: &[],
     parse,
@@ -28,16 +28,16 @@ pub(super) static METHOD: Method = Method {
 
 struct DeviceCode(PublicClient);
 
-fn parse(choices: &Choices) -> Result<Box<dyn Login>, Error> {
+fn parse(choices: &Inputs) -> Result<Box<dyn Login>, Error> {
     Ok(Box::new(DeviceCode(PublicClient::parse(choices)?)))
 }
 
 impl Login for DeviceCode {
-    fn identify(&self, identity: &mut Identity) {
+    fn add_to_key(&self, identity: &mut CacheKey) {
         self.0.identify(identity);
     }
 
-    fn acquire<'a>(&'a self, session: &'a Session<'a>) -> Pending<'a, Grant> {
+    fn acquire<'a>(&'a self, session: &'a Session<'a>) -> BoxFuture<'a, TokenResponse> {
         Box::pin(device::sign_in(session, self.0.person()))
     }
 
@@ -45,7 +45,7 @@ impl Login for DeviceCode {
         Some(&self.0.request)
     }
 
-    fn person(&self) -> Option<Person<'_>> {
+    fn user_client(&self) -> Option<UserClient<'_>> {
         Some(self.0.person())
     }
 }

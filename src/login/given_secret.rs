@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use crate::error::{Error, io_words};
-use crate::options::{Opt, Source, Values, types};
+use crate::options::{Opt, ValueSource, Values, types};
 use crate::secret::Secret;
 use crate::situation;
 
 use super::both_given;
 
 /// A secret, and where it came from.
-pub(super) struct GivenSecret {
+pub(super) struct SecretValue {
     pub(super) secret: Secret,
     /// The flag, variable or file, for messages.
     pub(super) source: String,
@@ -19,28 +19,28 @@ pub(super) struct GivenSecret {
 }
 
 /// The two options that can give a secret, and its name in messages.
-pub struct Ways {
+pub struct SecretOptions {
     /// The secret itself.
     pub text: &'static Opt<Secret>,
     /// A file that holds it.
-    pub file: &'static Opt<types::Path>,
+    pub file: &'static Opt<types::FilePath>,
     /// What it is, for messages.
     pub name: &'static str,
 }
 
-impl Ways {
+impl SecretOptions {
     /// The secret, if one is given.
     ///
     /// # Errors
     /// Both ways typed, or a file that can't be read or is empty.
-    pub(super) fn find(&self, values: &Values) -> Result<Option<GivenSecret>, Error> {
+    pub(super) fn find(&self, values: &Values) -> Result<Option<SecretValue>, Error> {
         if let Some((path, source)) = self.first_file(values)? {
             return self.read(&path.0, &source).map(Some);
         }
         let Some(secret) = values.get(self.text)? else { return Ok(None) };
-        let source = values.source(self.text).cloned().unwrap_or(Source::Default);
-        let typed = matches!(source, Source::Flag(_));
-        Ok(Some(GivenSecret { secret, source: source.to_string(), typed }))
+        let source = values.source(self.text).cloned().unwrap_or(ValueSource::Default);
+        let typed = matches!(source, ValueSource::Flag(_));
+        Ok(Some(SecretValue { secret, source: source.to_string(), typed }))
     }
 
     /// How to give one, for advice.
@@ -51,18 +51,18 @@ impl Ways {
 
     /// The file that holds the secret, where it comes first: a file named by flag before any variable
     /// with a secret, a file named by variable only where there is no secret.
-    fn first_file(&self, values: &Values) -> Result<Option<(types::Path, Source)>, Error> {
+    fn first_file(&self, values: &Values) -> Result<Option<(types::FilePath, ValueSource)>, Error> {
         let Some(path) = values.get(self.file)? else { return Ok(None) };
-        let source = values.source(self.file).cloned().unwrap_or(Source::Default);
+        let source = values.source(self.file).cloned().unwrap_or(ValueSource::Default);
         match (&source, values.source(self.text)) {
-            (Source::Flag(file), Some(Source::Flag(text))) => Err(both_given(file, text)),
-            (Source::Flag(_), _) | (_, None) => Ok(Some((path, source))),
+            (ValueSource::Flag(file), Some(ValueSource::Flag(text))) => Err(both_given(file, text)),
+            (ValueSource::Flag(_), _) | (_, None) => Ok(Some((path, source))),
             _ => Ok(None),
         }
     }
 
     /// A secret is a line of text: one trailing line break is the editor's.
-    fn read(&self, path: &Path, source: &Source) -> Result<GivenSecret, Error> {
+    fn read(&self, path: &Path, source: &ValueSource) -> Result<SecretValue, Error> {
         let shown = format!("{}, named by {source}", path.display());
         let text = crate::files::read_text(path, 64 * 1024).map(Secret::new).map_err(|error| {
             Error::new(&situation::FILE, format!("the {} file cannot be read: {}", self.name, io_words(&error)))
@@ -76,6 +76,6 @@ impl Ways {
                 .from_source(&shown)
                 .remedy("write its value into the file"));
         }
-        Ok(GivenSecret { secret: Secret::new(line), source: shown, typed: false })
+        Ok(SecretValue { secret: Secret::new(line), source: shown, typed: false })
     }
 }

@@ -1,28 +1,28 @@
 //! A person signs in with the browser of this machine, or with another one by pasting the answer.
 
-use crate::cache::Identity;
-use crate::entra::{Grant, Person, Session, TokenRequest, browser};
+use crate::cache::CacheKey;
+use crate::entra::{Session, TokenRequest, TokenResponse, UserClient, browser};
 use crate::error::Error;
 use crate::options::types::RedirectUrl;
-use crate::options::{CLIENT_ID, Choices, ENVIRONMENT, LOGIN_HINT, POP_CLAIMS, POP_ENABLED, REDIRECT_URL, TENANT_ID};
-use crate::sys::{Env, Pending};
-use crate::terminal::{nobody_is_there, nobody_sees};
+use crate::options::{CLIENT_ID, ENVIRONMENT, Inputs, LOGIN_HINT, POP_CLAIMS, POP_ENABLED, REDIRECT_URL, TENANT_ID};
+use crate::sys::{BoxFuture, Env};
+use crate::terminal::{prompt_hidden, unattended};
 
 use super::public_client::PublicClient;
-use super::{Login, Method, Rule};
+use super::{Login, Method, WriteRule};
 
 /// `--login interactive`.
 pub(super) static METHOD: Method = Method {
     name: "interactive",
     about: "a person signs in with the browser",
     arguments: &[
-        Rule::Required.of(&CLIENT_ID),
-        Rule::Required.of(&TENANT_ID),
-        Rule::Carried.of(&ENVIRONMENT),
-        Rule::Carried.of(&POP_ENABLED),
-        Rule::Carried.of(&POP_CLAIMS),
-        Rule::Carried.of(&REDIRECT_URL),
-        Rule::Carried.of(&LOGIN_HINT),
+        WriteRule::Required.of(&CLIENT_ID),
+        WriteRule::Required.of(&TENANT_ID),
+        WriteRule::Inherited.of(&ENVIRONMENT),
+        WriteRule::Inherited.of(&POP_ENABLED),
+        WriteRule::Inherited.of(&POP_CLAIMS),
+        WriteRule::Inherited.of(&REDIRECT_URL),
+        WriteRule::Inherited.of(&LOGIN_HINT),
     ],
     variables: &[],
     parse,
@@ -33,17 +33,17 @@ struct Interactive {
     redirect: Option<RedirectUrl>,
 }
 
-fn parse(choices: &Choices) -> Result<Box<dyn Login>, Error> {
+fn parse(choices: &Inputs) -> Result<Box<dyn Login>, Error> {
     Ok(Box::new(Interactive { client: PublicClient::parse(choices)?, redirect: choices.values.get(&REDIRECT_URL)? }))
 }
 
 impl Login for Interactive {
     /// Where the browser comes back to makes no other token.
-    fn identify(&self, identity: &mut Identity) {
+    fn add_to_key(&self, identity: &mut CacheKey) {
         self.client.identify(identity);
     }
 
-    fn acquire<'a>(&'a self, session: &'a Session<'a>) -> Pending<'a, Grant> {
+    fn acquire<'a>(&'a self, session: &'a Session<'a>) -> BoxFuture<'a, TokenResponse> {
         Box::pin(browser::sign_in(session, self.client.person(), self.redirect.as_ref()))
     }
 
@@ -52,11 +52,11 @@ impl Login for Interactive {
     }
 
     /// A browser is seen wherever stderr goes: `kubectl get pods 2>/dev/null` opens it as well.
-    fn nobody_sees(&self, env: &Env) -> Option<String> {
-        if crate::browser::hindrance(env).is_none() { nobody_is_there(env) } else { nobody_sees(env) }
+    fn prompt_hidden(&self, env: &Env) -> Option<String> {
+        if crate::browser::hindrance(env).is_none() { unattended(env) } else { prompt_hidden(env) }
     }
 
-    fn person(&self) -> Option<Person<'_>> {
+    fn user_client(&self) -> Option<UserClient<'_>> {
         Some(self.client.person())
     }
 }

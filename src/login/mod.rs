@@ -18,23 +18,23 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-pub use given_secret::Ways;
+pub use given_secret::SecretOptions;
 
-use crate::cache::{About, Cache, Identity};
-use crate::entra::pop::Binding;
-use crate::entra::{Grant, Person, Session, TokenRequest};
+use crate::cache::{Cache, CacheKey, RequestSummary};
+use crate::entra::pop::TokenBinding;
+use crate::entra::{Session, TokenRequest, TokenResponse, UserClient};
 use crate::error::Error;
 use crate::options::types::{GoDuration, Storage};
 use crate::options::{
-    AUTHORITY_HOST, CACHE_DIR, CACHE_STORAGE, CLIENT_ID, Choices, DISABLE_ENVIRONMENT_OVERRIDE,
-    DISABLE_INSTANCE_DISCOVERY, Decl, ENVIRONMENT, LOGIN, LOGIN_TIMEOUT, LOGTOSTDERR, Opt, POP_CLAIMS, POP_ENABLED,
-    POP_LIFETIME, SERVER_ID, Source, TENANT_ID, TIMEOUT, Takes, USE_AZURERM_ENV_VARS, VERBOSITY, Values, shown,
+    AUTHORITY_HOST, CACHE_DIR, CACHE_STORAGE, CLIENT_ID, DISABLE_ENVIRONMENT_OVERRIDE, DISABLE_INSTANCE_DISCOVERY,
+    Decl, ENVIRONMENT, Inputs, LOGIN, LOGIN_TIMEOUT, LOGTOSTDERR, Opt, POP_CLAIMS, POP_ENABLED, POP_LIFETIME,
+    SERVER_ID, TENANT_ID, TIMEOUT, USE_AZURERM_ENV_VARS, VERBOSITY, ValueKind, ValueSource, Values, shown,
 };
 use crate::situation;
-use crate::sys::{Env, Pending};
-use crate::terminal::nobody_sees;
+use crate::sys::{BoxFuture, Env};
+use crate::terminal::prompt_hidden;
 
-pub use auto::InVain;
+pub use auto::UnavailableMethods;
 
 /// Every login method, in the order of the messages that list them.
 pub static METHODS: &[&Method] = &[
@@ -51,7 +51,7 @@ pub static METHODS: &[&Method] = &[
 ];
 
 /// Every secret that can be typed, and so stand in a kubeconfig.
-pub static SECRETS: &[Ways] = &[spn::SECRET, spn::PASSWORD, ropc::SECRET];
+pub static SECRETS: &[SecretOptions] = &[spn::SECRET, spn::PASSWORD, ropc::SECRET];
 
 /// A login method as data.
 pub struct Method {
@@ -61,32 +61,32 @@ pub struct Method {
     pub about: &'static str,
     /// The options it reads besides the common ones, and how `convert-kubeconfig` writes each, in
     /// this order.
-    pub arguments: &'static [Argument],
+    pub arguments: &'static [EntryArgument],
     /// Options of `convert-kubeconfig` that become variables of the entry, each with the
     /// variable's name.
     pub variables: &'static [(&'static Decl, &'static str)],
     /// Makes a complete login of `choices`, or says what is missing.
-    pub parse: fn(&Choices) -> Result<Box<dyn Login>, Error>,
+    pub parse: fn(&Inputs) -> Result<Box<dyn Login>, Error>,
 }
 
 /// An option of a method in a kubeconfig entry.
-pub struct Argument {
+pub struct EntryArgument {
     /// The option.
     pub decl: &'static Decl,
     /// Where `convert-kubeconfig` takes its value from.
-    pub rule: Rule,
+    pub rule: WriteRule,
     /// Another option that says the same; only one of them is written, the typed one first.
-    pub rival: Option<&'static Decl>,
+    pub exclusive_with: Option<&'static Decl>,
     /// Another option that says the same and goes before: beside it this one is not written.
-    pub outdone_by: Option<&'static Decl>,
+    pub overridden_by: Option<&'static Decl>,
     /// Another option that goes with it, and that means another thing than the source entry where it is typed
     /// alone: what the entry says is dropped then.
     pub replaced_by: Option<&'static Decl>,
 }
 
-impl Argument {
+impl EntryArgument {
     const fn unless<T>(mut self, rival: &'static Opt<T>) -> Self {
-        self.rival = Some(&rival.decl);
+        self.exclusive_with = Some(&rival.decl);
         self
     }
 
@@ -96,56 +96,56 @@ impl Argument {
     }
 
     const fn behind<T>(mut self, stronger: &'static Opt<T>) -> Self {
-        self.outdone_by = Some(&stronger.decl);
+        self.overridden_by = Some(&stronger.decl);
         self
     }
 }
 
 /// Where `convert-kubeconfig` takes a value from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rule {
+pub enum WriteRule {
     /// The typed flag, else the source entry; without either the entry can't be converted.
     Required,
     /// The typed flag, else the source entry.
-    Carried,
+    Inherited,
     /// The same, unless it says what holds without it: kubelogin writes no environment for these
     /// methods, and in another cloud than the public one they need it.
-    Deviating,
+    InheritedUnlessDefault,
     /// The typed flag, else the source entry if that is of the same method: az converts every entry
     /// again, without a flag, whenever it fetches another cluster's.
-    Kept,
+    InheritedFromSameMethod,
     /// The typed flag only: what a source entry says is dropped.
-    Typed,
+    FlagOnly,
 }
 
-impl Rule {
-    const fn of<T>(self, option: &'static Opt<T>) -> Argument {
-        Argument { decl: &option.decl, rule: self, rival: None, outdone_by: None, replaced_by: None }
+impl WriteRule {
+    const fn of<T>(self, option: &'static Opt<T>) -> EntryArgument {
+        EntryArgument { decl: &option.decl, rule: self, exclusive_with: None, overridden_by: None, replaced_by: None }
     }
 }
 
 /// What every entry begins with, after `get-token --login METHOD`.
-pub static LEADING: &[Argument] = &[Rule::Required.of(&SERVER_ID), Rule::Carried.of(&CACHE_DIR)];
+pub static COMMON_FIRST: &[EntryArgument] = &[WriteRule::Required.of(&SERVER_ID), WriteRule::Inherited.of(&CACHE_DIR)];
 
 /// What every entry may end with. Azure/kubelogin accepts these and forgets to write them.
-pub static TRAILING: &[Argument] = &[
-    Rule::Carried.of(&AUTHORITY_HOST),
-    Rule::Carried.of(&DISABLE_ENVIRONMENT_OVERRIDE),
-    Rule::Carried.of(&USE_AZURERM_ENV_VARS),
-    Rule::Carried.of(&DISABLE_INSTANCE_DISCOVERY),
-    Rule::Carried.of(&TIMEOUT),
-    Rule::Carried.of(&LOGIN_TIMEOUT),
-    Rule::Carried.of(&POP_LIFETIME),
-    Rule::Carried.of(&CACHE_STORAGE),
+pub static COMMON_LAST: &[EntryArgument] = &[
+    WriteRule::Inherited.of(&AUTHORITY_HOST),
+    WriteRule::Inherited.of(&DISABLE_ENVIRONMENT_OVERRIDE),
+    WriteRule::Inherited.of(&USE_AZURERM_ENV_VARS),
+    WriteRule::Inherited.of(&DISABLE_INSTANCE_DISCOVERY),
+    WriteRule::Inherited.of(&TIMEOUT),
+    WriteRule::Inherited.of(&LOGIN_TIMEOUT),
+    WriteRule::Inherited.of(&POP_LIFETIME),
+    WriteRule::Inherited.of(&CACHE_STORAGE),
 ];
 
 /// A parsed, complete way to sign in.
 pub trait Login {
     /// Writes everything that tells this login and what it asks for from another, secrets included.
-    fn identify(&self, identity: &mut Identity);
+    fn add_to_key(&self, identity: &mut CacheKey);
 
     /// Signs in.
-    fn acquire<'a>(&'a self, session: &'a Session<'a>) -> Pending<'a, Grant>;
+    fn acquire<'a>(&'a self, session: &'a Session<'a>) -> BoxFuture<'a, TokenResponse>;
 
     /// What is asked of Entra; nothing where the token comes from the machine or another program.
     fn request(&self) -> Option<&TokenRequest> {
@@ -153,69 +153,69 @@ pub trait Login {
     }
 
     /// For methods whose sign-ins are renewed by refresh token: with what client one signs in, and who.
-    fn person(&self) -> Option<Person<'_>> {
+    fn user_client(&self) -> Option<UserClient<'_>> {
         None
     }
 
     /// Whether signing in asks a person, who has to be there.
-    fn asks(&self) -> bool {
-        self.person().is_some()
+    fn prompts(&self) -> bool {
+        self.user_client().is_some()
     }
 
     /// Why nobody would see how this asks, or nothing where somebody may.
-    fn nobody_sees(&self, env: &Env) -> Option<String> {
-        nobody_sees(env)
+    fn prompt_hidden(&self, env: &Env) -> Option<String> {
+        prompt_hidden(env)
     }
 
     /// To what its tokens are bound.
-    fn binding(&self) -> &Binding {
-        self.request().map_or(&Binding::Bearer, |request| &request.binding)
+    fn binding(&self) -> &TokenBinding {
+        self.request().map_or(&TokenBinding::Bearer, |request| &request.binding)
     }
 
     /// Whether the secret stands on the same command line as the authority, and so may go there.
-    fn brings_own_secret(&self) -> bool {
+    fn secret_in_entry(&self) -> bool {
         false
     }
 
     /// Looks around and settles on a way, for a login that leaves it open until a token is wanted;
     /// `before` is the way that it was last settled on.
-    fn settle<'a>(
+    fn resolve<'a>(
         &'a self,
         _: &'a Session<'a>,
         _: &'a Cache,
         _before: Option<&'a str>,
-    ) -> Pending<'a, Option<Settled>> {
+    ) -> BoxFuture<'a, Option<Resolved>> {
         Box::pin(std::future::ready(Ok(None)))
     }
 
     /// Whether a person may be asked, in the end.
-    fn may_need_person(&self) -> bool {
-        self.asks()
+    fn may_prompt(&self) -> bool {
+        self.prompts()
     }
 
     /// How long a machine's sign-in may take where no `--timeout` says so (design, D3).
-    fn patience(&self) -> Duration {
+    fn default_timeout(&self) -> Duration {
         Duration::from_secs(60)
     }
 
     /// Whether enough is known of what makes this login the one it is for its tokens to be kept.
-    fn can_be_kept(&self) -> bool {
+    fn cacheable(&self) -> bool {
         true
     }
 }
 
 /// The way that a login has settled on.
-pub struct Settled {
+pub struct Resolved {
     /// What signs in from now on.
     pub login: Rc<dyn Login>,
     /// The way's name, to see whether it is another one than before.
-    pub way: &'static str,
+    pub method: &'static str,
     /// The way and why it was taken, for people.
     pub reason: String,
     /// What trying this way has brought already.
-    pub grant: Option<Grant>,
+    pub grant: Option<TokenResponse>,
     /// What stands before it and is not there.
-    pub in_vain: InVain,
+    pub in_vain: UnavailableMethods,
 }
 
 /// How long kubectl may use a signed token where nobody says so. Guard believes a signature for 15
@@ -228,7 +228,7 @@ pub struct Spec<'c> {
     /// How to sign in.
     pub login: Box<dyn Login>,
     /// The time for everything, if one was given, and by which flag or variable.
-    pub timeout: Option<(Duration, Source)>,
+    pub timeout: Option<(Duration, ValueSource)>,
     /// The time for a person.
     pub login_timeout: Duration,
     /// How tokens are kept.
@@ -238,7 +238,7 @@ pub struct Spec<'c> {
     /// How long kubectl may use a signed token before it asks for the next.
     pub pop_lifetime: Duration,
     /// What it was parsed from.
-    choices: &'c Choices<'c>,
+    choices: &'c Inputs<'c>,
 }
 
 impl<'c> Spec<'c> {
@@ -246,11 +246,11 @@ impl<'c> Spec<'c> {
     ///
     /// # Errors
     /// The first thing that is missing or wrong.
-    pub fn parse(choices: &'c Choices<'c>) -> Result<Self, Error> {
+    pub fn parse(choices: &'c Inputs<'c>) -> Result<Self, Error> {
         let values = choices.values;
         let method = Method::find(values)?;
         check(values)?;
-        Binding::check(values, choices.exec.cluster.is_some())?;
+        TokenBinding::check(values, choices.exec.cluster.is_some())?;
         values.require(&SERVER_ID, "server-id is required")?;
         let login = (method.parse)(choices)?;
         check_binding(values, method, &*login)?;
@@ -267,9 +267,9 @@ impl<'c> Spec<'c> {
     }
 
     /// What is asked for, in the words of the options.
-    pub fn about(&self) -> About {
+    pub fn summary(&self) -> RequestSummary {
         let values = self.choices.values;
-        About {
+        RequestSummary {
             method: self.method.name.into(),
             cloud: self.login.request().map(|request| request.authority.environment()),
             tenant: values.get(&TENANT_ID).ok().flatten().map(|tenant| tenant.to_string()),
@@ -279,25 +279,25 @@ impl<'c> Spec<'c> {
     }
 
     /// The flag or variable that gives a person's sign-in its time, for messages.
-    pub fn longer_by(&self) -> String {
+    pub fn timeout_option(&self) -> String {
         self.timeout.as_ref().map_or_else(|| LOGIN_TIMEOUT.decl.flag(), |(_, source)| source.to_string())
     }
 
     /// The command with which a person signs in for the same by hand, without secrets.
-    pub fn by_hand(&self, program: &str) -> String {
+    pub fn login_command(&self, program: &str) -> String {
         let given = self.choices.given;
         let flags = given
             .flags()
             .iter()
             .filter(|typed| !typed.decl.secret && !LEFT_OUT.iter().any(|out| std::ptr::eq(*out, typed.decl)));
         let words = flags.map(|typed| match (typed.decl.takes, typed.text.expose()) {
-            (Takes::Nothing, "true") => typed.decl.flag(),
-            (Takes::Nothing, text) => format!("{}={text}", typed.decl.flag()),
+            (ValueKind::Nothing, "true") => typed.decl.flag(),
+            (ValueKind::Nothing, text) => format!("{}={text}", typed.decl.flag()),
             _ => format!("{} {}", typed.decl.flag(), shell_word(&shown(typed.decl, &typed.text))),
         });
         // What kubectl has said of the cluster it does not say to a person.
         let claims = match self.login.binding() {
-            Binding::Key(host) if given.last(&POP_CLAIMS.decl).is_none() => {
+            TokenBinding::Pop(host) if given.last(&POP_CLAIMS.decl).is_none() => {
                 Some(format!("{} {}", POP_CLAIMS.decl.flag(), shell_word(&format!("u={host}"))))
             }
             _ => None,
@@ -307,10 +307,10 @@ impl<'c> Spec<'c> {
     }
 
     /// What names this request's place in the cache.
-    pub fn identity(&self) -> Identity {
-        let mut identity = Identity::new("token");
+    pub fn cache_key(&self) -> CacheKey {
+        let mut identity = CacheKey::new("token");
         identity.field("method", self.method.name);
-        self.login.identify(&mut identity);
+        self.login.add_to_key(&mut identity);
         identity
     }
 }
@@ -329,7 +329,7 @@ pub(crate) fn shell_word(text: &str) -> String {
 
 /// Azure/kubelogin hands out plain tokens without a word where a method has no other.
 fn check_binding(values: &Values, method: &Method, login: &dyn Login) -> Result<(), Error> {
-    if !values.is_on(&POP_ENABLED) || *login.binding() != Binding::Bearer {
+    if !values.is_on(&POP_ENABLED) || *login.binding() != TokenBinding::Bearer {
         return Ok(());
     }
     let what = format!("--login {} has no proof-of-possession tokens", method.name);
@@ -354,12 +354,12 @@ impl Method {
     }
 
     /// Every option that an entry of this method may hold, in the order in which they are written.
-    pub fn written(&self) -> impl Iterator<Item = &'static Argument> {
+    pub fn written(&self) -> impl Iterator<Item = &'static EntryArgument> {
         let own = self.arguments.iter();
-        let again = |trailing: &&Argument| !self.arguments.iter().any(|own| std::ptr::eq(own.decl, trailing.decl));
+        let again = |trailing: &&EntryArgument| !self.arguments.iter().any(|own| std::ptr::eq(own.decl, trailing.decl));
         let is_bound = self.arguments.iter().any(|own| std::ptr::eq(own.decl, &POP_ENABLED.decl));
-        let counts = move |trailing: &&Argument| is_bound || !std::ptr::eq(trailing.decl, &POP_LIFETIME.decl);
-        LEADING.iter().chain(own).chain(TRAILING.iter().filter(again).filter(counts))
+        let counts = move |trailing: &&EntryArgument| is_bound || !std::ptr::eq(trailing.decl, &POP_LIFETIME.decl);
+        COMMON_FIRST.iter().chain(own).chain(COMMON_LAST.iter().filter(again).filter(counts))
     }
 }
 
@@ -397,7 +397,7 @@ pub fn names() -> String {
 }
 
 fn kept(login: &dyn Login, storage: Storage) -> Storage {
-    if login.can_be_kept() { storage } else { Storage::None }
+    if login.cacheable() { storage } else { Storage::None }
 }
 
 fn positive(values: &Values, option: &Opt<GoDuration>) -> Result<Option<Duration>, Error> {

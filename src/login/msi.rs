@@ -3,40 +3,40 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use crate::cache::Identity;
-use crate::entra::{Grant, Session};
+use crate::cache::CacheKey;
+use crate::entra::{Session, TokenResponse};
 use crate::error::Error;
-use crate::hosts::{self, By, Host, Selector, Wanted};
+use crate::hosts::{self, IdKind, IdentityRequest, ManagedIdentitySource, Selector};
 use crate::options::{
-    CLIENT_ID, Choices, IDENTITY_OBJECT_ID, IDENTITY_RESOURCE_ID, LEGACY, Opt, SERVER_ID, Source, Values,
+    CLIENT_ID, IDENTITY_OBJECT_ID, IDENTITY_RESOURCE_ID, Inputs, LEGACY, Opt, SERVER_ID, ValueSource, Values,
 };
-use crate::sys::Pending;
+use crate::sys::BoxFuture;
 
-use super::{Login, Method, Rule, both_given};
+use super::{Login, Method, WriteRule, both_given};
 
 /// `--login msi`.
 pub(super) static METHOD: Method = Method {
     name: "msi",
     about: "the managed identity of this machine, pod or app",
     arguments: &[
-        Rule::Typed.of(&CLIENT_ID),
-        Rule::Typed.of(&IDENTITY_RESOURCE_ID).unless(&IDENTITY_OBJECT_ID).behind(&CLIENT_ID),
-        Rule::Typed.of(&IDENTITY_OBJECT_ID).unless(&CLIENT_ID),
+        WriteRule::FlagOnly.of(&CLIENT_ID),
+        WriteRule::FlagOnly.of(&IDENTITY_RESOURCE_ID).unless(&IDENTITY_OBJECT_ID).behind(&CLIENT_ID),
+        WriteRule::FlagOnly.of(&IDENTITY_OBJECT_ID).unless(&CLIENT_ID),
     ],
     variables: &[],
     parse,
 };
 
 struct ManagedIdentity {
-    host: Box<dyn Host>,
-    wanted: Wanted,
+    host: Box<dyn ManagedIdentitySource>,
+    wanted: IdentityRequest,
     /// What tells this machine from others with the same home directory, if that is known.
     machine: Option<String>,
     /// What is given and has no effect, for `-v`.
     notes: Vec<String>,
 }
 
-fn parse(choices: &Choices) -> Result<Box<dyn Login>, Error> {
+fn parse(choices: &Inputs) -> Result<Box<dyn Login>, Error> {
     let (wanted, passed_over) = wanted(choices)?;
     let host = hosts::detect(choices.env)?;
     hosts::admit(&*host, wanted.selector.as_ref())?;
@@ -51,20 +51,20 @@ fn parse(choices: &Choices) -> Result<Box<dyn Login>, Error> {
 }
 
 /// What a host would be asked, and where a name came from that another stands before.
-pub(super) fn wanted(choices: &Choices) -> Result<(Wanted, Option<Source>), Error> {
+pub(super) fn wanted(choices: &Inputs) -> Result<(IdentityRequest, Option<ValueSource>), Error> {
     let server = choices.values.require(&SERVER_ID, "server-id is required")?;
     let (selector, passed_over) = selector(choices)?;
-    Ok((Wanted::new(&server, selector), passed_over))
+    Ok((IdentityRequest::new(&server, selector), passed_over))
 }
 
 /// The one identity that is meant, and where another name came from that it stands before. As in
 /// Azure/kubelogin a client id stands before a resource id. An object id is an option of our own: typed,
 /// it stands before a client id that only a variable gives, as webhooks and platforms set one for
 /// everybody; it tolerates no other.
-fn selector(choices: &Choices) -> Result<(Option<Selector>, Option<Source>), Error> {
-    let client = given(choices.values, &CLIENT_ID, By::ClientId)?;
-    let resource = given(choices.values, &IDENTITY_RESOURCE_ID, By::ResourceId)?;
-    let object = given(choices.values, &IDENTITY_OBJECT_ID, By::ObjectId)?;
+fn selector(choices: &Inputs) -> Result<(Option<Selector>, Option<ValueSource>), Error> {
+    let client = given(choices.values, &CLIENT_ID, IdKind::ClientId)?;
+    let resource = given(choices.values, &IDENTITY_RESOURCE_ID, IdKind::ResourceId)?;
+    let object = given(choices.values, &IDENTITY_OBJECT_ID, IdKind::ObjectId)?;
     let Some(object) = object else {
         return Ok(match (client, resource) {
             (Some(client), resource) => (Some(client), resource.map(|resource| resource.source)),
@@ -72,7 +72,7 @@ fn selector(choices: &Choices) -> Result<(Option<Selector>, Option<Source>), Err
         });
     };
     let typed = choices.given.last(&CLIENT_ID.decl).filter(|typed| !typed.text.is_empty());
-    let gives_way = matches!(object.source, Source::Flag(_));
+    let gives_way = matches!(object.source, ValueSource::Flag(_));
     let rival = typed.map(|typed| typed.flag.clone()).or_else(|| resource.map(|other| other.source.to_string()));
     match rival.or_else(|| client.as_ref().filter(|_| !gives_way).map(|client| client.source.to_string())) {
         Some(rival) => Err(both_given(&rival, &object.source.to_string())),
@@ -80,32 +80,32 @@ fn selector(choices: &Choices) -> Result<(Option<Selector>, Option<Source>), Err
     }
 }
 
-fn given<T: Display>(values: &Values, option: &Opt<T>, by: By) -> Result<Option<Selector>, Error> {
-    let source = values.source(option).cloned().unwrap_or(Source::Default);
+fn given<T: Display>(values: &Values, option: &Opt<T>, by: IdKind) -> Result<Option<Selector>, Error> {
+    let source = values.source(option).cloned().unwrap_or(ValueSource::Default);
     Ok(values.get(option)?.map(|id| Selector { by, id: id.to_string(), source }))
 }
 
 impl Login for ManagedIdentity {
-    fn identify(&self, identity: &mut Identity) {
-        self.host.identify(&self.wanted, identity);
+    fn add_to_key(&self, identity: &mut CacheKey) {
+        self.host.add_to_key(&self.wanted, identity);
         identity.field("machine", self.machine.as_deref().unwrap_or_default());
     }
 
-    fn acquire<'a>(&'a self, session: &'a Session<'a>) -> Pending<'a, Grant> {
+    fn acquire<'a>(&'a self, session: &'a Session<'a>) -> BoxFuture<'a, TokenResponse> {
         Box::pin(async {
             for note in &self.notes {
                 session.sys.terminal.detail(1, || note.clone());
             }
             let token = self.host.token(session, &self.wanted).await?;
-            Ok(Grant { token, refresh_token: None, account: None })
+            Ok(TokenResponse { token, refresh_token: None, account: None })
         })
     }
 
-    fn patience(&self) -> Duration {
-        self.host.patience()
+    fn default_timeout(&self) -> Duration {
+        self.host.default_timeout()
     }
 
-    fn can_be_kept(&self) -> bool {
+    fn cacheable(&self) -> bool {
         self.machine.is_some()
     }
 }
@@ -116,13 +116,13 @@ mod tests {
     use crate::options::{Commands, args};
     use crate::sys::Env;
 
-    fn chosen<const N: usize>(line: &str, env: [(&str, &str); N]) -> Result<(Option<(By, String)>, bool), String> {
+    fn chosen<const N: usize>(line: &str, env: [(&str, &str); N]) -> Result<(Option<(IdKind, String)>, bool), String> {
         let words: Vec<_> = line.split_whitespace().map(String::from).collect();
         let given = args::read(&words, Commands::GET_TOKEN).unwrap();
         let env = Env::from(env);
         let values = Values::resolve(&given, &env);
         let choices =
-            Choices { given: &given, values: &values, env: &env, exec: &crate::exec_credential::ExecInfo::default() };
+            Inputs { given: &given, values: &values, env: &env, exec: &crate::exec_credential::ExecInfo::default() };
         let (selector, passed_over) = selector(&choices).map_err(|error| error.to_string())?;
         Ok((selector.map(|selector| (selector.by, selector.id)), passed_over.is_some()))
     }
@@ -130,22 +130,22 @@ mod tests {
     #[test]
     fn a_client_id_stands_before_a_resource_id() {
         assert_eq!(chosen("", []), Ok((None, false)));
-        assert_eq!(chosen("--identity-resource-id R", []), Ok((Some((By::ResourceId, "R".into())), false)));
-        assert_eq!(chosen("--identity-object-id O", []), Ok((Some((By::ObjectId, "O".into())), false)));
+        assert_eq!(chosen("--identity-resource-id R", []), Ok((Some((IdKind::ResourceId, "R".into())), false)));
+        assert_eq!(chosen("--identity-object-id O", []), Ok((Some((IdKind::ObjectId, "O".into())), false)));
         let both = chosen("--identity-resource-id R --client-id C", []);
-        assert_eq!(both, Ok((Some((By::ClientId, "C".into())), true)));
+        assert_eq!(both, Ok((Some((IdKind::ClientId, "C".into())), true)));
         let variable = chosen("--identity-resource-id R", [("AZURE_CLIENT_ID", "V")]);
-        assert_eq!(variable, Ok((Some((By::ClientId, "V".into())), true)));
+        assert_eq!(variable, Ok((Some((IdKind::ClientId, "V".into())), true)));
     }
 
     #[test]
     fn a_typed_object_id_stands_before_a_client_id_of_the_environment() {
         for variable in ["AZURE_CLIENT_ID", "AAD_SERVICE_PRINCIPAL_CLIENT_ID"] {
             let chosen = chosen("--identity-object-id O", [(variable, "V")]);
-            assert_eq!(chosen, Ok((Some((By::ObjectId, "O".into())), true)), "{variable}");
+            assert_eq!(chosen, Ok((Some((IdKind::ObjectId, "O".into())), true)), "{variable}");
         }
         let deaf = chosen("--identity-object-id O --disable-environment-override", [("AZURE_CLIENT_ID", "V")]);
-        assert_eq!(deaf, Ok((Some((By::ObjectId, "O".into())), false)));
+        assert_eq!(deaf, Ok((Some((IdKind::ObjectId, "O".into())), false)));
     }
 
     #[test]

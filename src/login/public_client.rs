@@ -1,11 +1,11 @@
 //! What the sign-ins of a person have in common, whatever they are asked by: the public client, what is
 //! wanted, and who may sign in.
 
-use crate::cache::Identity;
-use crate::entra::{Person, TokenRequest};
+use crate::cache::CacheKey;
+use crate::entra::{TokenRequest, UserClient};
 use crate::error::Error;
 use crate::options::types::ClientId;
-use crate::options::{CLIENT_ID, Choices, LOGIN_HINT};
+use crate::options::{CLIENT_ID, Inputs, LOGIN_HINT};
 
 /// A public client that a person signs in with.
 pub(super) struct PublicClient {
@@ -15,7 +15,7 @@ pub(super) struct PublicClient {
 }
 
 impl PublicClient {
-    pub(super) fn parse(choices: &Choices) -> Result<Self, Error> {
+    pub(super) fn parse(choices: &Inputs) -> Result<Self, Error> {
         Ok(Self {
             id: choices.values.require(&CLIENT_ID, "client ID cannot be empty")?,
             request: TokenRequest::parse(choices)?,
@@ -23,13 +23,13 @@ impl PublicClient {
         })
     }
 
-    pub(super) fn identify(&self, identity: &mut Identity) {
-        self.request.identify(identity);
+    pub(super) fn identify(&self, identity: &mut CacheKey) {
+        self.request.add_to_key(identity);
         identity.field("client", self.id.as_str());
         identity.field("account", self.account.as_deref().unwrap_or_default());
     }
 
-    pub(super) fn person(&self) -> Person<'_> {
-        Person { client: &self.id, request: &self.request, account: self.account.as_deref(), shared: true }
+    pub(super) fn person(&self) -> UserClient<'_> {
+        UserClient { client: &self.id, request: &self.request, account: self.account.as_deref(), shared: true }
     }
 }

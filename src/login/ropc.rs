@@ -3,40 +3,40 @@
 //! Kept because Azure/kubelogin has it and pipelines use it. A tenant that wants a second factor, which
 //! Microsoft asks of all, refuses it.
 
-use crate::cache::Identity;
-use crate::entra::{Grant, Person, Session, TokenRequest, password};
+use crate::cache::CacheKey;
+use crate::entra::{Session, TokenRequest, TokenResponse, UserClient, password};
 use crate::error::Error;
 use crate::options::types::ClientId;
 use crate::options::{
-    CLIENT_ID, Choices, ENVIRONMENT, LEGACY, PASSWORD, PASSWORD_FILE, POP_CLAIMS, POP_ENABLED, TENANT_ID, USERNAME,
+    CLIENT_ID, ENVIRONMENT, Inputs, LEGACY, PASSWORD, PASSWORD_FILE, POP_CLAIMS, POP_ENABLED, TENANT_ID, USERNAME,
     Values,
 };
 use crate::situation::{self, Situation};
-use crate::sys::Pending;
+use crate::sys::BoxFuture;
 
-use super::given_secret::{GivenSecret, Ways};
-use super::{Login, Method, Rule};
+use super::given_secret::{SecretOptions, SecretValue};
+use super::{Login, Method, WriteRule};
 
 /// `--login ropc`.
 pub(super) static METHOD: Method = Method {
     name: "ropc",
     about: "a user signs in with name and password",
     arguments: &[
-        Rule::Required.of(&CLIENT_ID),
-        Rule::Required.of(&TENANT_ID),
-        Rule::Carried.of(&ENVIRONMENT),
-        Rule::Kept.of(&USERNAME),
-        Rule::Typed.of(&PASSWORD),
-        Rule::Carried.of(&LEGACY),
-        Rule::Carried.of(&POP_ENABLED),
-        Rule::Carried.of(&POP_CLAIMS),
-        Rule::Carried.of(&PASSWORD_FILE).unless(&PASSWORD),
+        WriteRule::Required.of(&CLIENT_ID),
+        WriteRule::Required.of(&TENANT_ID),
+        WriteRule::Inherited.of(&ENVIRONMENT),
+        WriteRule::InheritedFromSameMethod.of(&USERNAME),
+        WriteRule::FlagOnly.of(&PASSWORD),
+        WriteRule::Inherited.of(&LEGACY),
+        WriteRule::Inherited.of(&POP_ENABLED),
+        WriteRule::Inherited.of(&POP_CLAIMS),
+        WriteRule::Inherited.of(&PASSWORD_FILE).unless(&PASSWORD),
     ],
     variables: &[],
     parse,
 };
 
-pub(super) const SECRET: Ways = Ways { text: &PASSWORD, file: &PASSWORD_FILE, name: "password" };
+pub(super) const SECRET: SecretOptions = SecretOptions { text: &PASSWORD, file: &PASSWORD_FILE, name: "password" };
 
 /// Tenants that are none: Entra finds the user's own by a sign-in page, which nobody sees here.
 const OPEN_TENANTS: [&str; 2] = ["common", "consumers"];
@@ -55,18 +55,18 @@ static WANT_MORE: [&Situation; 4] =
 static OF_THE_NAME: [&Situation; 3] =
     [&situation::USER_UNKNOWN, &situation::PASSWORD_ELSEWHERE, &situation::ACCOUNT_DISABLED];
 
-struct ByPassword {
+struct Ropc {
     request: TokenRequest,
     client: ClientId,
     username: String,
     /// What named the user.
     named_by: String,
-    password: GivenSecret,
+    password: SecretValue,
     /// Whether the password stands in the exec entry: it may go where that entry says.
     brings_own_secret: bool,
 }
 
-fn parse(choices: &Choices) -> Result<Box<dyn Login>, Error> {
+fn parse(choices: &Inputs) -> Result<Box<dyn Login>, Error> {
     let values = choices.values;
     let client = values.require(&CLIENT_ID, "client ID cannot be empty")?;
     let request = TokenRequest::parse(choices)?;
@@ -77,7 +77,7 @@ fn parse(choices: &Choices) -> Result<Box<dyn Login>, Error> {
     })?;
     refuse_open_tenant(values)?;
     let brings_own_secret = password.typed && choices.in_entry(&PASSWORD.decl);
-    Ok(Box::new(ByPassword { request, client, username, named_by, password, brings_own_secret }))
+    Ok(Box::new(Ropc { request, client, username, named_by, password, brings_own_secret }))
 }
 
 /// AADSTS9001023 says it for two of them, after the password was sent.
@@ -90,15 +90,15 @@ fn refuse_open_tenant(values: &Values) -> Result<(), Error> {
     Err(Error::new(&situation::OPTION_INVALID, what).from_source(source).remedy("give its ID or one of its domains"))
 }
 
-impl Login for ByPassword {
-    fn identify(&self, identity: &mut Identity) {
-        self.request.identify(identity);
+impl Login for Ropc {
+    fn add_to_key(&self, identity: &mut CacheKey) {
+        self.request.add_to_key(identity);
         identity.field("client", self.client.as_str());
         identity.field("username", &self.username);
         identity.field("password", self.password.secret.expose());
     }
 
-    fn acquire<'a>(&'a self, session: &'a Session<'a>) -> Pending<'a, Grant> {
+    fn acquire<'a>(&'a self, session: &'a Session<'a>) -> BoxFuture<'a, TokenResponse> {
         Box::pin(async {
             self.refuse_what_was_refused(session)?;
             let grant = password::sign_in(session, self.who(), &self.username, &self.password.secret).await;
@@ -110,30 +110,30 @@ impl Login for ByPassword {
         Some(&self.request)
     }
 
-    fn person(&self) -> Option<Person<'_>> {
+    fn user_client(&self) -> Option<UserClient<'_>> {
         Some(self.who())
     }
 
-    fn asks(&self) -> bool {
+    fn prompts(&self) -> bool {
         false
     }
 
-    fn brings_own_secret(&self) -> bool {
+    fn secret_in_entry(&self) -> bool {
         self.brings_own_secret
     }
 }
 
-impl ByPassword {
+impl Ropc {
     /// The account is not named: whoever is in the answer has shown the password, and may well be called
     /// otherwise than they sign in (an alternate login ID).
-    fn who(&self) -> Person<'_> {
-        Person { client: &self.client, request: &self.request, account: None, shared: false }
+    fn who(&self) -> UserClient<'_> {
+        UserClient { client: &self.client, request: &self.request, account: None, shared: false }
     }
 
     /// kubectl starts a plugin that has failed five times more, and a password that is sent again and
     /// again may lock the account. Another password is another sign-in and does not wait.
     fn refuse_what_was_refused(&self, session: &Session<'_>) -> Result<(), Error> {
-        let Some(what) = &session.failed_lately else { return Ok(()) };
+        let Some(what) = &session.recent_failure else { return Ok(()) };
         let was_one_of = |refusals: &[&Situation]| refusals.iter().any(|refusal| what.starts_with(refusal.meaning));
         let remedy = if was_one_of(&WANT_MORE) {
             OTHER_WAYS

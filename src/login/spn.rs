@@ -2,50 +2,51 @@
 
 use zeroize::Zeroizing;
 
-use crate::cache::Identity;
+use crate::cache::CacheKey;
 use crate::entra::certificate::{Certificate, Signing};
-use crate::entra::token::{Proof, client_credentials};
-use crate::entra::{Audience, Grant, Session, TokenRequest};
+use crate::entra::token::{ClientCredential, client_credentials};
+use crate::entra::{Audience, Session, TokenRequest, TokenResponse};
 use crate::error::{Error, io_words};
 use crate::options::types::ClientId;
 use crate::options::{
     CLIENT_CERTIFICATE, CLIENT_CERTIFICATE_PASSWORD, CLIENT_CERTIFICATE_PASSWORD_FILE, CLIENT_ID, CLIENT_SECRET,
-    CLIENT_SECRET_FILE, Choices, DISABLE_ENVIRONMENT_OVERRIDE, ENVIRONMENT, LEGACY, POP_CLAIMS, POP_ENABLED, Source,
-    TENANT_ID, Values,
+    CLIENT_SECRET_FILE, DISABLE_ENVIRONMENT_OVERRIDE, ENVIRONMENT, Inputs, LEGACY, POP_CLAIMS, POP_ENABLED, TENANT_ID,
+    ValueSource, Values,
 };
 use crate::secret::Secret;
 use crate::situation;
-use crate::sys::Pending;
+use crate::sys::BoxFuture;
 
-use super::given_secret::{GivenSecret, Ways};
-use super::{Login, Method, Rule};
+use super::given_secret::{SecretOptions, SecretValue};
+use super::{Login, Method, WriteRule};
 
 /// `--login spn`.
 pub(super) static METHOD: Method = Method {
     name: "spn",
     about: "an application signs in with its secret or certificate",
     arguments: &[
-        Rule::Required.of(&CLIENT_ID),
-        Rule::Required.of(&TENANT_ID),
-        Rule::Carried.of(&ENVIRONMENT),
-        Rule::Typed.of(&CLIENT_SECRET),
-        Rule::Typed.of(&CLIENT_CERTIFICATE),
-        Rule::Typed.of(&CLIENT_CERTIFICATE_PASSWORD),
-        Rule::Carried.of(&LEGACY),
-        Rule::Carried.of(&POP_ENABLED),
-        Rule::Carried.of(&POP_CLAIMS),
-        Rule::Carried.of(&DISABLE_ENVIRONMENT_OVERRIDE),
-        Rule::Carried.of(&CLIENT_SECRET_FILE).unless(&CLIENT_SECRET),
+        WriteRule::Required.of(&CLIENT_ID),
+        WriteRule::Required.of(&TENANT_ID),
+        WriteRule::Inherited.of(&ENVIRONMENT),
+        WriteRule::FlagOnly.of(&CLIENT_SECRET),
+        WriteRule::FlagOnly.of(&CLIENT_CERTIFICATE),
+        WriteRule::FlagOnly.of(&CLIENT_CERTIFICATE_PASSWORD),
+        WriteRule::Inherited.of(&LEGACY),
+        WriteRule::Inherited.of(&POP_ENABLED),
+        WriteRule::Inherited.of(&POP_CLAIMS),
+        WriteRule::Inherited.of(&DISABLE_ENVIRONMENT_OVERRIDE),
+        WriteRule::Inherited.of(&CLIENT_SECRET_FILE).unless(&CLIENT_SECRET),
         // Worth nothing without the certificate, which kubelogin does not carry over.
-        Rule::Typed.of(&CLIENT_CERTIFICATE_PASSWORD_FILE).unless(&CLIENT_CERTIFICATE_PASSWORD),
+        WriteRule::FlagOnly.of(&CLIENT_CERTIFICATE_PASSWORD_FILE).unless(&CLIENT_CERTIFICATE_PASSWORD),
     ],
     variables: &[],
     parse,
 };
 
-pub(super) const SECRET: Ways = Ways { text: &CLIENT_SECRET, file: &CLIENT_SECRET_FILE, name: "client secret" };
+pub(super) const SECRET: SecretOptions =
+    SecretOptions { text: &CLIENT_SECRET, file: &CLIENT_SECRET_FILE, name: "client secret" };
 
-pub(super) const PASSWORD: Ways = Ways {
+pub(super) const PASSWORD: SecretOptions = SecretOptions {
     text: &CLIENT_CERTIFICATE_PASSWORD,
     file: &CLIENT_CERTIFICATE_PASSWORD_FILE,
     name: "client certificate password",
@@ -61,14 +62,14 @@ const CHECK_CERTIFICATE: &str =
 struct Application {
     request: TokenRequest,
     client: ClientId,
-    proof: Held,
+    proof: SpnCredential,
     /// Whether the secret stands in the exec entry: it may go where that entry says.
     brings_own_secret: bool,
 }
 
 /// What an application holds to prove itself.
-enum Held {
-    Secret(GivenSecret),
+enum SpnCredential {
+    Secret(SecretValue),
     Certificate(CertificateFile),
 }
 
@@ -76,7 +77,7 @@ enum Held {
 /// token in the cache, and opening a PFX takes up to 50 ms.
 struct CertificateFile {
     bytes: Zeroizing<Vec<u8>>,
-    password: Option<GivenSecret>,
+    password: Option<SecretValue>,
     /// How a password can be given in this run.
     password_advice: String,
     /// The path, and what named it.
@@ -84,24 +85,24 @@ struct CertificateFile {
 }
 
 /// What gives an application's proof, if one is given at all.
-pub(super) fn given_by(values: &Values) -> Option<&Source> {
+pub(super) fn given_by(values: &Values) -> Option<&ValueSource> {
     let certificate = values.source(&CLIENT_CERTIFICATE);
     certificate.or(values.source(&CLIENT_SECRET_FILE)).or(values.source(&CLIENT_SECRET))
 }
 
-fn parse(choices: &Choices) -> Result<Box<dyn Login>, Error> {
+fn parse(choices: &Inputs) -> Result<Box<dyn Login>, Error> {
     let client = choices.values.require(&CLIENT_ID, "client ID cannot be empty")?;
     let request = TokenRequest::parse(choices)?;
     let proof = match CertificateFile::find(choices.values)? {
-        Some(certificate) => Held::Certificate(certificate),
-        None => Held::Secret(secret(choices.values)?),
+        Some(certificate) => SpnCredential::Certificate(certificate),
+        None => SpnCredential::Secret(secret(choices.values)?),
     };
     let brings_own_secret =
-        matches!(&proof, Held::Secret(given) if given.typed) && choices.in_entry(&CLIENT_SECRET.decl);
+        matches!(&proof, SpnCredential::Secret(given) if given.typed) && choices.in_entry(&CLIENT_SECRET.decl);
     Ok(Box::new(Application { request, client, proof, brings_own_secret }))
 }
 
-fn secret(values: &Values) -> Result<GivenSecret, Error> {
+fn secret(values: &Values) -> Result<SecretValue, Error> {
     SECRET.find(values)?.ok_or_else(|| {
         Error::new(&situation::OPTION_MISSING, "client secret cannot be empty").remedy(format!(
             "{}, or a certificate with {}",
@@ -115,7 +116,7 @@ impl CertificateFile {
     /// The certificate, if one is given; it wins over a secret, as by Azure/kubelogin.
     fn find(values: &Values) -> Result<Option<Self>, Error> {
         let Some(path) = values.get(&CLIENT_CERTIFICATE)? else { return Ok(None) };
-        let source = values.source(&CLIENT_CERTIFICATE).cloned().unwrap_or(Source::Default);
+        let source = values.source(&CLIENT_CERTIFICATE).cloned().unwrap_or(ValueSource::Default);
         let shown = format!("{}, named by {source}", path.0.display());
         let bytes = crate::files::read_bytes(&path.0, CERTIFICATE_LIMIT).map(Zeroizing::new).map_err(|error| {
             Error::new(&situation::FILE, format!("the client certificate cannot be read: {}", io_words(&error)))
@@ -171,25 +172,25 @@ fn signing(request: &TokenRequest) -> Signing {
 }
 
 impl Login for Application {
-    fn identify(&self, identity: &mut Identity) {
-        self.request.identify(identity);
+    fn add_to_key(&self, identity: &mut CacheKey) {
+        self.request.add_to_key(identity);
         identity.field("client", self.client.as_str());
         match &self.proof {
-            Held::Secret(given) => identity.field("secret", given.secret.expose()),
-            Held::Certificate(file) => {
+            SpnCredential::Secret(given) => identity.field("secret", given.secret.expose()),
+            SpnCredential::Certificate(file) => {
                 identity.bytes("certificate", &file.bytes);
                 identity.field("password", file.password().map(Secret::expose).unwrap_or_default());
             }
         }
     }
 
-    fn acquire<'a>(&'a self, session: &'a Session<'a>) -> Pending<'a, Grant> {
+    fn acquire<'a>(&'a self, session: &'a Session<'a>) -> BoxFuture<'a, TokenResponse> {
         Box::pin(async {
             match &self.proof {
-                Held::Secret(given) => self.sign_in(session, Proof::Secret(&given.secret)).await,
-                Held::Certificate(file) => {
+                SpnCredential::Secret(given) => self.sign_in(session, ClientCredential::Secret(&given.secret)).await,
+                SpnCredential::Certificate(file) => {
                     let assertion = file.assertion(session, &self.request, &self.client)?;
-                    self.sign_in(session, Proof::Assertion(&assertion)).await
+                    self.sign_in(session, ClientCredential::Assertion(&assertion)).await
                 }
             }
         })
@@ -199,13 +200,13 @@ impl Login for Application {
         Some(&self.request)
     }
 
-    fn brings_own_secret(&self) -> bool {
+    fn secret_in_entry(&self) -> bool {
         self.brings_own_secret
     }
 }
 
 impl Application {
-    async fn sign_in(&self, session: &Session<'_>, proof: Proof<'_>) -> Result<Grant, Error> {
+    async fn sign_in(&self, session: &Session<'_>, proof: ClientCredential<'_>) -> Result<TokenResponse, Error> {
         let answer = client_credentials(session, &self.request, &self.client, proof, None).await;
         answer.map_err(|failure| self.blame(failure.into()))
     }
@@ -214,9 +215,9 @@ impl Application {
     fn blame(&self, error: Error) -> Error {
         let about_secret = error.is(&situation::SECRET_WRONG) || error.is(&situation::SECRET_EXPIRED);
         match &self.proof {
-            Held::Secret(given) if about_secret => error.from_source(&given.source),
-            Held::Certificate(file) => file.blame(error),
-            Held::Secret(_) => error,
+            SpnCredential::Secret(given) if about_secret => error.from_source(&given.source),
+            SpnCredential::Certificate(file) => file.blame(error),
+            SpnCredential::Secret(_) => error,
         }
     }
 }

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::entra::error::code_in;
 use crate::entra::token::seconds;
-use crate::entra::{Audience, Grant, Token};
+use crate::entra::{Audience, Token, TokenResponse};
 use crate::error::{Error, one_line};
 use crate::options::types::TenantId;
 use crate::options::{SERVER_ID, TENANT_ID, Values};
@@ -64,7 +64,12 @@ impl Tool {
     ///
     /// # Errors
     /// A token that is missing, or whose end is, or has passed.
-    pub(super) fn grant(&self, token: Option<Secret>, expires_on: Option<u64>, now: u64) -> Result<Grant, Error> {
+    pub(super) fn grant(
+        &self,
+        token: Option<Secret>,
+        expires_on: Option<u64>,
+        now: u64,
+    ) -> Result<TokenResponse, Error> {
         let access_token = token.filter(|token| !token.is_empty()).ok_or_else(|| self.odd("holds no token"))?;
         let expires_on = expires_on.or_else(|| end_of(&access_token));
         let expires_on = expires_on.ok_or_else(|| self.odd("does not say how long the token lasts"))?;
@@ -73,7 +78,7 @@ impl Tool {
         }
         // The tool keeps its own tokens and would give the same one until shortly before its end.
         let token = Token { access_token, expires_on, refresh_on: None };
-        Ok(Grant { token, refresh_token: None, account: None })
+        Ok(TokenResponse { token, refresh_token: None, account: None })
     }
 
     fn odd(&self, what: &str) -> Error {
@@ -243,11 +248,11 @@ fn end_of(token: &Secret) -> Option<u64> {
 pub(super) mod tests {
     use super::*;
     use crate::options::args::read;
-    use crate::options::{Commands, Given};
+    use crate::options::{Commands, ParsedArgs};
 
     const TOOL: Tool = Tool { name: "az", title: "Azure CLI", home: "https://aka.ms/azure-cli", login: "az login" };
 
-    pub(crate) fn values<const N: usize>(line: &str, env: [(&str, &str); N]) -> (Given, Values) {
+    pub(crate) fn values<const N: usize>(line: &str, env: [(&str, &str); N]) -> (ParsedArgs, Values) {
         let args: Vec<_> = line.split_whitespace().map(String::from).collect();
         let given = read(&args, Commands::GET_TOKEN).unwrap();
         let values = Values::resolve(&given, &Env::from(env));

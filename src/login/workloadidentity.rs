@@ -1,35 +1,35 @@
 //! An application or a managed identity signs in with the token of another issuer: a cluster, a build
 //! system, a cloud.
 
-use crate::cache::Identity;
+use crate::cache::CacheKey;
 use crate::entra::binding::TokenProxy;
-use crate::entra::{Grant, Session, TokenRequest};
+use crate::entra::{Session, TokenRequest, TokenResponse};
 use crate::error::Error;
-use crate::federated::{self, Exchange, Source};
+use crate::federated::{self, AssertionSource, Exchange};
 use crate::options::types::ClientId;
 use crate::options::{
-    AUTHORITY_HOST, CLIENT_ID, Choices, DISABLE_TOKEN_PROXY, ENVIRONMENT, FEDERATED_AUDIENCE, FEDERATED_TOKEN_FILE,
-    FEDERATED_TOKEN_SOURCE, POP_CLAIMS, POP_ENABLED, TENANT_ID,
+    AUTHORITY_HOST, CLIENT_ID, DISABLE_TOKEN_PROXY, ENVIRONMENT, FEDERATED_AUDIENCE, FEDERATED_TOKEN_FILE,
+    FEDERATED_TOKEN_SOURCE, Inputs, POP_CLAIMS, POP_ENABLED, TENANT_ID,
 };
-use crate::sys::Pending;
+use crate::sys::BoxFuture;
 
-use super::{Login, Method, Rule};
+use super::{Login, Method, WriteRule};
 
 /// `--login workloadidentity`.
 pub(super) static METHOD: Method = Method {
     name: "workloadidentity",
     about: "a pod or a build job signs in with its own token",
     arguments: &[
-        Rule::Typed.of(&CLIENT_ID),
-        Rule::Typed.of(&TENANT_ID),
-        Rule::Carried.of(&AUTHORITY_HOST),
-        Rule::Typed.of(&FEDERATED_TOKEN_FILE),
-        Rule::Carried.of(&FEDERATED_TOKEN_SOURCE).replaced_by(&FEDERATED_TOKEN_FILE),
-        Rule::Carried.of(&FEDERATED_AUDIENCE),
-        Rule::Carried.of(&DISABLE_TOKEN_PROXY),
-        Rule::Deviating.of(&ENVIRONMENT),
-        Rule::Carried.of(&POP_ENABLED),
-        Rule::Carried.of(&POP_CLAIMS),
+        WriteRule::FlagOnly.of(&CLIENT_ID),
+        WriteRule::FlagOnly.of(&TENANT_ID),
+        WriteRule::Inherited.of(&AUTHORITY_HOST),
+        WriteRule::FlagOnly.of(&FEDERATED_TOKEN_FILE),
+        WriteRule::Inherited.of(&FEDERATED_TOKEN_SOURCE).replaced_by(&FEDERATED_TOKEN_FILE),
+        WriteRule::Inherited.of(&FEDERATED_AUDIENCE),
+        WriteRule::Inherited.of(&DISABLE_TOKEN_PROXY),
+        WriteRule::InheritedUnlessDefault.of(&ENVIRONMENT),
+        WriteRule::Inherited.of(&POP_ENABLED),
+        WriteRule::Inherited.of(&POP_CLAIMS),
     ],
     variables: &[],
     parse,
@@ -39,11 +39,11 @@ pub(super) static METHOD: Method = Method {
 pub(super) struct Workload {
     pub(super) client: ClientId,
     pub(super) request: TokenRequest,
-    pub(super) source: Box<dyn Source>,
+    pub(super) source: Box<dyn AssertionSource>,
     pub(super) proxy: Option<TokenProxy>,
 }
 
-fn parse(choices: &Choices) -> Result<Box<dyn Login>, Error> {
+fn parse(choices: &Inputs) -> Result<Box<dyn Login>, Error> {
     let client = choices.values.require(&CLIENT_ID, "client ID cannot be empty")?;
     let request = TokenRequest::parse(choices)?;
     let source = federated::choose(choices)?.ok_or_else(|| federated::absent(choices))?;
@@ -52,7 +52,7 @@ fn parse(choices: &Choices) -> Result<Box<dyn Login>, Error> {
 }
 
 /// The token proxy of a cluster takes its pods' own tokens and no others.
-fn proxy(choices: &Choices, source: &dyn Source) -> Result<Option<TokenProxy>, Error> {
+fn proxy(choices: &Inputs, source: &dyn AssertionSource) -> Result<Option<TokenProxy>, Error> {
     if choices.values.is_on(&DISABLE_TOKEN_PROXY) || !source.may_be_a_pods() {
         return Ok(None);
     }
@@ -60,16 +60,16 @@ fn proxy(choices: &Choices, source: &dyn Source) -> Result<Option<TokenProxy>, E
 }
 
 impl Login for Workload {
-    fn identify(&self, identity: &mut Identity) {
-        self.request.identify(identity);
+    fn add_to_key(&self, identity: &mut CacheKey) {
+        self.request.add_to_key(identity);
         identity.field("client", self.client.as_str());
-        self.source.identify(identity);
+        self.source.add_to_key(identity);
         if let Some(proxy) = &self.proxy {
             identity.field("token-proxy", proxy.address());
         }
     }
 
-    fn acquire<'a>(&'a self, session: &'a Session<'a>) -> Pending<'a, Grant> {
+    fn acquire<'a>(&'a self, session: &'a Session<'a>) -> BoxFuture<'a, TokenResponse> {
         let Self { client, request, source, proxy } = self;
         Box::pin(
             async move { Exchange { session, request, client, source: &**source, proxy: proxy.as_ref() }.run().await },
@@ -86,8 +86,8 @@ mod tests {
     use super::super::Spec;
     use crate::federated::fake::{EXEC, choices, token};
 
-    fn name_of(spec: &Spec) -> crate::cache::Identity {
-        spec.identity()
+    fn name_of(spec: &Spec) -> crate::cache::CacheKey {
+        spec.cache_key()
     }
 
     /// What `then` makes of what the line asks for.
@@ -132,8 +132,8 @@ mod tests {
     fn an_authority_that_only_the_kubeconfig_names_gets_no_assertion() {
         let line = format!("{IDS} --authority-host https://evil.example/ --federated-token-file /x");
         let outcome = |spec: &Spec| {
-            let own = spec.login.brings_own_secret();
-            (own, spec.login.request().unwrap().authority.admit(own).is_err())
+            let own = spec.login.secret_in_entry();
+            (own, spec.login.request().unwrap().authority.check_secret_allowed(own).is_err())
         };
         assert_eq!(parsed(&line, [EXEC], outcome), Ok((false, true)));
     }

@@ -2,9 +2,9 @@
 
 use std::rc::Rc;
 
-use crate::cache::{About, Kept, SavedGrant, Slot};
-use crate::entra::pop::{Binding, PopKey};
-use crate::entra::{Account, Grant, Token};
+use crate::cache::{RefreshTokenEntry, RequestSummary, Slot, TokenEntry};
+use crate::entra::pop::{PopKey, TokenBinding};
+use crate::entra::{Account, Token, TokenResponse};
 use crate::error::Error;
 
 use super::{Attempt, read};
@@ -14,17 +14,17 @@ impl Attempt<'_> {
     /// to it before both: a process that dies in between has lost at most the token. What renews `renewed`
     /// belongs to the same account, whatever the answer calls it: in another tenant, or on v1, a guest
     /// has another id.
-    pub(super) fn keep(&self, grant: Grant, renewed: Option<&SavedGrant>) -> Token {
+    pub(super) fn keep(&self, grant: TokenResponse, renewed: Option<&RefreshTokenEntry>) -> Token {
         let account = renewed.map(|renewed| renewed.account.clone()).or(grant.account);
         let account = account.or_else(|| grant.refresh_token.as_ref().map(|_| self.nameless()));
         if let (Some(person), Some(account), Some(refresh_token)) =
-            (self.login().person(), &account, grant.refresh_token)
+            (self.login().user_client(), &account, grant.refresh_token)
         {
             let kept = self.read();
             if kept.account.as_ref() != Some(account) {
-                self.write(&Kept { account: Some(account.clone()), token: None, ..kept });
+                self.write(&TokenEntry { account: Some(account.clone()), token: None, ..kept });
             }
-            let saved = SavedGrant {
+            let saved = RefreshTokenEntry {
                 refresh_token,
                 account: account.clone(),
                 environment: person.request.authority.environment(),
@@ -35,14 +35,14 @@ impl Attempt<'_> {
             let exchanged = renewed.map(|renewed| &renewed.refresh_token);
             self.cache.save_grant(self.sys, &self.grant_identity(person, account), &saved, exchanged);
         }
-        self.write(&Kept {
+        self.write(&TokenEntry {
             token: Some(grant.token.clone()),
             acquired_on: self.now(),
             account,
             renewal_failed_on: None,
             sign_in_failure: None,
-            way: self.settled.get().map(|settled| settled.way.to_owned()),
-            absent_on: None,
+            auto_method: self.settled.get().map(|settled| settled.method.to_owned()),
+            imds_absent_at: None,
             key: self.key.borrow().as_ref().map(|key| key.kid().to_owned()),
             about: Some(self.about()),
         });
@@ -50,11 +50,11 @@ impl Attempt<'_> {
     }
 
     /// What was asked for, and how it was had.
-    pub(super) fn about(&self) -> About {
-        let about = self.spec.about();
+    pub(super) fn about(&self) -> RequestSummary {
+        let about = self.spec.summary();
         match self.settled.get() {
-            Some(settled) => About {
-                method: settled.way.into(),
+            Some(settled) => RequestSummary {
+                method: settled.method.into(),
                 cloud: settled.login.request().map(|request| request.authority.environment()),
                 ..about
             },
@@ -66,13 +66,13 @@ impl Attempt<'_> {
     /// request and no other.
     fn nameless(&self) -> Account {
         let place = self.slot.as_ref().map(Slot::name).unwrap_or_default();
-        Account { id: format!("{NAMELESS}{place}"), username: "unknown".into(), also: Vec::new() }
+        Account { id: format!("{NAMELESS}{place}"), username: "unknown".into(), aliases: Vec::new() }
     }
 
     /// The key that the next token shall be bound to: the one of this place, else a new one. Made under
     /// the lock, so that two first calls do not make two.
     pub(super) fn prepare_key(&self) -> Result<(), Error> {
-        if *self.spec.login.binding() == Binding::Bearer || self.key.borrow().is_some() {
+        if *self.spec.login.binding() == TokenBinding::Bearer || self.key.borrow().is_some() {
             return Ok(());
         }
         let known = self.slot.as_ref().and_then(Slot::key);
@@ -83,7 +83,7 @@ impl Attempt<'_> {
 
     fn new_key(&self) -> Result<PopKey, Error> {
         let key = PopKey::generate()?;
-        if let Some(slot) = self.slot.as_ref().filter(|_| self.login().can_be_kept()) {
+        if let Some(slot) = self.slot.as_ref().filter(|_| self.login().cacheable()) {
             slot.keep_key(self.sys, &key);
         }
         Ok(key)

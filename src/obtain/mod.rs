@@ -19,24 +19,24 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::cache::{Cache, Identity, Kept, Lock, SignInFailure, Slot};
-use crate::entra::pop::{Binding, PopKey};
+use crate::cache::{Cache, CacheKey, SignInFailure, Slot, TokenEntry, TryLock};
+use crate::entra::pop::{PopKey, TokenBinding};
 use crate::entra::{Account, Session, Token};
 use crate::error::{Error, io_words};
-use crate::login::{Login, Settled, Spec};
+use crate::login::{Login, Resolved, Spec};
 use crate::situation;
 use crate::sys::{Deadline, Sys};
 use crate::terminal::SignedIn;
 
 use keep::is_nameless;
 use renewal::Renewal;
-use turn::Turn;
+use turn::LockOutcome;
 
 /// kubectl uses a token until its very last second, so one with less than this is not given out
 /// of the cache.
-const SPARE: u64 = 300;
+const MIN_VALIDITY: u64 = 300;
 /// A token with this much left still serves when it can't be renewed.
-const LAST_RESORT: u64 = 60;
+const LAST_RESORT_VALIDITY: u64 = 60;
 /// An early renewal may take this long, and no longer: the token in hand still works (D5).
 const EARLY_RENEWAL: Duration = Duration::from_secs(3);
 /// After a failed early renewal the next one waits this long, in seconds (D5).
@@ -47,20 +47,20 @@ const JUST_NOW: u64 = 60;
 
 /// What a kept token is good for.
 #[derive(Debug, PartialEq, Eq)]
-enum State {
+enum Freshness {
     Fresh,
     /// Good, and it is time to renew it.
     Due,
     Stale,
 }
 
-fn state(kept: &Kept, now: u64) -> State {
-    let Some(token) = &kept.token else { return State::Stale };
-    let clock_was_set_back = kept.acquired_on > now.saturating_add(SPARE);
-    if clock_was_set_back || token.left(now) <= SPARE {
-        return State::Stale;
+fn state(kept: &TokenEntry, now: u64) -> Freshness {
+    let Some(token) = &kept.token else { return Freshness::Stale };
+    let clock_was_set_back = kept.acquired_on > now.saturating_add(MIN_VALIDITY);
+    if clock_was_set_back || token.left(now) <= MIN_VALIDITY {
+        return Freshness::Stale;
     }
-    if token.refresh_on.is_some_and(|due| due <= now) { State::Due } else { State::Fresh }
+    if token.refresh_on.is_some_and(|due| due <= now) { Freshness::Due } else { Freshness::Fresh }
 }
 
 /// The token that `spec` asks for, as kubectl shall send it.
@@ -69,12 +69,12 @@ fn state(kept: &Kept, now: u64) -> State {
 /// Whatever kept it from being had; the cache is whole in any case.
 pub fn token(sys: &Sys, spec: &Spec) -> Result<Token, Error> {
     let mut cache = Cache::open(spec.storage, spec.cache_dir.clone());
-    let identity = spec.identity();
+    let identity = spec.cache_key();
     if let Some(usable) = cache.slot(&identity).and_then(|slot| fresh(&slot, spec, sys.clock.now())) {
         sys.terminal.detail(1, || "the token comes from the cache".into());
         return usable.for_kubectl(sys, spec);
     }
-    obtain(sys, spec, &mut cache, &identity, Errand::Token)?.for_kubectl(sys, spec)
+    obtain(sys, spec, &mut cache, &identity, Caller::Kubectl)?.for_kubectl(sys, spec)
 }
 
 /// Signs in for what `spec` asks, ahead of kubectl and as `who`, if somebody is named. A sign-in that
@@ -82,28 +82,28 @@ pub fn token(sys: &Sys, spec: &Spec) -> Result<Token, Error> {
 ///
 /// # Errors
 /// As [`token()`].
-pub fn sign_in(sys: &Sys, spec: &Spec, who: Option<&str>) -> Result<ByHand, Error> {
+pub fn sign_in(sys: &Sys, spec: &Spec, who: Option<&str>) -> Result<SignIn, Error> {
     let mut cache = Cache::open(spec.storage, spec.cache_dir.clone());
-    let identity = spec.identity();
+    let identity = spec.cache_key();
     if let Some(slot) = cache.slot(&identity)
         && let Some(usable) = fresh(&slot, spec, sys.clock.now())
     {
         let account = slot.read().account;
-        let meant = who.is_none_or(|who| account.as_ref().is_some_and(|account| account.is_called(who)));
+        let meant = who.is_none_or(|who| account.as_ref().is_some_and(|account| account.has_name(who)));
         if meant {
-            return Ok(ByHand { how: How::Before, account, expires_on: usable.token.expires_on });
+            return Ok(SignIn { how: SignInOutcome::Before, account, expires_on: usable.token.expires_on });
         }
     }
-    let usable = obtain(sys, spec, &mut cache, &identity, Errand::SignIn(who))?;
-    let how = if usable.told { How::Told } else { How::Quietly };
+    let usable = obtain(sys, spec, &mut cache, &identity, Caller::Login(who))?;
+    let how = if usable.told { SignInOutcome::Told } else { SignInOutcome::Quietly };
     let account = cache.slot(&identity).and_then(|slot| slot.read().account);
-    Ok(ByHand { how, account, expires_on: usable.token.expires_on })
+    Ok(SignIn { how, account, expires_on: usable.token.expires_on })
 }
 
 /// How a sign-in by hand ended well.
-pub struct ByHand {
+pub struct SignIn {
     /// What it took.
-    pub how: How,
+    pub how: SignInOutcome,
     /// The person, where it is one.
     pub account: Option<Account>,
     /// The end of the token, in seconds since the epoch.
@@ -112,7 +112,7 @@ pub struct ByHand {
 
 /// What a sign-in by hand took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum How {
+pub enum SignInOutcome {
     /// Nothing: a fresh token was there.
     Before,
     /// A token was had without a person, and nothing was said.
@@ -123,26 +123,26 @@ pub enum How {
 
 /// For what a token is had.
 #[derive(Clone, Copy)]
-enum Errand<'a> {
+enum Caller<'a> {
     /// kubectl waits for it.
-    Token,
+    Kubectl,
     /// A person wants to be signed in, perhaps as this one.
-    SignIn(Option<&'a str>),
+    Login(Option<&'a str>),
 }
 
 /// A token with the key that it is bound to.
-struct Usable {
+struct TokenWithKey {
     token: Token,
     key: Option<Rc<PopKey>>,
     /// Whether it was told who has signed in.
     told: bool,
 }
 
-impl Usable {
+impl TokenWithKey {
     /// The token as the API server wants it. One that is bound to a key is signed anew at every call: the
     /// server believes a signature for 15 minutes at most, so kubectl is told to come back before that.
     fn for_kubectl(self, sys: &Sys, spec: &Spec) -> Result<Token, Error> {
-        let Binding::Key(host) = spec.login.binding() else { return Ok(self.token) };
+        let TokenBinding::Pop(host) = spec.login.binding() else { return Ok(self.token) };
         let gone = || Error::new(&situation::KEY, "the key of the token has just been removed by another process");
         let key = self.key.as_ref().ok_or_else(gone)?;
         let now = sys.clock.now();
@@ -152,7 +152,13 @@ impl Usable {
     }
 }
 
-fn obtain(sys: &Sys, spec: &Spec, cache: &mut Cache, identity: &Identity, errand: Errand<'_>) -> Result<Usable, Error> {
+fn obtain(
+    sys: &Sys,
+    spec: &Spec,
+    cache: &mut Cache,
+    identity: &CacheKey,
+    errand: Caller<'_>,
+) -> Result<TokenWithKey, Error> {
     // Before the cache's directory is made: a request that must not be sent leaves no trace.
     admit(&*spec.login)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
@@ -162,7 +168,7 @@ fn obtain(sys: &Sys, spec: &Spec, cache: &mut Cache, identity: &Identity, errand
     let outcome = runtime.block_on(until_interrupted(async {
         cache.create(sys);
         let after = |time| Deadline::after(&*sys.clock, time);
-        let machine = (!spec.login.may_need_person()).then(|| spec.login.patience());
+        let machine = (!spec.login.may_prompt()).then(|| spec.login.default_timeout());
         let overall = spec.timeout.as_ref().map(|(time, _)| *time).or(machine).map(after);
         let slot = cache.slot(identity);
         let attempt = Attempt {
@@ -178,7 +184,7 @@ fn obtain(sys: &Sys, spec: &Spec, cache: &mut Cache, identity: &Identity, errand
             choice_told: Cell::default(),
         };
         let token = attempt.run().await?;
-        Ok(Usable { token, key: attempt.key_of_token(), told: attempt.told.get() })
+        Ok(TokenWithKey { token, key: attempt.key_of_token(), told: attempt.told.get() })
     }));
     // A name lookup may still hang in the resolver; nobody waits for it.
     runtime.shutdown_background();
@@ -187,22 +193,22 @@ fn obtain(sys: &Sys, spec: &Spec, cache: &mut Cache, identity: &Identity, errand
 
 /// Whether the login's proof may go where it is asked for.
 fn admit(login: &dyn Login) -> Result<(), Error> {
-    login.request().map_or(Ok(()), |request| request.authority.admit(login.brings_own_secret()))
+    login.request().map_or(Ok(()), |request| request.authority.check_secret_allowed(login.secret_in_entry()))
 }
 
-fn fresh(slot: &Slot, spec: &Spec, now: u64) -> Option<Usable> {
+fn fresh(slot: &Slot, spec: &Spec, now: u64) -> Option<TokenWithKey> {
     let (kept, key) = read(slot, spec.login.binding());
-    if state(&kept, now) != State::Fresh {
+    if state(&kept, now) != Freshness::Fresh {
         return None;
     }
-    kept.token.map(|token| Usable { token, key, told: false })
+    kept.token.map(|token| TokenWithKey { token, key, told: false })
 }
 
 /// What is kept, and the key for it. A token that is bound to another key than the one that is there
 /// is none: losing the key costs one request, not the sign-in.
-fn read(slot: &Slot, binding: &Binding) -> (Kept, Option<Rc<PopKey>>) {
+fn read(slot: &Slot, binding: &TokenBinding) -> (TokenEntry, Option<Rc<PopKey>>) {
     let mut kept = slot.read();
-    if *binding == Binding::Bearer {
+    if *binding == TokenBinding::Bearer {
         return (kept, None);
     }
     let key = slot.key().map(Rc::new);
@@ -245,14 +251,14 @@ async fn told_to_end() {
 struct Attempt<'a> {
     sys: &'a Sys,
     spec: &'a Spec<'a>,
-    errand: Errand<'a>,
+    errand: Caller<'a>,
     cache: &'a Cache,
     slot: Option<Slot<'a>>,
     /// What bounds everything that follows, together: an explicit `--timeout`, or a machine's own
     /// limit; a person's time begins when it is their turn (D3).
     overall: Option<Deadline>,
     /// What a login that leaves its way open has settled on.
-    settled: OnceCell<Settled>,
+    settled: OnceCell<Resolved>,
     /// The key that a new token is bound to.
     key: RefCell<Option<Rc<PopKey>>>,
     /// Whether it was told who has signed in.
@@ -267,19 +273,19 @@ impl Attempt<'_> {
         let other_person = self.wants_another_than(&kept);
         match (state(&kept, self.now()), kept.token) {
             _ if other_person => self.renew_or_sign_in_under_lock().await,
-            (State::Fresh, Some(token)) => Ok(token),
-            (State::Due, Some(token)) => Ok(self.renew_early(token).await),
+            (Freshness::Fresh, Some(token)) => Ok(token),
+            (Freshness::Due, Some(token)) => Ok(self.renew_early(token).await),
             _ => self.renew_or_sign_in().await,
         }
     }
 
     /// Nobody waits for this: whoever finds the lock taken or the network slow uses what there is.
     async fn renew_early(&self, current: Token) -> Token {
-        let Some(Lock::Held(_held)) = self.slot.as_ref().map(Slot::try_lock) else { return current };
+        let Some(TryLock::Held(_held)) = self.slot.as_ref().map(Slot::try_lock) else { return current };
         let kept = self.read();
         let failed_lately =
             kept.renewal_failed_on.is_some_and(|on| self.now() < on.saturating_add(EARLY_RENEWAL_PAUSE));
-        if state(&kept, self.now()) != State::Due || failed_lately {
+        if state(&kept, self.now()) != Freshness::Due || failed_lately {
             return kept.token.unwrap_or(current);
         }
         if self.prepare_key().is_err() {
@@ -300,9 +306,9 @@ impl Attempt<'_> {
         }
     }
 
-    fn note_early_failure(&self, kept: Kept, error: &Error, current: Token) -> Token {
+    fn note_early_failure(&self, kept: TokenEntry, error: &Error, current: Token) -> Token {
         self.sys.terminal.detail(1, || format!("the token was not renewed early: {error}"));
-        self.write(&Kept { renewal_failed_on: Some(self.now()), ..kept });
+        self.write(&TokenEntry { renewal_failed_on: Some(self.now()), ..kept });
         current
     }
 
@@ -315,15 +321,14 @@ impl Attempt<'_> {
 
     async fn renew_or_sign_in_under_lock(&self) -> Result<Token, Error> {
         let before = self.read();
-        let person_perhaps = self.spec.login.may_need_person();
+        let person_perhaps = self.spec.login.may_prompt();
         let patience = if person_perhaps { self.human_deadline() } else { self.machine_deadline() };
         let (_held, waited) = match self.wait_for_lock(&before, patience).await? {
-            Turn::Ours { held, waited } => (held, waited),
-            Turn::Served(token) => return Ok(token),
+            LockOutcome::Acquired { held, waited } => (held, waited),
+            LockOutcome::Served(token) => return Ok(token),
         };
         let kept = self.read();
-        if let Some(failure) = failed_meanwhile(&before, &kept).filter(|_| waited && !self.spec.login.may_need_person())
-        {
+        if let Some(failure) = failed_meanwhile(&before, &kept).filter(|_| waited && !self.spec.login.may_prompt()) {
             return Err(failed_for_another(failure));
         }
         self.prepare_key()?;
@@ -332,13 +337,13 @@ impl Attempt<'_> {
         {
             return Ok(token);
         }
-        if self.login().person().is_none() {
+        if self.login().user_client().is_none() {
             return self.machine_signs_in().await;
         }
         match self.renew(&kept, self.machine_deadline()).await {
             Renewal::Done(token) => Ok(token),
             Renewal::Failed(error) => Err(error),
-            Renewal::NeedsSignIn(_) if !self.login().asks() => self.machine_signs_in().await,
+            Renewal::NeedsSignIn(_) if !self.login().prompts() => self.machine_signs_in().await,
             Renewal::NeedsSignIn(refusal) => self.person_signs_in(&kept, refusal).await,
         }
     }
@@ -355,8 +360,8 @@ impl Attempt<'_> {
             return Ok(None);
         }
         let session = self.session(deadline, None);
-        let before = self.read().way;
-        let settling = self.spec.login.settle(&session, self.cache, before.as_deref());
+        let before = self.read().auto_method;
+        let settling = self.spec.login.resolve(&session, self.cache, before.as_deref());
         let Some(mut settled) = settling.await? else { return Ok(None) };
         admit(&*settled.login)?;
         let grant = settled.grant.take();
@@ -370,7 +375,7 @@ impl Attempt<'_> {
     /// Says which way was settled on, when that one signs in and is another than before.
     fn announce(&self) {
         let Some(settled) = self.settled.get() else { return };
-        if self.read().way.as_deref() != Some(settled.way) {
+        if self.read().auto_method.as_deref() != Some(settled.method) {
             self.sys.terminal.note(&settled.reason);
         }
     }
@@ -388,7 +393,8 @@ impl Attempt<'_> {
     /// itself has refused.
     fn last_resort(&self, error: Error) -> Result<Token, Error> {
         let kept = self.read();
-        let usable = kept.token.filter(|token| token.left(self.now()) > LAST_RESORT && kept.acquired_on <= self.now());
+        let usable =
+            kept.token.filter(|token| token.left(self.now()) > LAST_RESORT_VALIDITY && kept.acquired_on <= self.now());
         let Some(token) = usable.filter(|_| leaves_token_good(&error)) else { return Err(error) };
         self.sys.terminal.detail(1, || format!("the token could not be renewed, it is used to its end: {error}"));
         Ok(token)
@@ -397,7 +403,7 @@ impl Attempt<'_> {
     async fn acquire(&self, session: &Session<'_>) -> Result<Token, Error> {
         self.announce();
         let grant = self.login().acquire(session).await?;
-        session.admit(&grant)?;
+        session.check_account(&grant)?;
         let (account, renews) = (grant.account.clone(), grant.refresh_token.is_some());
         let token = self.keep(grant, None);
         if let Some(account) = account {
@@ -420,23 +426,23 @@ impl Attempt<'_> {
         let only = self.only();
         let before = kept.account.filter(|account| !is_nameless(account) && !account.is_unnamed());
         Session {
-            longer_by: self.spec.longer_by(),
+            timeout_option: self.spec.timeout_option(),
             claims,
-            failed_lately: kept.sign_in_failure.filter(just_now).map(|failure| failure.what),
+            recent_failure: kept.sign_in_failure.filter(just_now).map(|failure| failure.what),
             hint: only.clone().or(before.map(|account| account.username)),
-            only,
-            by_hand: self.spec.by_hand(self.sys.called_as()),
+            required_account: only,
+            login_command: self.spec.login_command(self.sys.called_as()),
             key: self.key.borrow().clone(),
             ..Session::new(self.sys, deadline)
         }
     }
 
-    fn read(&self) -> Kept {
+    fn read(&self) -> TokenEntry {
         self.slot.as_ref().map(|slot| read(slot, self.spec.login.binding()).0).unwrap_or_default()
     }
 
-    fn write(&self, kept: &Kept) {
-        if let Some(slot) = self.slot.as_ref().filter(|_| self.login().can_be_kept()) {
+    fn write(&self, kept: &TokenEntry) {
+        if let Some(slot) = self.slot.as_ref().filter(|_| self.login().cacheable()) {
             slot.write(self.sys, kept);
         }
     }
@@ -446,7 +452,7 @@ impl Attempt<'_> {
     }
 
     fn machine_deadline(&self) -> Deadline {
-        self.overall.unwrap_or_else(|| Deadline::after(&*self.sys.clock, self.login().patience()))
+        self.overall.unwrap_or_else(|| Deadline::after(&*self.sys.clock, self.login().default_timeout()))
     }
 
     fn human_deadline(&self) -> Deadline {
@@ -469,12 +475,12 @@ fn leaves_token_good(error: &Error) -> bool {
         &situation::SIGN_IN_JUST_FAILED,
     ];
     let of_the_way = none_of_entras.into_iter().any(|situation| error.is(situation));
-    of_the_way || matches!(error.situation().turn, situation::Turn::Network | situation::Turn::Time)
+    of_the_way || matches!(error.situation().turn, situation::Responsible::Network | situation::Responsible::Time)
 }
 
 /// What has failed for another process since `before`: whoever waited for it does not repeat it,
 /// whoever comes later tries anew.
-fn failed_meanwhile<'k>(before: &Kept, now: &'k Kept) -> Option<&'k SignInFailure> {
+fn failed_meanwhile<'k>(before: &TokenEntry, now: &'k TokenEntry) -> Option<&'k SignInFailure> {
     now.sign_in_failure.as_ref().filter(|failure| before.sign_in_failure.as_ref() != Some(failure))
 }
 
@@ -488,19 +494,19 @@ mod tests {
     use super::*;
     use crate::secret::Secret;
 
-    fn kept(expires_on: u64, refresh_on: Option<u64>, acquired_on: u64) -> Kept {
+    fn kept(expires_on: u64, refresh_on: Option<u64>, acquired_on: u64) -> TokenEntry {
         let token = Token { access_token: Secret::new("t"), expires_on, refresh_on };
-        Kept { token: Some(token), acquired_on, ..Kept::default() }
+        TokenEntry { token: Some(token), acquired_on, ..TokenEntry::default() }
     }
 
     #[test]
     fn what_a_kept_token_is_good_for() {
         let now = 10_000;
-        assert_eq!(state(&Kept::default(), now), State::Stale);
-        assert_eq!(state(&kept(now + 301, None, now), now), State::Fresh);
-        assert_eq!(state(&kept(now + 300, None, now), now), State::Stale);
-        assert_eq!(state(&kept(now + 3000, Some(now), now), now), State::Due);
-        assert_eq!(state(&kept(now + 3000, Some(now + 1), now), now), State::Fresh);
-        assert_eq!(state(&kept(now + 90_000, None, now + 80_000), now), State::Stale, "the clock was set back");
+        assert_eq!(state(&TokenEntry::default(), now), Freshness::Stale);
+        assert_eq!(state(&kept(now + 301, None, now), now), Freshness::Fresh);
+        assert_eq!(state(&kept(now + 300, None, now), now), Freshness::Stale);
+        assert_eq!(state(&kept(now + 3000, Some(now), now), now), Freshness::Due);
+        assert_eq!(state(&kept(now + 3000, Some(now + 1), now), now), Freshness::Fresh);
+        assert_eq!(state(&kept(now + 90_000, None, now + 80_000), now), Freshness::Stale, "the clock was set back");
     }
 }

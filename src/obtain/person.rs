@@ -1,14 +1,14 @@
 //! Asking a person, and what is told where nobody can be asked or somebody has just been.
 
-use crate::cache::{Kept, SignInFailure};
+use crate::cache::{SignInFailure, TokenEntry};
 use crate::entra::Token;
-use crate::entra::error::Refusal;
+use crate::entra::error::EntraError;
 use crate::error::Error;
 use crate::situation;
 
 use super::renewal::Renewal;
-use super::turn::Turn;
-use super::{Attempt, Errand};
+use super::turn::LockOutcome;
+use super::{Attempt, Caller};
 
 /// After a failed sign-in nobody is asked again for this long, in seconds: one `kubectl get` may
 /// start a plugin seven times.
@@ -16,8 +16,12 @@ const SIGN_IN_PAUSE: u64 = 30;
 
 impl Attempt<'_> {
     /// Asks the person, with what the refusal of an earlier sign-in wants passed on.
-    pub(super) async fn person_signs_in(&self, kept: &Kept, refusal: Option<Box<Refusal>>) -> Result<Token, Error> {
-        if let Some(why) = self.login().nobody_sees(&self.sys.env) {
+    pub(super) async fn person_signs_in(
+        &self,
+        kept: &TokenEntry,
+        refusal: Option<Box<EntraError>>,
+    ) -> Result<Token, Error> {
+        if let Some(why) = self.login().prompt_hidden(&self.sys.env) {
             let looked = self.settled.get().map(|settled| settled.in_vain.nobody_sees(&why));
             return Err(looked.unwrap_or_else(|| self.nobody_there(&why, refusal.as_deref())));
         }
@@ -25,7 +29,7 @@ impl Attempt<'_> {
         let turn = self.turn_to_ask().await?;
         let refusal = match turn {
             // Somebody has been asked for another cluster: that sign-in may serve here, or was not wanted.
-            Turn::Ours { waited: true, .. } => match self.renew(kept, self.machine_deadline()).await {
+            LockOutcome::Acquired { waited: true, .. } => match self.renew(kept, self.machine_deadline()).await {
                 Renewal::Done(token) => return Ok(token),
                 Renewal::Failed(error) => return Err(error),
                 Renewal::NeedsSignIn(newer) => {
@@ -54,7 +58,7 @@ impl Attempt<'_> {
         let now = self.now();
         let lately = places.into_iter().flatten().filter(|failure| now < failure.on.saturating_add(SIGN_IN_PAUSE));
         match (lately.max_by_key(|failure| failure.on), self.errand) {
-            (Some(failure), Errand::Token) => Err(self.just_failed(&failure, now)),
+            (Some(failure), Caller::Kubectl) => Err(self.just_failed(&failure, now)),
             _ => Ok(()),
         }
     }
@@ -65,7 +69,7 @@ impl Attempt<'_> {
         self.note_sign_in_failure(error);
         let unwanted = [&situation::SIGN_IN_DECLINED, &situation::SIGN_IN_EXPIRED];
         if let Some(place) = self.prompt_place().filter(|_| unwanted.into_iter().any(|one| error.is(one))) {
-            place.write(self.sys, &Kept { sign_in_failure: Some(self.failure(error)), ..Kept::default() });
+            place.write(self.sys, &TokenEntry { sign_in_failure: Some(self.failure(error)), ..TokenEntry::default() });
         }
     }
 
@@ -77,38 +81,38 @@ impl Attempt<'_> {
 
     /// The only person who is meant, if somebody was named.
     pub(super) fn only(&self) -> Option<String> {
-        let named = self.login().person().and_then(|person| person.account).map(String::from);
+        let named = self.login().user_client().and_then(|person| person.account).map(String::from);
         named.or_else(|| self.who().map(String::from))
     }
 
     /// Whether somebody else than the person who was served here before wants to sign in.
-    pub(super) fn wants_another_than(&self, kept: &Kept) -> bool {
-        let other = |who| !kept.account.as_ref().is_some_and(|account| account.is_called(who));
+    pub(super) fn wants_another_than(&self, kept: &TokenEntry) -> bool {
+        let other = |who| !kept.account.as_ref().is_some_and(|account| account.has_name(who));
         self.who().is_some_and(other)
     }
 
     /// Who wants to sign in by hand, if that was said.
     fn who(&self) -> Option<&str> {
-        if let Errand::SignIn(who) = self.errand { who } else { None }
+        if let Caller::Login(who) = self.errand { who } else { None }
     }
 
     pub(super) fn note_sign_in_failure(&self, error: &Error) {
         let kept = self.read();
         let about = kept.about.or_else(|| Some(self.about()));
-        self.write(&Kept { sign_in_failure: Some(self.failure(error)), about, ..kept });
+        self.write(&TokenEntry { sign_in_failure: Some(self.failure(error)), about, ..kept });
     }
 
     fn failure(&self, error: &Error) -> SignInFailure {
-        SignInFailure { on: self.now(), what: error.what().to_owned(), remedy: error.advice().to_owned() }
+        SignInFailure { on: self.now(), what: error.what().to_owned(), remedy: error.remedy_text().to_owned() }
     }
 
-    fn nobody_there(&self, why: &str, ended: Option<&Refusal>) -> Error {
+    fn nobody_there(&self, why: &str, ended: Option<&EntraError>) -> Error {
         let program = self.sys.called_as();
         let what = "signing in needs a person, and nobody would see the prompt";
         let what = ended.map_or_else(|| what.to_owned(), |ended| format!("{}; {what}", ended.explain(None).what()));
         Error::new(&situation::NOBODY_THERE, what).from_source(why).remedy(format!(
             "run `{}` in a terminal, or sign in without a person ({program} convert-kubeconfig -l spn)",
-            self.spec.by_hand(program)
+            self.spec.login_command(program)
         ))
     }
 
@@ -118,7 +122,7 @@ impl Attempt<'_> {
         let advice =
             Some(&failure.remedy).filter(|advice| !advice.is_empty() && !advice.starts_with("run the command again"));
         let advice = advice.map(|advice| format!("{advice}; ")).unwrap_or_default();
-        let by_hand = self.spec.by_hand(self.sys.called_as());
+        let by_hand = self.spec.login_command(self.sys.called_as());
         Error::new(&situation::SIGN_IN_JUST_FAILED, format!("a sign-in failed {ago} s ago: {}", failure.what))
             .remedy(format!("{advice}the next one is possible in {wait} s, or now with `{by_hand}`"))
     }

@@ -1,9 +1,9 @@
 //! Renewing without a person: by the refresh token of this request, or of the one person it can mean.
 
-use crate::cache::{About, Identity, Kept, SavedGrant, Slot};
-use crate::entra::error::Refusal;
-use crate::entra::token::{self, Failure};
-use crate::entra::{Account, Person, Token};
+use crate::cache::{CacheKey, RefreshTokenEntry, RequestSummary, Slot, TokenEntry};
+use crate::entra::error::EntraError;
+use crate::entra::token::{self, TokenError};
+use crate::entra::{Account, Token, UserClient};
 use crate::error::{Error, listed, one_line};
 use crate::options::types::ClientId;
 use crate::sys::Deadline;
@@ -15,18 +15,18 @@ pub(super) enum Renewal {
     /// It could not be tried or was refused for a reason that no sign-in mends.
     Failed(Error),
     /// Only signing in helps; the refusal, where there was something to renew.
-    NeedsSignIn(Option<Box<Refusal>>),
+    NeedsSignIn(Option<Box<EntraError>>),
 }
 
 impl Attempt<'_> {
     /// Renews without a person: by refresh token, or by signing in again where that needs nobody.
-    pub(super) async fn renew(&self, kept: &Kept, deadline: Deadline) -> Renewal {
+    pub(super) async fn renew(&self, kept: &TokenEntry, deadline: Deadline) -> Renewal {
         match self.settle(deadline).await {
             Ok(None) => {}
             Ok(Some(token)) => return Renewal::Done(token),
             Err(error) => return Renewal::Failed(error),
         }
-        let Some(person) = self.login().person() else {
+        let Some(person) = self.login().user_client() else {
             return match self.acquire(&self.session(deadline, None)).await {
                 Ok(token) => Renewal::Done(token),
                 Err(error) => Renewal::Failed(error),
@@ -39,7 +39,7 @@ impl Attempt<'_> {
     /// The sign-in that this very request was served by before. Where there was none, a sign-in to
     /// another tenant or resource will do, if there is exactly one person whom it can mean: refresh
     /// tokens belong to a person and a client, not to a tenant. Between two it is never guessed.
-    fn earlier_sign_in(&self, person: Person<'_>, kept: &Kept) -> Option<(Identity, SavedGrant)> {
+    fn earlier_sign_in(&self, person: UserClient<'_>, kept: &TokenEntry) -> Option<(CacheKey, RefreshTokenEntry)> {
         let account = match &kept.account {
             Some(account) if !self.wants_another_than(kept) => account.clone(),
             _ => self.only_account(person)?,
@@ -51,7 +51,7 @@ impl Attempt<'_> {
 
     /// The one account that is signed in with the same client in the same cloud, and that may be meant.
     /// Accounts of the same name are one person's: v1 knows a guest by another id than v2.
-    fn only_account(&self, person: Person<'_>) -> Option<Account> {
+    fn only_account(&self, person: UserClient<'_>) -> Option<Account> {
         if !person.shared {
             return None;
         }
@@ -59,9 +59,9 @@ impl Attempt<'_> {
         let mut accounts: Vec<Account> = Vec::new();
         for grant in self.cache.grants() {
             let same = grant.shared && grant.environment == environment && is_of(&grant.about, person.client);
-            let meant = || only.as_deref().is_none_or(|only| grant.account.is_called(only));
+            let meant = || only.as_deref().is_none_or(|only| grant.account.has_name(only));
             let silently = || person.request.audience.is_of_clusters() || self.was_signed_in(&grant.account);
-            if same && meant() && silently() && !accounts.iter().any(|known| known.is_called(&grant.account.username)) {
+            if same && meant() && silently() && !accounts.iter().any(|known| known.has_name(&grant.account.username)) {
                 accounts.push(grant.account);
             }
         }
@@ -83,9 +83,9 @@ impl Attempt<'_> {
     /// one than those of clusters it is asked first: whoever writes a kubeconfig chooses both the server
     /// application and where kubectl sends the token, and a refresh token would serve Azure itself.
     fn was_signed_in(&self, account: &Account) -> bool {
-        let own = self.spec.about();
-        let client = self.login().person().map(|person| person.client);
-        let same = |about: About| {
+        let own = self.spec.summary();
+        let client = self.login().user_client().map(|person| person.client);
+        let same = |about: RequestSummary| {
             about.server.is_some() && about.server == own.server && client.is_some_and(|client| is_of(&about, client))
         };
         let mut kept = self.cache.slots().into_iter().map(|slot| slot.read());
@@ -94,9 +94,9 @@ impl Attempt<'_> {
 
     async fn renew_by(
         &self,
-        identity: &Identity,
-        grant: &SavedGrant,
-        person: Person<'_>,
+        identity: &CacheKey,
+        grant: &RefreshTokenEntry,
+        person: UserClient<'_>,
         deadline: Deadline,
     ) -> Renewal {
         let session = self.session(deadline, None);
@@ -109,19 +109,19 @@ impl Attempt<'_> {
                 }
                 return Renewal::Done(token);
             }
-            Err(Failure::Unreachable(error)) => return Renewal::Failed(error),
-            Err(Failure::Refused(refusal, ahead)) if !refusal.person_can_help() && !first_use => {
+            Err(TokenError::Unreachable(error)) => return Renewal::Failed(error),
+            Err(TokenError::Refused(refusal, ahead)) if !refusal.person_can_help() && !first_use => {
                 return Renewal::Failed(refusal.explain(ahead));
             }
-            Err(Failure::Refused(refusal, _)) => refusal,
+            Err(TokenError::Refused(refusal, _)) => refusal,
         };
         // Another process may have rotated the token meanwhile, from another cluster's slot.
         match self.cache.grant(identity) {
             Some(newer) if newer.refresh_token != grant.refresh_token => {
                 match token::refresh(&session, person, &newer.refresh_token).await {
                     Ok(answer) => return Renewal::Done(self.keep(answer, Some(&newer))),
-                    Err(Failure::Unreachable(error)) => return Renewal::Failed(error),
-                    Err(Failure::Refused(again, _)) => refusal = again,
+                    Err(TokenError::Unreachable(error)) => return Renewal::Failed(error),
+                    Err(TokenError::Refused(again, _)) => refusal = again,
                 }
                 if refusal.grant_is_dead() {
                     self.cache.forget_grant(identity, &newer.refresh_token);
@@ -137,8 +137,8 @@ impl Attempt<'_> {
 
     /// What names the sign-in of `account` in the cache: the same for every tenant and resource, but for
     /// one that may serve this very request only.
-    pub(super) fn grant_identity(&self, person: Person<'_>, account: &Account) -> Identity {
-        let mut identity = Identity::new("grant");
+    pub(super) fn grant_identity(&self, person: UserClient<'_>, account: &Account) -> CacheKey {
+        let mut identity = CacheKey::new("grant");
         identity.field("environment", &person.request.authority.environment());
         identity.field("client", person.client.as_str());
         identity.field("account", &account.id);
@@ -150,6 +150,6 @@ impl Attempt<'_> {
 }
 
 /// Whether it was for `client`; ids are compared without regard to case, as Entra does.
-fn is_of(about: &About, client: &ClientId) -> bool {
+fn is_of(about: &RequestSummary, client: &ClientId) -> bool {
     about.client.as_deref().is_some_and(|known| known.eq_ignore_ascii_case(client.as_str()))
 }

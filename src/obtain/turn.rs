@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use crate::cache::{Held, Identity, Kept, Lock, Slot};
+use crate::cache::{CacheKey, LockGuard, Slot, TokenEntry, TryLock};
 use crate::entra::Token;
 use crate::error::Error;
 use crate::situation;
 use crate::sys::Deadline;
 use crate::terminal::Wait;
 
-use super::{Attempt, Errand, State, read, state};
+use super::{Attempt, Caller, Freshness, read, state};
 
 /// How often a waiting process looks whether the token is there.
 const LOOK_AGAIN: Duration = Duration::from_millis(25);
@@ -18,9 +18,9 @@ const BY_HAND: Duration = Duration::from_secs(2);
 /// A wait beyond this is told.
 const SILENT_WAIT: Duration = Duration::from_secs(1);
 
-pub(super) enum Turn {
+pub(super) enum LockOutcome {
     /// The work is ours, under a lock where there can be one, at once or after waiting.
-    Ours { held: Option<Held>, waited: bool },
+    Acquired { held: Option<LockGuard>, waited: bool },
     /// Somebody else did it.
     Served(Token),
 }
@@ -29,10 +29,10 @@ impl Attempt<'_> {
     /// Takes the lock, or the token that its holder has fetched meanwhile, however short it lives. Whoever
     /// signs in by hand does not wait for a prompt that nobody has perhaps ever seen: the worst is a second
     /// sign-in.
-    pub(super) async fn wait_for_lock(&self, before: &Kept, deadline: Deadline) -> Result<Turn, Error> {
-        let Some(slot) = &self.slot else { return Ok(Turn::Ours { held: None, waited: false }) };
-        let impatient = matches!(self.errand, Errand::SignIn(_)) && self.spec.login.may_need_person();
-        let wait = Waiting {
+    pub(super) async fn wait_for_lock(&self, before: &TokenEntry, deadline: Deadline) -> Result<LockOutcome, Error> {
+        let Some(slot) = &self.slot else { return Ok(LockOutcome::Acquired { held: None, waited: false }) };
+        let impatient = matches!(self.errand, Caller::Login(_)) && self.spec.login.may_prompt();
+        let wait = LockWait {
             text: "waiting for another process that is signing in to the same cluster".into(),
             too_long: "another process has been signing in to the same cluster",
             deadline: if impatient { Deadline::after(&*self.sys.clock, BY_HAND) } else { deadline },
@@ -43,11 +43,11 @@ impl Attempt<'_> {
 
     /// One prompt at a time for all clusters that the same sign-in may open: whoever has thirty contexts
     /// wants one tab, not thirty.
-    pub(super) async fn turn_to_ask(&self) -> Result<Turn, Error> {
-        let place = self.prompt_place().filter(|_| matches!(self.errand, Errand::Token));
-        let Some(place) = place else { return Ok(Turn::Ours { held: None, waited: false }) };
+    pub(super) async fn turn_to_ask(&self) -> Result<LockOutcome, Error> {
+        let place = self.prompt_place().filter(|_| matches!(self.errand, Caller::Kubectl));
+        let Some(place) = place else { return Ok(LockOutcome::Acquired { held: None, waited: false }) };
         let program = self.sys.called_as();
-        let wait = Waiting {
+        let wait = LockWait {
             text: format!("waiting for another process that asks somebody to sign in ({program} login does not wait)"),
             too_long: "another process has been asking somebody to sign in",
             deadline: self.human_deadline(),
@@ -59,8 +59,8 @@ impl Attempt<'_> {
     /// Where it is known who asks, and that nobody wanted to be asked, for all clusters that the same
     /// sign-in may open.
     pub(super) fn prompt_place(&self) -> Option<Slot<'_>> {
-        let person = self.login().person().filter(|_| self.login().asks())?;
-        let mut identity = Identity::new("prompt");
+        let person = self.login().user_client().filter(|_| self.login().prompts())?;
+        let mut identity = CacheKey::new("prompt");
         identity.field("environment", &person.request.authority.environment());
         identity.field("client", person.client.as_str());
         identity.field("account", self.only().as_deref().unwrap_or_default());
@@ -71,23 +71,23 @@ impl Attempt<'_> {
     async fn wait_for(
         &self,
         place: &Slot<'_>,
-        wait: &Waiting,
+        wait: &LockWait,
         served: impl Fn(bool) -> Option<Token>,
-    ) -> Result<Turn, Error> {
+    ) -> Result<LockOutcome, Error> {
         let clock = &*self.sys.clock;
         let turn = async {
             let mut waited = false;
             loop {
                 let lock = place.try_lock();
                 if let Some(token) = served(waited) {
-                    return Ok(Turn::Served(token));
+                    return Ok(LockOutcome::Served(token));
                 }
                 match lock {
-                    Lock::Held(held) => return Ok(Turn::Ours { held: Some(held), waited }),
-                    Lock::Unavailable => return Ok(Turn::Ours { held: None, waited }),
-                    Lock::Busy if !wait.deadline.left(clock).is_zero() => waited = true,
-                    Lock::Busy if wait.impatient => return Ok(Turn::Ours { held: None, waited }),
-                    Lock::Busy => return Err(wait.too_long()),
+                    TryLock::Held(held) => return Ok(LockOutcome::Acquired { held: Some(held), waited }),
+                    TryLock::Unavailable => return Ok(LockOutcome::Acquired { held: None, waited }),
+                    TryLock::Busy if !wait.deadline.left(clock).is_zero() => waited = true,
+                    TryLock::Busy if wait.impatient => return Ok(LockOutcome::Acquired { held: None, waited }),
+                    TryLock::Busy => return Err(wait.too_long()),
                 }
                 clock.sleep(LOOK_AGAIN).await;
             }
@@ -95,15 +95,15 @@ impl Attempt<'_> {
         self.sys.terminal.while_waiting(clock, Wait::of(&wait.text).noted_after(SILENT_WAIT), turn).await
     }
 
-    fn served(&self, slot: &Slot, before: &Kept, waited: bool) -> Option<Token> {
+    fn served(&self, slot: &Slot, before: &TokenEntry, waited: bool) -> Option<Token> {
         let kept = read(slot, self.spec.login.binding()).0;
         if self.wants_another_than(&kept) {
             return None;
         }
-        let text = |kept: &Kept| kept.token.as_ref().map(|token| token.access_token.clone());
+        let text = |kept: &TokenEntry| kept.token.as_ref().map(|token| token.access_token.clone());
         let meanwhile = waited && text(&kept) != text(before);
         match state(&kept, self.now()) {
-            State::Fresh => kept.token,
+            Freshness::Fresh => kept.token,
             _ if meanwhile => kept.token.filter(|token| token.left(self.now()) > 0),
             _ => None,
         }
@@ -111,7 +111,7 @@ impl Attempt<'_> {
 }
 
 /// What is waited for.
-struct Waiting {
+struct LockWait {
     text: String,
     /// What is told when it takes too long.
     too_long: &'static str,
@@ -120,7 +120,7 @@ struct Waiting {
     impatient: bool,
 }
 
-impl Waiting {
+impl LockWait {
     fn too_long(&self) -> Error {
         let what = format!("{} for {} s", self.too_long, self.deadline.given().as_secs());
         Error::new(&situation::DEADLINE, what).remedy("run the command again when that one has ended")

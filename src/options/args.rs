@@ -4,14 +4,14 @@
 //!
 //! It reads the program's own arguments and those inside kubeconfig entries.
 
-use super::{Commands, Decl, Takes, long, short};
+use super::{Commands, Decl, ValueKind, long, short};
 use crate::error::Error;
 use crate::secret::Secret;
 use crate::situation;
 
 /// A flag that was given.
 #[derive(Debug, Clone)]
-pub struct Typed {
+pub struct ParsedFlag {
     /// Its row.
     pub decl: &'static Decl,
     /// The text; `true` or `false` for a switch.
@@ -24,8 +24,8 @@ pub struct Typed {
 
 /// What a command line says.
 #[derive(Debug, Clone, Default)]
-pub struct Given {
-    flags: Vec<Typed>,
+pub struct ParsedArgs {
+    flags: Vec<ParsedFlag>,
     /// Arguments that are no flags, in order.
     pub positionals: Vec<String>,
     /// Whether `-h` or `--help` is among them.
@@ -34,9 +34,9 @@ pub struct Given {
     pub unknown: Vec<String>,
 }
 
-impl Given {
+impl ParsedArgs {
     /// The last of the flags that set `decl`.
-    pub fn last(&self, decl: &Decl) -> Option<&Typed> {
+    pub fn last(&self, decl: &Decl) -> Option<&ParsedFlag> {
         self.flags.iter().rev().find(|typed| std::ptr::eq(typed.decl, decl))
     }
 
@@ -54,7 +54,7 @@ impl Given {
 
     /// The same with those flags only that `wanted` picks.
     #[must_use]
-    pub fn only(&self, wanted: impl Fn(&Typed) -> bool) -> Self {
+    pub fn only(&self, wanted: impl Fn(&ParsedFlag) -> bool) -> Self {
         let mut rest = self.clone();
         rest.flags.retain(wanted);
         rest
@@ -63,13 +63,13 @@ impl Given {
     /// These flags over those that the exec entry has: the typed one wins.
     #[must_use]
     pub fn over(mut self, entry: Self) -> Self {
-        let of_entry = entry.flags.into_iter().map(|typed| Typed { in_entry: true, ..typed });
+        let of_entry = entry.flags.into_iter().map(|typed| ParsedFlag { in_entry: true, ..typed });
         self.flags = of_entry.chain(self.flags).collect();
         self
     }
 
     /// All flags, in order.
-    pub fn flags(&self) -> &[Typed] {
+    pub fn flags(&self) -> &[ParsedFlag] {
         &self.flags
     }
 }
@@ -78,14 +78,14 @@ impl Given {
 ///
 /// # Errors
 /// An unknown flag, a missing or malformed value; the texts are pflag's.
-pub fn read(args: &[String], commands: Commands) -> Result<Given, Error> {
-    Reader { commands, lenient: false, given: Given::default() }.read(args)
+pub fn read(args: &[String], commands: Commands) -> Result<ParsedArgs, Error> {
+    Reader { commands, lenient: false, given: ParsedArgs::default() }.read(args)
 }
 
 /// Reads the `args` of a kubeconfig entry for `get-token`: flags that are not known, or whose
 /// values are malformed, are noted and passed over.
-pub fn read_entry(args: &[String]) -> Given {
-    let reader = Reader { commands: Commands::GET_TOKEN, lenient: true, given: Given::default() };
+pub fn read_entry(args: &[String]) -> ParsedArgs {
+    let reader = Reader { commands: Commands::GET_TOKEN, lenient: true, given: ParsedArgs::default() };
     reader.read(args).unwrap_or_default()
 }
 
@@ -98,17 +98,17 @@ pub fn takes_next(arg: &str) -> bool {
             .filter(|rest| rest.len() == 1)
             .and_then(|rest| short(rest.chars().next()?, Commands::ALL)),
     };
-    decl.is_some_and(|decl| decl.takes != Takes::Nothing)
+    decl.is_some_and(|decl| decl.takes != ValueKind::Nothing)
 }
 
 struct Reader {
     commands: Commands,
     lenient: bool,
-    given: Given,
+    given: ParsedArgs,
 }
 
 impl Reader {
-    fn read(mut self, args: &[String]) -> Result<Given, Error> {
+    fn read(mut self, args: &[String]) -> Result<ParsedArgs, Error> {
         let mut rest = args.iter().map(String::as_str).peekable();
         while let Some(arg) = rest.next() {
             if arg == "--" {
@@ -146,7 +146,7 @@ impl Reader {
         let flag = format!("--{name}");
         let value = match (value, decl.takes) {
             (Some(value), _) => value,
-            (None, Takes::Nothing) => "true",
+            (None, ValueKind::Nothing) => "true",
             (None, _) => match rest.next() {
                 Some(value) => value,
                 None => return self.refuse(format!("flag needs an argument: {flag}"), &flag),
@@ -173,7 +173,7 @@ impl Reader {
             if let Some(value) = tail.strip_prefix('=') {
                 return self.accept(decl, value, flag);
             }
-            if decl.takes == Takes::Nothing {
+            if decl.takes == ValueKind::Nothing {
                 self.accept(decl, "true", flag)?;
                 continue;
             }
@@ -191,7 +191,7 @@ impl Reader {
             let both = decl.short.map_or_else(|| decl.flag(), |short| format!("-{short}, {}", decl.flag()));
             return self.refuse(format!("invalid argument \"{value}\" for \"{both}\" flag: {why}"), &flag);
         }
-        self.given.flags.push(Typed { decl, text: Secret::new(value), flag, in_entry: false });
+        self.given.flags.push(ParsedFlag { decl, text: Secret::new(value), flag, in_entry: false });
         Ok(())
     }
 
@@ -217,10 +217,10 @@ type Rest<'a, I> = std::iter::Peekable<I>;
 /// pflag checks switches, numbers and durations while it reads; texts are checked when used.
 fn well_formed(decl: &Decl, value: &str) -> Result<(), String> {
     match decl.takes {
-        Takes::Nothing => super::types::go_bool(value).map(drop),
-        Takes::Number => super::types::level(value).map(drop),
-        Takes::Duration => super::types::GoDuration::parse(value).map(drop),
-        Takes::Text(_) => Ok(()),
+        ValueKind::Nothing => super::types::go_bool(value).map(drop),
+        ValueKind::Number => super::types::level(value).map(drop),
+        ValueKind::Duration => super::types::GoDuration::parse(value).map(drop),
+        ValueKind::Text(_) => Ok(()),
     }
 }
 
@@ -233,7 +233,7 @@ mod tests {
         line.split_whitespace().map(String::from).collect()
     }
 
-    fn given(line: &str) -> Given {
+    fn given(line: &str) -> ParsedArgs {
         read(&words(line), Commands::GET_TOKEN).unwrap()
     }
 

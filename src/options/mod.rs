@@ -9,13 +9,13 @@ pub mod values;
 
 use std::collections::BTreeMap;
 
-pub use args::{Given, Typed};
-pub use values::{Choices, Source, Values, shown};
+pub use args::{ParsedArgs, ParsedFlag};
+pub use values::{Inputs, ValueSource, Values, shown};
 
 use crate::secret::Secret;
 use types::{
-    AuthorityHost, ClientId, Cloud, GoDuration, Path, PopClaims, RedirectUrl, Report, Storage, Subscription, TenantId,
-    TokenSource,
+    AuthorityHost, ClientId, Cloud, FederatedTokenSource, FilePath, GoDuration, OutputFormat, PopClaims, RedirectUrl,
+    Storage, Subscription, TenantId,
 };
 
 /// An option whose text parses to `T`.
@@ -38,7 +38,7 @@ pub struct Decl {
     /// Other long flags that say the same.
     pub other_names: &'static [&'static str],
     /// What follows the flag.
-    pub takes: Takes,
+    pub takes: ValueKind,
     /// The value where nobody gives one; for help and resolution alike.
     pub default: Option<&'static str>,
     /// The variables, weakest first.
@@ -55,7 +55,7 @@ pub struct Decl {
 
 /// What follows a flag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Takes {
+pub enum ValueKind {
     /// Nothing, or `=true`/`=false`.
     Nothing,
     /// A text, named so in the help.
@@ -94,14 +94,14 @@ pub struct Var {
     /// The variable's name.
     pub name: &'static str,
     /// Against what it wins.
-    pub rank: Rank,
+    pub rank: Precedence,
     /// When it is looked at.
-    pub when: When,
+    pub when: Condition,
 }
 
 /// Against what a variable wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rank {
+pub enum Precedence {
     /// Wins over the flag: the rule of Azure/kubelogin (design, D1). `--disable-environment-override` turns it off.
     OverFlag,
     /// As `OverFlag`, but a text that does not parse is passed over.
@@ -114,7 +114,7 @@ pub enum Rank {
 
 /// When a variable is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum When {
+pub enum Condition {
     /// With every login.
     Always,
     /// Unless `--use-azurerm-env-vars` is given.
@@ -158,7 +158,7 @@ impl Commands {
 }
 
 impl Decl {
-    const fn new(name: &'static str, takes: Takes, help: &'static str) -> Self {
+    const fn new(name: &'static str, takes: ValueKind, help: &'static str) -> Self {
         Self {
             name,
             short: None,
@@ -242,27 +242,27 @@ const fn text<T>(
     parse: fn(&str) -> Result<T, String>,
     help: &'static str,
 ) -> Opt<T> {
-    Opt::new(Decl::new(name, Takes::Text(placeholder), help), parse)
+    Opt::new(Decl::new(name, ValueKind::Text(placeholder), help), parse)
 }
 
 const fn switch(name: &'static str, help: &'static str) -> Opt<bool> {
-    Opt::new(Decl::new(name, Takes::Nothing, help), types::go_bool)
+    Opt::new(Decl::new(name, ValueKind::Nothing, help), types::go_bool)
 }
 
 const fn duration(name: &'static str, help: &'static str) -> Opt<GoDuration> {
-    Opt::new(Decl::new(name, Takes::Duration, help), GoDuration::parse)
+    Opt::new(Decl::new(name, ValueKind::Duration, help), GoDuration::parse)
 }
 
-const fn var(name: &'static str, rank: Rank, when: When) -> Var {
+const fn var(name: &'static str, rank: Precedence, when: Condition) -> Var {
     Var { name, rank, when }
 }
 
-const fn over(name: &'static str, when: When) -> Var {
-    var(name, Rank::OverFlag, when)
+const fn over(name: &'static str, when: Condition) -> Var {
+    var(name, Precedence::OverFlag, when)
 }
 
 const fn ours(name: &'static str) -> Var {
-    var(name, Rank::Default, When::Always)
+    var(name, Precedence::Default, Condition::Always)
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "the signature of every parser in the table")]
@@ -297,7 +297,7 @@ macro_rules! options {
 options! {
     /// The login method.
     LOGIN: String = text("login", "METHOD", any, "Login method")
-        .short('l').default("devicecode").vars(&[over("AAD_LOGIN_METHOD", When::Always)]);
+        .short('l').default("devicecode").vars(&[over("AAD_LOGIN_METHOD", Condition::Always)]);
 
     /// The AAD server application: the audience.
     SERVER_ID: String = text("server-id", "ID", any, "Entra server application ID: the audience of the token")
@@ -307,20 +307,20 @@ options! {
     CLIENT_ID: ClientId = text("client-id", "ID", ClientId::parse, "Entra client application ID")
         .legacy_key("client-id")
         .vars(&[
-            over("AAD_SERVICE_PRINCIPAL_CLIENT_ID", When::WithoutAzurerm),
-            over("AZURE_CLIENT_ID", When::WithoutAzurerm),
-            over("ARM_CLIENT_ID", When::WithAzurerm),
-            over("AZURE_CLIENT_ID", When::Login("workloadidentity")),
-            var("AZURESUBSCRIPTION_CLIENT_ID", Rank::Fallback, When::Login("azurepipelines")),
+            over("AAD_SERVICE_PRINCIPAL_CLIENT_ID", Condition::WithoutAzurerm),
+            over("AZURE_CLIENT_ID", Condition::WithoutAzurerm),
+            over("ARM_CLIENT_ID", Condition::WithAzurerm),
+            over("AZURE_CLIENT_ID", Condition::Login("workloadidentity")),
+            var("AZURESUBSCRIPTION_CLIENT_ID", Precedence::Fallback, Condition::Login("azurepipelines")),
         ]);
 
     /// The AAD tenant.
     TENANT_ID: TenantId = text("tenant-id", "ID", TenantId::parse, "Entra tenant ID")
         .short('t').legacy_key("tenant-id")
         .vars(&[
-            over("AZURE_TENANT_ID", When::WithoutAzurerm),
-            over("ARM_TENANT_ID", When::WithAzurerm),
-            var("AZURESUBSCRIPTION_TENANT_ID", Rank::Fallback, When::Login("azurepipelines")),
+            over("AZURE_TENANT_ID", Condition::WithoutAzurerm),
+            over("ARM_TENANT_ID", Condition::WithAzurerm),
+            var("AZURESUBSCRIPTION_TENANT_ID", Precedence::Fallback, Condition::Login("azurepipelines")),
         ]);
 
     /// The secret of a confidential client.
@@ -328,23 +328,23 @@ options! {
         "Client application secret; prefer --client-secret-file or AZURE_CLIENT_SECRET")
         .secret()
         .vars(&[
-            over("AAD_SERVICE_PRINCIPAL_CLIENT_SECRET", When::WithoutAzurerm),
-            over("AZURE_CLIENT_SECRET", When::WithoutAzurerm),
-            over("ARM_CLIENT_SECRET", When::WithAzurerm),
+            over("AAD_SERVICE_PRINCIPAL_CLIENT_SECRET", Condition::WithoutAzurerm),
+            over("AZURE_CLIENT_SECRET", Condition::WithoutAzurerm),
+            over("ARM_CLIENT_SECRET", Condition::WithAzurerm),
         ]);
 
     /// A file with the secret of a confidential client.
-    CLIENT_SECRET_FILE: Path = text("client-secret-file", "FILE", Path::parse,
+    CLIENT_SECRET_FILE: FilePath = text("client-secret-file", "FILE", FilePath::parse,
         "File that holds the client application secret; a trailing line break is not part of it")
         .vars(&[ours("KUBENTRA_CLIENT_SECRET_FILE")]);
 
     /// The certificate of a confidential client.
-    CLIENT_CERTIFICATE: Path = text("client-certificate", "FILE", Path::parse,
+    CLIENT_CERTIFICATE: FilePath = text("client-certificate", "FILE", FilePath::parse,
         "File with the client application's certificate and private key, as PEM or PFX; wins over a secret")
         .vars(&[
-            over("AAD_SERVICE_PRINCIPAL_CLIENT_CERTIFICATE", When::WithoutAzurerm),
-            over("AZURE_CLIENT_CERTIFICATE_PATH", When::WithoutAzurerm),
-            over("ARM_CLIENT_CERTIFICATE_PATH", When::WithAzurerm),
+            over("AAD_SERVICE_PRINCIPAL_CLIENT_CERTIFICATE", Condition::WithoutAzurerm),
+            over("AZURE_CLIENT_CERTIFICATE_PATH", Condition::WithoutAzurerm),
+            over("ARM_CLIENT_CERTIFICATE_PATH", Condition::WithAzurerm),
         ]);
 
     /// The password of the certificate's file.
@@ -352,28 +352,28 @@ options! {
         "Password of the certificate's file; prefer --client-certificate-password-file")
         .secret()
         .vars(&[
-            over("AAD_SERVICE_PRINCIPAL_CLIENT_CERTIFICATE_PASSWORD", When::WithoutAzurerm),
-            over("AZURE_CLIENT_CERTIFICATE_PASSWORD", When::WithoutAzurerm),
-            over("ARM_CLIENT_CERTIFICATE_PASSWORD", When::WithAzurerm),
+            over("AAD_SERVICE_PRINCIPAL_CLIENT_CERTIFICATE_PASSWORD", Condition::WithoutAzurerm),
+            over("AZURE_CLIENT_CERTIFICATE_PASSWORD", Condition::WithoutAzurerm),
+            over("ARM_CLIENT_CERTIFICATE_PASSWORD", Condition::WithAzurerm),
         ]);
 
     /// A file with the password of the certificate's file.
-    CLIENT_CERTIFICATE_PASSWORD_FILE: Path = text("client-certificate-password-file", "FILE", Path::parse,
+    CLIENT_CERTIFICATE_PASSWORD_FILE: FilePath = text("client-certificate-password-file", "FILE", FilePath::parse,
         "File that holds the password of the certificate's file; a trailing line break is not part of it")
         .vars(&[ours("KUBENTRA_CLIENT_CERTIFICATE_PASSWORD_FILE")]);
 
     /// The person who signs in with a password.
     USERNAME: String = text("username", "NAME", any, "User who signs in with a password (ropc)")
-        .vars(&[over("AAD_USER_PRINCIPAL_NAME", When::Always), over("AZURE_USERNAME", When::Always)]);
+        .vars(&[over("AAD_USER_PRINCIPAL_NAME", Condition::Always), over("AZURE_USERNAME", Condition::Always)]);
 
     /// Their password.
     PASSWORD: Secret = text("password", "PASSWORD", hidden,
         "Password of that user; prefer --password-file or AZURE_PASSWORD")
         .secret()
-        .vars(&[over("AAD_USER_PRINCIPAL_PASSWORD", When::Always), over("AZURE_PASSWORD", When::Always)]);
+        .vars(&[over("AAD_USER_PRINCIPAL_PASSWORD", Condition::Always), over("AZURE_PASSWORD", Condition::Always)]);
 
     /// A file with their password.
-    PASSWORD_FILE: Path = text("password-file", "FILE", Path::parse,
+    PASSWORD_FILE: FilePath = text("password-file", "FILE", FilePath::parse,
         "File that holds the password of that user; a trailing line break is not part of it")
         .vars(&[ours("KUBENTRA_PASSWORD_FILE")]);
 
@@ -398,12 +398,12 @@ options! {
         .vars(&[ours("KUBENTRA_IDENTITY_OBJECT_ID")]);
 
     /// The file with a federated token.
-    FEDERATED_TOKEN_FILE: Path = text("federated-token-file", "FILE", Path::parse,
+    FEDERATED_TOKEN_FILE: FilePath = text("federated-token-file", "FILE", FilePath::parse,
         "File with the federated token to exchange, as the workload identity webhook mounts it")
-        .vars(&[over("AZURE_FEDERATED_TOKEN_FILE", When::Login("workloadidentity"))]);
+        .vars(&[over("AZURE_FEDERATED_TOKEN_FILE", Condition::Login("workloadidentity"))]);
 
     /// Where federated tokens come from.
-    FEDERATED_TOKEN_SOURCE: TokenSource = text("federated-token-source", "SOURCE", TokenSource::parse,
+    FEDERATED_TOKEN_SOURCE: FederatedTokenSource = text("federated-token-source", "SOURCE", FederatedTokenSource::parse,
         "Where the federated token comes from: file, github, azure-pipelines, env:NAME, url:URL or command:PROGRAM ARGUMENTS (default: found by itself)")
         .vars(&[ours("KUBENTRA_FEDERATED_TOKEN_SOURCE")]);
 
@@ -419,14 +419,14 @@ options! {
     /// The connection of an Azure Pipelines job.
     AZURE_PIPELINES_SERVICE_CONNECTION_ID: String = text("azure-pipelines-service-connection-id", "ID", any,
         "ID of the service connection that an Azure Pipelines job signs in with")
-        .vars(&[var("AZURESUBSCRIPTION_SERVICE_CONNECTION_ID", Rank::Fallback, When::Always)]);
+        .vars(&[var("AZURESUBSCRIPTION_SERVICE_CONNECTION_ID", Precedence::Fallback, Condition::Always)]);
 
     /// The subscription that az shall use.
     SUBSCRIPTION: Subscription = text("subscription", "ID", Subscription::parse, "Azure CLI subscription whose account is used")
         .short('s');
 
     /// Where az keeps its state.
-    AZURE_CONFIG_DIR: Path = text("azure-config-dir", "DIR", Path::parse,
+    AZURE_CONFIG_DIR: FilePath = text("azure-config-dir", "DIR", FilePath::parse,
         "Configuration directory of the Azure CLI, written into the entry's environment")
         .on(Commands::CONVERT);
 
@@ -454,7 +454,7 @@ options! {
     /// Another authority.
     AUTHORITY_HOST: AuthorityHost = text("authority-host", "URL", AuthorityHost::parse,
         "Entra authority to sign in at, with a trailing slash")
-        .vars(&[over("AZURE_AUTHORITY_HOST", When::Login("workloadidentity"))]);
+        .vars(&[over("AZURE_AUTHORITY_HOST", Condition::Login("workloadidentity"))]);
 
     /// Terraform's variable names.
     USE_AZURERM_ENV_VARS: bool = switch("use-azurerm-env-vars",
@@ -471,14 +471,14 @@ options! {
     /// The time for everything.
     TIMEOUT: GoDuration = duration("timeout",
         "Time for the whole command, a person's sign-in included; without it 1m0s, and --login-timeout for people")
-        .vars(&[var("AZURE_CLI_TIMEOUT", Rank::OverFlagIfValid, When::Always)]);
+        .vars(&[var("AZURE_CLI_TIMEOUT", Precedence::OverFlagIfValid, Condition::Always)]);
 
     /// The time for a person.
     LOGIN_TIMEOUT: GoDuration = duration("login-timeout", "Time for a person to sign in")
         .default("5m0s").vars(&[ours("KUBENTRA_LOGIN_TIMEOUT")]);
 
     /// Where tokens are kept.
-    CACHE_DIR: Path = text("cache-dir", "DIR", Path::parse,
+    CACHE_DIR: FilePath = text("cache-dir", "DIR", FilePath::parse,
         "Directory of the token cache (default: ~/.kube/cache/kubelogin/)")
         .old_names(&["token-cache-dir"]).on(Commands(1 | 2 | 4 | 16 | 32 | 64))
         .vars(&[ours("KUBECACHEDIR"), ours("KUBENTRA_CACHE_DIR")]);
@@ -493,7 +493,7 @@ options! {
         .on(Commands::LOGOUT);
 
     /// The form of a report.
-    OUTPUT: Report = text("output", "FORM", Report::parse, "Form of the report: text or json")
+    OUTPUT: OutputFormat = text("output", "FORM", OutputFormat::parse, "Form of the report: text or json")
         .short('o').default("text").on(Commands(64 | 128));
 
     /// The program that entries name.
@@ -507,7 +507,7 @@ options! {
         .on(Commands::CONVERT);
 
     /// The file to convert.
-    KUBECONFIG: Path = text("kubeconfig", "FILE", Path::parse,
+    KUBECONFIG: FilePath = text("kubeconfig", "FILE", FilePath::parse,
         "Kubeconfig file (default: the files of KUBECONFIG, else ~/.kube/config; of undo, those of the newest edit)")
         .on(Commands(2 | 16 | 32 | 128));
 
@@ -528,16 +528,16 @@ options! {
         .on(Commands::UNDO);
 
     /// Where the converted kubeconfig goes.
-    OUTPUT_FILE: Path = text("output", "FILE", Path::parse,
+    OUTPUT_FILE: FilePath = text("output", "FILE", FilePath::parse,
         "Write the converted kubeconfig there and leave the original alone; - is stdout")
         .on(Commands::CONVERT);
 
     /// The form of a conversion's report; there `--output` names a file.
-    REPORT: Report = text("report", "FORM", Report::parse, "Form of the report: text or json")
+    REPORT: OutputFormat = text("report", "FORM", OutputFormat::parse, "Form of the report: text or json")
         .short('o').default("text").on(Commands::CONVERT);
 
     /// How much is said.
-    VERBOSITY: u8 = Opt::new(Decl::new("v", Takes::Number, "How much is said on stderr, 0 to 10"), types::level)
+    VERBOSITY: u8 = Opt::new(Decl::new("v", ValueKind::Number, "How much is said on stderr, 0 to 10"), types::level)
         .short('v').default("0").on(Commands::ALL);
 
     /// Accepted; everything that is said goes to stderr.
@@ -577,7 +577,7 @@ mod tests {
     /// The command is looked for before it is known whose flags these are.
     #[test]
     fn flags_of_one_name_take_a_value_everywhere_or_nowhere() {
-        let takes = |decl: &Decl| decl.takes != Takes::Nothing;
+        let takes = |decl: &Decl| decl.takes != ValueKind::Nothing;
         for (one, other) in TABLE.iter().flat_map(|one| TABLE.iter().map(move |other| (one, other))) {
             let same = other.answers_to(one.name) || one.short.is_some() && one.short == other.short;
             assert!(!same || takes(one) == takes(other), "--{} and --{}", one.name, other.name);

@@ -111,9 +111,9 @@ impl AuthorityHost {
 
 /// A path; empty texts never get here.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Path(pub PathBuf);
+pub struct FilePath(pub PathBuf);
 
-impl Path {
+impl FilePath {
     /// Any text.
     ///
     /// # Errors
@@ -164,7 +164,7 @@ impl Cloud {
 
 /// Where the federated tokens of a workload come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TokenSource {
+pub enum FederatedTokenSource {
     /// The file of `--federated-token-file`.
     File,
     /// GitHub Actions.
@@ -184,7 +184,7 @@ pub enum TokenSource {
     },
 }
 
-impl TokenSource {
+impl FederatedTokenSource {
     /// `file`, `github`, `azure-pipelines`, `env:NAME`, `url:URL`, or `command:` with either words
     /// between blanks or a JSON list of texts.
     ///
@@ -395,14 +395,14 @@ impl RedirectUrl {
 
 /// The form of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Report {
+pub enum OutputFormat {
     /// Lines for people.
     Text,
     /// JSON for programs.
     Json,
 }
 
-impl Report {
+impl OutputFormat {
     /// Reads a form.
     ///
     /// # Errors
@@ -583,8 +583,8 @@ mod tests {
 
     #[test]
     fn token_sources() {
-        let words = |text| match TokenSource::parse(text) {
-            Ok(TokenSource::Command { words, .. }) => words,
+        let words = |text| match FederatedTokenSource::parse(text) {
+            Ok(FederatedTokenSource::Command { words, .. }) => words,
             other => panic!("{other:?}"),
         };
         assert_eq!(words("command:gcloud  print  token"), ["gcloud", "print", "token"]);
@@ -598,10 +598,10 @@ mod tests {
         ] {
             assert_eq!(without_keys(text), shown);
         }
-        assert_eq!(TokenSource::parse("env:JWT"), Ok(TokenSource::Variable("JWT".into())));
+        assert_eq!(FederatedTokenSource::parse("env:JWT"), Ok(FederatedTokenSource::Variable("JWT".into())));
         for bad in ["", "env:", "env", "files", "file:x", "command:", "command:[1]", "url:http://example.com/", "url:x"]
         {
-            assert!(TokenSource::parse(bad).is_err(), "{bad}");
+            assert!(FederatedTokenSource::parse(bad).is_err(), "{bad}");
         }
         for local in ["http://localhost:1/x", "http://127.0.0.2/", "http://[::1]/", "http://169.254.129.2:80/t"] {
             assert!(local_or_https(local).is_ok(), "{local}");

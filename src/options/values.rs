@@ -4,8 +4,8 @@ use std::fmt;
 
 use super::types::{without_keys, without_password};
 use super::{
-    AUTHORITY_HOST, Commands, DISABLE_ENVIRONMENT_OVERRIDE, Decl, FEDERATED_TOKEN_SOURCE, Given, LOGIN, Opt, Rank,
-    TABLE, Typed, USE_AZURERM_ENV_VARS, Var, When,
+    AUTHORITY_HOST, Commands, Condition, DISABLE_ENVIRONMENT_OVERRIDE, Decl, FEDERATED_TOKEN_SOURCE, LOGIN, Opt,
+    ParsedArgs, ParsedFlag, Precedence, TABLE, USE_AZURERM_ENV_VARS, Var,
 };
 use crate::error::Error;
 use crate::exec_credential::ExecInfo;
@@ -15,7 +15,7 @@ use crate::sys::Env;
 
 /// Where a text came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
+pub enum ValueSource {
     /// This flag, as it was typed.
     Flag(String),
     /// This variable.
@@ -24,12 +24,12 @@ pub enum Source {
     Default,
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for ValueSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Source::Flag(flag) => f.write_str(flag),
-            Source::Variable(name) => f.write_str(name),
-            Source::Default => f.write_str("default"),
+            ValueSource::Flag(flag) => f.write_str(flag),
+            ValueSource::Variable(name) => f.write_str(name),
+            ValueSource::Default => f.write_str("default"),
         }
     }
 }
@@ -43,9 +43,9 @@ pub struct Values {
 }
 
 /// What a login is parsed from.
-pub struct Choices<'a> {
+pub struct Inputs<'a> {
     /// What was typed, or what the exec entry says.
-    pub given: &'a Given,
+    pub given: &'a ParsedArgs,
     /// The options.
     pub values: &'a Values,
     /// The environment, for what no option stands for.
@@ -54,14 +54,14 @@ pub struct Choices<'a> {
     pub exec: &'a ExecInfo,
 }
 
-impl Choices<'_> {
+impl Inputs<'_> {
     /// Whether the user says `option`, by hand or in the environment, and not just an exec entry: whoever
     /// writes a kubeconfig decides neither what is run nor who sees a secret.
     pub fn says_user<T>(&self, option: &Opt<T>) -> bool {
         match self.values.source(option) {
-            Some(Source::Variable(name)) => self.env.own(name).is_some(),
-            Some(Source::Flag(_)) => !self.in_entry(&option.decl),
-            Some(Source::Default) | None => false,
+            Some(ValueSource::Variable(name)) => self.env.trusted(name).is_some(),
+            Some(ValueSource::Flag(_)) => !self.in_entry(&option.decl),
+            Some(ValueSource::Default) | None => false,
         }
     }
 
@@ -75,19 +75,19 @@ impl Choices<'_> {
 struct Value {
     decl: &'static Decl,
     text: Secret,
-    source: Source,
+    source: ValueSource,
 }
 
 impl Values {
     /// Resolves `given` and `env` by the rules of the table: variables that win over flags, flags,
     /// fallbacks, variables that replace a default, defaults. An empty text is no value.
-    pub fn resolve(given: &Given, env: &Env) -> Self {
+    pub fn resolve(given: &ParsedArgs, env: &Env) -> Self {
         Self::resolve_for(given, env, None)
     }
 
     /// The same as if `login` were the method, whatever `given` and `env` say it is: `auto` looks at
     /// each method's own variables.
-    pub fn resolve_for(given: &Given, env: &Env, login: Option<&str>) -> Self {
+    pub fn resolve_for(given: &ParsedArgs, env: &Env, login: Option<&str>) -> Self {
         let azurerm = is_on(given, &USE_AZURERM_ENV_VARS.decl);
         let contract_env = !is_on(given, &DISABLE_ENVIRONMENT_OVERRIDE.decl);
         let mut lookup = Lookup { given, env, azurerm, contract_env, login: String::new() };
@@ -132,7 +132,7 @@ impl Values {
     }
 
     /// Where the value of `option` came from, if it has one.
-    pub fn source<T>(&self, option: &Opt<T>) -> Option<&Source> {
+    pub fn source<T>(&self, option: &Opt<T>) -> Option<&ValueSource> {
         self.find(&option.decl).map(|value| &value.source)
     }
 
@@ -145,9 +145,9 @@ impl Values {
     }
 
     /// The variables that win over a flag of `given` which says something else, each with that flag.
-    pub fn overruled<'g>(&self, given: &'g Given) -> Vec<(&'static str, &'g Typed)> {
+    pub fn overruled<'g>(&self, given: &'g ParsedArgs) -> Vec<(&'static str, &'g ParsedFlag)> {
         let overruled = |value: &Value| match (&value.source, given.last(value.decl)) {
-            (Source::Variable(name), Some(flag)) if flag.text != value.text => Some((*name, flag)),
+            (ValueSource::Variable(name), Some(flag)) if flag.text != value.text => Some((*name, flag)),
             _ => None,
         };
         self.found.iter().filter_map(overruled).collect()
@@ -156,12 +156,12 @@ impl Values {
     /// The strongest variable that could give `decl` a value in this run, for advice.
     pub fn variable(&self, decl: &Decl) -> Option<&'static str> {
         let counts = |var: &&Var| match var.when {
-            When::Always => true,
-            When::WithoutAzurerm => !self.azurerm,
-            When::WithAzurerm => self.azurerm,
-            When::Login(_) => false,
+            Condition::Always => true,
+            Condition::WithoutAzurerm => !self.azurerm,
+            Condition::WithAzurerm => self.azurerm,
+            Condition::Login(_) => false,
         };
-        let heard = |var: &&Var| self.contract_env || var.rank == Rank::Default;
+        let heard = |var: &&Var| self.contract_env || var.rank == Precedence::Default;
         decl.vars.iter().rev().filter(counts).find(heard).map(|var| var.name)
     }
 
@@ -195,12 +195,12 @@ fn invalid(value: &Value, why: &str) -> Error {
     Error::new(&situation::OPTION_INVALID, why).from_source(&value.source).remedy(format!("correct {}", value.source))
 }
 
-fn is_on(given: &Given, decl: &Decl) -> bool {
+fn is_on(given: &ParsedArgs, decl: &Decl) -> bool {
     given.last(decl).is_some_and(|typed| super::types::go_bool(typed.text.expose()).unwrap_or_default())
 }
 
 struct Lookup<'a> {
-    given: &'a Given,
+    given: &'a ParsedArgs,
     env: &'a Env,
     azurerm: bool,
     contract_env: bool,
@@ -210,22 +210,22 @@ struct Lookup<'a> {
 impl Lookup<'_> {
     fn value(&self, decl: &'static Decl) -> Option<Value> {
         let over = |var: &&Var| match var.rank {
-            Rank::OverFlag => self.contract_env,
-            Rank::OverFlagIfValid => self.contract_env && self.is_duration(var),
-            Rank::Fallback | Rank::Default => false,
+            Precedence::OverFlag => self.contract_env,
+            Precedence::OverFlagIfValid => self.contract_env && self.is_duration(var),
+            Precedence::Fallback | Precedence::Default => false,
         };
-        let fallback = |var: &&Var| var.rank == Rank::Fallback && self.contract_env;
-        let default = |var: &&Var| var.rank == Rank::Default;
+        let fallback = |var: &&Var| var.rank == Precedence::Fallback && self.contract_env;
+        let default = |var: &&Var| var.rank == Precedence::Default;
         self.variable(decl, over)
             .or_else(|| self.flag(decl))
             .or_else(|| self.variable(decl, fallback))
             .or_else(|| self.variable(decl, default))
-            .or_else(|| Some(Value { decl, text: Secret::new(decl.default?), source: Source::Default }))
+            .or_else(|| Some(Value { decl, text: Secret::new(decl.default?), source: ValueSource::Default }))
     }
 
     fn flag(&self, decl: &'static Decl) -> Option<Value> {
         let typed = self.given.last(decl).filter(|typed| !typed.text.is_empty())?;
-        Some(Value { decl, text: typed.text.clone(), source: Source::Flag(typed.flag.clone()) })
+        Some(Value { decl, text: typed.text.clone(), source: ValueSource::Flag(typed.flag.clone()) })
     }
 
     /// The strongest variable of `decl` that `wanted` accepts and that is set.
@@ -233,16 +233,16 @@ impl Lookup<'_> {
         let mut strongest_first = decl.vars.iter().rev().filter(wanted).filter(|var| self.applies(var.when));
         strongest_first.find_map(|var| {
             let text = Secret::new(self.env.get(var.name)?);
-            Some(Value { decl, text, source: Source::Variable(var.name) })
+            Some(Value { decl, text, source: ValueSource::Variable(var.name) })
         })
     }
 
-    fn applies(&self, when: When) -> bool {
+    fn applies(&self, when: Condition) -> bool {
         match when {
-            When::Always => true,
-            When::WithoutAzurerm => !self.azurerm,
-            When::WithAzurerm => self.azurerm,
-            When::Login(method) => self.login == method,
+            Condition::Always => true,
+            Condition::WithoutAzurerm => !self.azurerm,
+            Condition::WithAzurerm => self.azurerm,
+            Condition::Login(method) => self.login == method,
         }
     }
 
@@ -289,7 +289,7 @@ mod tests {
         assert_eq!(client(line, [("AZURE_CLIENT_ID", "az")]), pair("flag", "--client-id"));
         assert_eq!(client("--disable-environment-override", [("AZURE_CLIENT_ID", "az")]), None);
         let values = resolved(line, [("AZURE_CLI_TIMEOUT", "9s")]);
-        assert_eq!(values.source(&TIMEOUT), Some(&Source::Flag("--timeout".into())));
+        assert_eq!(values.source(&TIMEOUT), Some(&ValueSource::Flag("--timeout".into())));
         let values = resolved("--disable-environment-override", [("AAD_LOGIN_METHOD", "spn")]);
         assert_eq!(values.get(&LOGIN).unwrap().as_deref(), Some("devicecode"));
     }
@@ -334,7 +334,7 @@ mod tests {
     fn a_timeout_that_is_no_duration_is_passed_over() {
         assert_eq!(resolved("", [("AZURE_CLI_TIMEOUT", "soon")]).source(&TIMEOUT), None);
         let values = resolved("--timeout 2s", [("AZURE_CLI_TIMEOUT", "9s")]);
-        assert_eq!(values.source(&TIMEOUT), Some(&Source::Variable("AZURE_CLI_TIMEOUT")));
+        assert_eq!(values.source(&TIMEOUT), Some(&ValueSource::Variable("AZURE_CLI_TIMEOUT")));
     }
 
     #[test]

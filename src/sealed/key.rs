@@ -23,9 +23,9 @@ pub(super) trait KeyStore {
 
 /// A file of mode 0600 in the 0700 directory. It protects against other users and against backups
 /// of single files, not against programs of the same user (see SECURITY.md).
-pub(super) struct KeyFile(pub(super) PathBuf);
+pub(super) struct FileKeyStore(pub(super) PathBuf);
 
-impl KeyStore for KeyFile {
+impl KeyStore for FileKeyStore {
     fn load(&self) -> Result<Option<KeyBytes>, FileCheck> {
         let bytes = Zeroizing::new(read_private(&self.0, 64)?);
         Ok(<[u8; 32]>::try_from(bytes.as_slice()).ok().map(Zeroizing::new))

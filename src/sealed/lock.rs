@@ -6,16 +6,16 @@ use std::io;
 use std::path::Path;
 
 /// A lock that is held until this is dropped or the process ends, however it ends.
-pub struct Held {
+pub struct LockGuard {
     _file: File,
 }
 
 /// Takes the lock `path`, or `None` if somebody holds it.
-pub(crate) fn try_hold(path: &Path) -> io::Result<Option<Held>> {
+pub(crate) fn try_hold(path: &Path) -> io::Result<Option<LockGuard>> {
     for _ in 0..ATTEMPTS {
         let file = crate::files::open_lock_file(path)?;
         match file.try_lock() {
-            Ok(()) if crate::files::is_still(path, &file) => return Ok(Some(Held { _file: file })),
+            Ok(()) if crate::files::is_still(path, &file) => return Ok(Some(LockGuard { _file: file })),
             // It was removed between our open and our lock: a lock on it would exclude nobody.
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),
@@ -33,12 +33,12 @@ fn unstable() -> io::Error {
 }
 
 /// Takes the lock `path`, waiting for whoever holds it; for work that takes no time.
-pub(crate) fn hold(path: &Path) -> io::Result<Held> {
+pub(crate) fn hold(path: &Path) -> io::Result<LockGuard> {
     for _ in 0..ATTEMPTS {
         let file = crate::files::open_lock_file(path)?;
         file.lock()?;
         if crate::files::is_still(path, &file) {
-            return Ok(Held { _file: file });
+            return Ok(LockGuard { _file: file });
         }
     }
     Err(unstable())

@@ -8,4 +8,4 @@ mod seal;
 mod vault;
 
 pub(crate) use seal::{Fingerprint, hexadecimal};
-pub(crate) use vault::{KEY, LOCK, Vault, names};
+pub(crate) use vault::{EncryptedDir, KEY, LOCK, names};

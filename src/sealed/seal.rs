@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::key::KeyBytes;
 
 /// Names and seals the files of one vault.
-pub(super) struct Seal {
+pub(super) struct Cipher {
     naming: hmac::Key,
     sealing: LessSafeKey,
     root: hmac::Key,
@@ -47,7 +47,7 @@ pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
 /// File format: this magic with the format's version, the nonce, the sealed content.
 const MAGIC: &[u8; 8] = b"kubentr1";
 
-impl Seal {
+impl Cipher {
     /// Names and seals under keys derived from `key`.
     pub(super) fn new(key: &KeyBytes) -> Option<Self> {
         let root = hmac::Key::new(hmac::HMAC_SHA256, &key[..]);

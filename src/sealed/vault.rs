@@ -10,10 +10,10 @@ use zeroize::Zeroizing;
 
 use crate::error::io_words;
 
-use super::key::{KeyBytes, KeyFile, KeyStore, new_key};
+use super::key::{FileKeyStore, KeyBytes, KeyStore, new_key};
 use super::lock;
 use super::private::{FileCheck, check_directory, own_and_tighten, read_private};
-use super::seal::{Fingerprint, Seal};
+use super::seal::{Cipher, Fingerprint};
 
 /// Extension of a lock.
 pub(crate) const LOCK: &str = "lock";
@@ -21,19 +21,19 @@ pub(crate) const LOCK: &str = "lock";
 pub(crate) const KEY: &str = "key";
 
 /// A directory of sealed files with its key.
-pub(crate) struct Vault {
+pub(crate) struct EncryptedDir {
     directory: PathBuf,
-    seal: Seal,
+    seal: Cipher,
     /// No file here comes near this many bytes.
     limit: u64,
 }
 
-impl Vault {
+impl EncryptedDir {
     /// The vault `directory`; `None` where there is none yet, or none that can be read.
     /// The error says why it must not be used.
     pub(crate) fn open(directory: PathBuf, limit: u64) -> Result<Option<Self>, String> {
         // What merely cannot be read is left to `create`, which mends it or says why not.
-        let key = match KeyFile(directory.join(KEY)).load() {
+        let key = match FileKeyStore(directory.join(KEY)).load() {
             Ok(key) => key,
             Err(FileCheck::Refused(why)) => return Err(why),
             Err(_) => None,
@@ -46,7 +46,7 @@ impl Vault {
     }
 
     fn with_key(directory: PathBuf, limit: u64, key: &KeyBytes) -> Option<Self> {
-        Some(Self { seal: Seal::new(key)?, directory, limit })
+        Some(Self { seal: Cipher::new(key)?, directory, limit })
     }
 
     /// The vault `directory`, which is made or mended like its key. The error says why not.
@@ -56,7 +56,7 @@ impl Vault {
         own_and_tighten(&directory)?;
         // Two processes that mend a broken key at once must not remove each other's new one.
         let _held = lock::hold(&directory.join(format!("{KEY}.{LOCK}"))).map_err(failed)?;
-        let store = KeyFile(directory.join(KEY));
+        let store = FileKeyStore(directory.join(KEY));
         let key = match store.load() {
             Ok(Some(key)) => key,
             _ => new_key(&store).map_err(failed)?,

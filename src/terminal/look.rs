@@ -9,7 +9,7 @@ use super::screen::takes_colour;
 
 /// How text is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Look {
+pub enum OutputStyle {
     /// Byte for byte, for the program that reads it.
     Exact,
     /// On a terminal, without colours.
@@ -31,7 +31,7 @@ pub enum Colour {
     Bold,
 }
 
-impl Look {
+impl OutputStyle {
     /// That of this process's stdout.
     pub fn of_stdout(env: &Env) -> Self {
         Self::of(env, std::io::stdout().is_terminal(), cfg!(windows))
@@ -72,21 +72,21 @@ mod tests {
 
     #[test]
     fn colours_are_for_terminals_that_take_them() {
-        let look = |variables: [(&str, &str); 2]| Look::of(&Env::from(variables), true, false);
-        assert_eq!(look([("TERM", "xterm"), ("NO_COLOR", "")]), Look::Coloured);
-        assert_eq!(look([("TERM", "xterm"), ("NO_COLOR", "0")]), Look::Plain);
-        assert_eq!(look([("TERM", "dumb"), ("NO_COLOR", "")]), Look::Plain);
-        assert_eq!(look([("TERM", ""), ("NO_COLOR", "")]), Look::Plain);
-        assert_eq!(Look::of(&Env::from([("TERM", "xterm")]), false, false), Look::Exact);
-        assert_eq!(Look::of(&Env::default(), true, true), Look::Plain);
+        let look = |variables: [(&str, &str); 2]| OutputStyle::of(&Env::from(variables), true, false);
+        assert_eq!(look([("TERM", "xterm"), ("NO_COLOR", "")]), OutputStyle::Coloured);
+        assert_eq!(look([("TERM", "xterm"), ("NO_COLOR", "0")]), OutputStyle::Plain);
+        assert_eq!(look([("TERM", "dumb"), ("NO_COLOR", "")]), OutputStyle::Plain);
+        assert_eq!(look([("TERM", ""), ("NO_COLOR", "")]), OutputStyle::Plain);
+        assert_eq!(OutputStyle::of(&Env::from([("TERM", "xterm")]), false, false), OutputStyle::Exact);
+        assert_eq!(OutputStyle::of(&Env::default(), true, true), OutputStyle::Plain);
     }
 
     #[test]
     fn a_file_does_not_steer_the_terminal() {
         let line = "a\u{1b}[2J\tb";
-        assert_eq!(Look::Exact.show(line, Some(Colour::Red)), line);
-        assert_eq!(Look::Plain.show(line, Some(Colour::Red)), "a\\u{1b}[2J\tb");
-        assert_eq!(Look::Coloured.show(line, Some(Colour::Red)), "\u{1b}[31ma\\u{1b}[2J\tb\u{1b}[0m");
-        assert_eq!(Look::Coloured.show(line, None), "a\\u{1b}[2J\tb");
+        assert_eq!(OutputStyle::Exact.show(line, Some(Colour::Red)), line);
+        assert_eq!(OutputStyle::Plain.show(line, Some(Colour::Red)), "a\\u{1b}[2J\tb");
+        assert_eq!(OutputStyle::Coloured.show(line, Some(Colour::Red)), "\u{1b}[31ma\\u{1b}[2J\tb\u{1b}[0m");
+        assert_eq!(OutputStyle::Coloured.show(line, None), "a\\u{1b}[2J\tb");
     }
 }

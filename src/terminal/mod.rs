@@ -13,10 +13,10 @@ mod wait;
 use std::cell::{Cell, RefCell};
 use std::io::Write;
 
-pub use look::{Colour, Look};
+pub use look::{Colour, OutputStyle};
 pub use prompt::Prompt;
-pub use seen::{nobody_is_there, nobody_sees, stderr_is_terminal};
-pub use signed_in::{SignedIn, moment};
+pub use seen::{prompt_hidden, stderr_is_terminal, unattended};
+pub use signed_in::{SignedIn, time_text};
 pub use wait::Wait;
 
 use crate::error::{Error, one_line};

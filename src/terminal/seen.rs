@@ -15,13 +15,13 @@ const CI_VARIABLES: [&str; 6] = ["CI", "TF_BUILD", "GITHUB_ACTIONS", "GITLAB_CI"
 /// Why nobody would see a prompt, or `None` where somebody may (design, D2).
 ///
 /// A stderr that is merely no terminal is no reason: k9s and Lens have none and show what we say.
-pub fn nobody_sees(env: &Env) -> Option<String> {
-    if stderr_is_discarded() { Some("stderr is closed or /dev/null".into()) } else { nobody_is_there(env) }
+pub fn prompt_hidden(env: &Env) -> Option<String> {
+    if stderr_is_discarded() { Some("stderr is closed or /dev/null".into()) } else { unattended(env) }
 }
 
 /// Why nobody would see anything that we open, or `None` where somebody may: that stderr goes nowhere says
 /// nothing about a browser.
-pub fn nobody_is_there(env: &Env) -> Option<String> {
+pub fn unattended(env: &Env) -> Option<String> {
     let says_so = |name: &&str| env.get(name).is_some_and(|value| !value.eq_ignore_ascii_case("false"));
     let variable = CI_VARIABLES.into_iter().find(says_so)?;
     let terminal = stderr_is_terminal() || controlling_terminal();

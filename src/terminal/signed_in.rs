@@ -20,12 +20,12 @@ impl SignedIn<'_> {
     pub fn line(&self, now: u64) -> String {
         let (username, tenant) = (one_line(self.username), one_line(self.tenant));
         let then = if self.renews { "renews itself" } else { "then asks again" };
-        format!("signed in as {username} (tenant {tenant}), valid until {}, {then}", moment(self.expires_on, now))
+        format!("signed in as {username} (tenant {tenant}), valid until {}, {then}", time_text(self.expires_on, now))
     }
 }
 
 /// `14:32 UTC`, with its date where that is not the one of `now`.
-pub fn moment(seconds: u64, now: u64) -> String {
+pub fn time_text(seconds: u64, now: u64) -> String {
     let (text, now) = (rfc3339(seconds), rfc3339(now));
     let ((date, time), today) = (split(&text), split(&now).0);
     let minute = time.get(..5).unwrap_or(time);

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, io_words};
 use crate::kubeconfig::lock::FileLock;
-use crate::kubeconfig::{Loaded, default_files};
+use crate::kubeconfig::{KubeconfigFile, default_files};
 use crate::login::both_given;
-use crate::options::types::Report as Form;
-use crate::options::{DRY_RUN, Given, OUTPUT_FILE, REPORT, Values};
+use crate::options::types::OutputFormat as Form;
+use crate::options::{DRY_RUN, OUTPUT_FILE, ParsedArgs, REPORT, Values};
 use crate::situation;
 use crate::sys::{Env, Sys};
 
@@ -28,7 +28,7 @@ impl Destination {
     ///
     /// # Errors
     /// Several files, or none, for one destination; a destination that is no file and can't become one.
-    pub(super) fn of(values: &Values, files: &[Loaded], env: &Env) -> Result<Self, Error> {
+    pub(super) fn of(values: &Values, files: &[KubeconfigFile], env: &Env) -> Result<Self, Error> {
         let Some(path) = values.get(&OUTPUT_FILE)?.map(|path| path.0) else { return Ok(Self::Original) };
         let file = only(files, env)?;
         if is_stdout(&path) {
@@ -43,7 +43,7 @@ impl Destination {
     }
 
     /// The file that `file` becomes.
-    pub(super) fn path<'a>(&'a self, file: &'a Loaded) -> &'a Path {
+    pub(super) fn path<'a>(&'a self, file: &'a KubeconfigFile) -> &'a Path {
         match self {
             Self::Original | Self::Stdout => &file.path,
             Self::File { path, .. } => path,
@@ -55,7 +55,7 @@ impl Destination {
 ///
 /// # Errors
 /// `--output` with the name of a form, or where stdout is wanted for something else.
-pub(super) fn check(given: &Given, values: &Values, form: Form) -> Result<(), Error> {
+pub(super) fn check(given: &ParsedArgs, values: &Values, form: Form) -> Result<(), Error> {
     let output = OUTPUT_FILE.decl.flag();
     // An empty flag is none elsewhere; here an unset variable of a script would change the original.
     if given.last(&OUTPUT_FILE.decl).is_some_and(|typed| typed.text.is_empty()) {
@@ -101,7 +101,7 @@ fn is_stdout(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-fn only<'a>(files: &'a [Loaded], env: &Env) -> Result<&'a Loaded, Error> {
+fn only<'a>(files: &'a [KubeconfigFile], env: &Env) -> Result<&'a KubeconfigFile, Error> {
     let output = OUTPUT_FILE.decl.flag();
     let named = |paths: Vec<&Path>| paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
     match files {

@@ -9,27 +9,27 @@ use std::path::Path;
 
 use crate::error::Error;
 use crate::kubeconfig::document::Edit;
-use crate::kubeconfig::journal::{Keeping, Kept, What};
-use crate::kubeconfig::plan::{self, Line, Verdict, Wish};
-use crate::kubeconfig::replace::{Ahead, Change, replace};
-use crate::kubeconfig::{self, Loaded, cannot_edit, diff, lock};
+use crate::kubeconfig::journal::{JournalResult, JournalWriter, Operation};
+use crate::kubeconfig::plan::{self, ConvertRequest, Decision, UserPlan};
+use crate::kubeconfig::replace::{FileChange, ReplaceHook, replace};
+use crate::kubeconfig::{self, KubeconfigFile, cannot_edit, diff, lock};
 use crate::login::Method;
-use crate::options::types::Report as Form;
-use crate::options::{CONTEXT, DRY_RUN, Given, KUBECONFIG, NO_UNDO, OUTPUT_FILE, REPORT, Values};
+use crate::options::types::OutputFormat as Form;
+use crate::options::{CONTEXT, DRY_RUN, KUBECONFIG, NO_UNDO, OUTPUT_FILE, ParsedArgs, REPORT, Values};
 use crate::secret::Secret;
 use crate::situation;
 use crate::sys::{Env, Sys};
-use crate::terminal::{Look, stderr_is_terminal};
+use crate::terminal::{OutputStyle, stderr_is_terminal};
 
 use super::Outcome;
 use destination::Destination;
 use report::{FileDiff, Report};
 
 /// Converts, or shows what it would do; says for each user what it did.
-pub(super) fn run(sys: &Sys, given: &Given) -> Result<Outcome, Error> {
+pub(super) fn run(sys: &Sys, given: &ParsedArgs) -> Result<Outcome, Error> {
     let values = Values::resolve(given, &sys.env);
     let contexts: Vec<&str> = given.every(&CONTEXT.decl).collect();
-    let wish = Wish {
+    let wish = ConvertRequest {
         method: Method::find(&values)?,
         typed: given,
         contexts: &contexts,
@@ -53,7 +53,7 @@ fn form(values: &Values) -> Result<Form, Error> {
 
 struct Conversion<'a> {
     sys: &'a Sys,
-    wish: &'a Wish<'a>,
+    wish: &'a ConvertRequest<'a>,
     dry_run: bool,
     form: Form,
     /// Whether only problems are printed (design, D9).
@@ -75,11 +75,12 @@ impl Conversion<'_> {
                 lock::clear_dead(&file.path);
             }
             let lines = plan::plan(&files, self.wish)?;
-            if lines.iter().any(|line| matches!(line.verdict, Verdict::Impossible(_))) {
+            if lines.iter().any(|line| matches!(line.decision, Decision::Impossible(_))) {
                 return self.refuse(&files, lines);
             }
             let changes = changes(&files, &lines)?;
-            let written = if self.dry_run { Some(Kept::Nothing) } else { self.write(&destination, &files, &changes)? };
+            let written =
+                if self.dry_run { Some(JournalResult::Nothing) } else { self.write(&destination, &files, &changes)? };
             if let Some(kept) = written {
                 let report = self.report(&files, &lines, &changes, &destination).with_kept(&kept);
                 return self.tell_and_print(report, &destination, &files, &changes);
@@ -90,7 +91,12 @@ impl Conversion<'_> {
     }
 
     /// Whether `undo` takes it back; `None`, and nothing written, if a file is no longer what was read.
-    fn write(&self, destination: &Destination, files: &[Loaded], changes: &[Change]) -> Result<Option<Kept>, Error> {
+    fn write(
+        &self,
+        destination: &Destination,
+        files: &[KubeconfigFile],
+        changes: &[FileChange],
+    ) -> Result<Option<JournalResult>, Error> {
         match destination {
             Destination::Original => {
                 changes.iter().try_for_each(|change| refuse_pipe(&change.file.path))?;
@@ -99,13 +105,13 @@ impl Conversion<'_> {
             Destination::File { path, .. } => destination::write(self.sys, path, converted(files, changes))?,
             Destination::Stdout => {}
         }
-        Ok(Some(Kept::Nothing))
+        Ok(Some(JournalResult::Nothing))
     }
 
-    fn replace(&self, changes: &[Change]) -> Result<Option<Kept>, Error> {
-        let what = What { command: "convert-kubeconfig".into(), login: self.wish.method.name.into() };
-        let mut keeping = Keeping::new(self.sys, &what, changes);
-        let ahead: &mut dyn Ahead = if self.values.is_on(&NO_UNDO) { &mut () } else { &mut keeping };
+    fn replace(&self, changes: &[FileChange]) -> Result<Option<JournalResult>, Error> {
+        let what = Operation { command: "convert-kubeconfig".into(), login: self.wish.method.name.into() };
+        let mut keeping = JournalWriter::new(self.sys, &what, changes);
+        let ahead: &mut dyn ReplaceHook = if self.values.is_on(&NO_UNDO) { &mut () } else { &mut keeping };
         let done = replace(self.sys, changes, "is converted", ahead)?;
         Ok(done.then(|| keeping.kept()))
     }
@@ -114,18 +120,18 @@ impl Conversion<'_> {
         &self,
         report: Report,
         destination: &Destination,
-        files: &[Loaded],
-        changes: &[Change],
+        files: &[KubeconfigFile],
+        changes: &[FileChange],
     ) -> Result<Outcome, Error> {
         self.tell_report(&report);
         let stdout = match (self.form, destination) {
             (Form::Json, _) => {
-                let diffs = self.dry_run.then(|| self.diffs(destination, changes, Look::Exact));
+                let diffs = self.dry_run.then(|| self.diffs(destination, changes, OutputStyle::Exact));
                 report.with_diff(diffs).json()?
             }
             (Form::Text, Destination::Stdout) => converted(files, changes).to_owned(),
             (Form::Text, _) if self.dry_run => {
-                let diffs = self.diffs(destination, changes, Look::of_stdout(&self.sys.env));
+                let diffs = self.diffs(destination, changes, OutputStyle::of_stdout(&self.sys.env));
                 diffs.into_iter().map(|diff| diff.text).collect()
             }
             (Form::Text, _) => String::new(),
@@ -134,10 +140,10 @@ impl Conversion<'_> {
     }
 
     /// One unified diff a file, with every secret masked.
-    fn diffs(&self, destination: &Destination, changes: &[Change], look: Look) -> Vec<FileDiff> {
+    fn diffs(&self, destination: &Destination, changes: &[FileChange], look: OutputStyle) -> Vec<FileDiff> {
         let typed = self.wish.typed.flags().iter().filter(|typed| typed.decl.secret);
         let typed: Vec<_> = typed.map(|typed| typed.text.expose()).filter(|text| !text.is_empty()).collect();
-        let diff = |change: &Change| FileDiff {
+        let diff = |change: &FileChange| FileDiff {
             file: change.file.path.display().to_string(),
             text: diff::unified(change, destination.path(change.file), &typed, look),
         };
@@ -145,7 +151,7 @@ impl Conversion<'_> {
     }
 
     /// One of our entries can't be converted: nothing is written, and every reason is told (D7).
-    fn refuse(&self, files: &[Loaded], lines: Vec<Line>) -> Result<Outcome, Error> {
+    fn refuse(&self, files: &[KubeconfigFile], lines: Vec<UserPlan>) -> Result<Outcome, Error> {
         let stdout = match self.form {
             Form::Json => self.report_of_refusal(files, &lines).json()?,
             Form::Text => String::new(),
@@ -155,7 +161,7 @@ impl Conversion<'_> {
 }
 
 /// The text of the one file.
-fn converted<'a>(files: &'a [Loaded], changes: &'a [Change]) -> &'a str {
+fn converted<'a>(files: &'a [KubeconfigFile], changes: &'a [FileChange]) -> &'a str {
     let unchanged = files.first().map(|file| &file.document);
     changes.first().map(|change| &change.edited.document).or(unchanged).map_or("", |document| document.text())
 }
@@ -171,29 +177,29 @@ fn refuse_pipe(path: &Path) -> Result<(), Error> {
 }
 
 /// The new text of every file that changes.
-fn changes<'a>(files: &'a [Loaded], lines: &[Line]) -> Result<Vec<Change<'a>>, Error> {
+fn changes<'a>(files: &'a [KubeconfigFile], lines: &[UserPlan]) -> Result<Vec<FileChange<'a>>, Error> {
     let mut changes = Vec::new();
     for (index, file) in files.iter().enumerate() {
         let edits: Vec<(usize, Edit)> = lines
             .iter()
             .filter(|line| line.file == index)
-            .filter_map(|line| match &line.verdict {
-                Verdict::Convert(edit) => Some((line.user, edit.clone())),
+            .filter_map(|line| match &line.decision {
+                Decision::Convert(edit) => Some((line.user, edit.clone())),
                 _ => None,
             })
             .collect();
         if !edits.is_empty() {
             let edited = file.document.edit(&edits).map_err(|error| cannot_edit(&file.path, &error))?;
-            changes.push(Change { file, edited });
+            changes.push(FileChange { file, edited });
         }
     }
     Ok(changes)
 }
 
 /// The problem that the command ends with; of several, each is told first.
-fn refusal(sys: &Sys, files: &[Loaded], lines: Vec<Line>) -> Option<Error> {
-    let mut reasons = lines.into_iter().filter_map(|line| match line.verdict {
-        Verdict::Impossible(error) => {
+fn refusal(sys: &Sys, files: &[KubeconfigFile], lines: Vec<UserPlan>) -> Option<Error> {
+    let mut reasons = lines.into_iter().filter_map(|line| match line.decision {
+        Decision::Impossible(error) => {
             let user = format!("user \"{}\" in {}", line.name, files[line.file].path.display());
             Some(error.from_source(user))
         }

@@ -3,21 +3,21 @@
 use std::collections::HashSet;
 
 use crate::error::listed;
-use crate::kubeconfig::Loaded;
-use crate::kubeconfig::kuberc::{self, Policy, Refusal};
-use crate::kubeconfig::plan::{Line, Wish};
+use crate::kubeconfig::KubeconfigFile;
+use crate::kubeconfig::kuberc::{self, Policy, PolicyRefusal};
+use crate::kubeconfig::plan::{ConvertRequest, UserPlan};
 use crate::options::COMMAND;
 use crate::sys::{Env, Sys};
 
 use super::destination::Destination;
-use super::report::{Ending, UserReport};
+use super::report::{UserReport, UserResult};
 
 /// What is to be known about the programs of the entries that are ours, a program each.
 pub(super) fn notes(
     sys: &Sys,
-    wish: &Wish,
-    files: &[Loaded],
-    lines: &[Line],
+    wish: &ConvertRequest,
+    files: &[KubeconfigFile],
+    lines: &[UserPlan],
     users: &[UserReport],
     destination: &Destination,
 ) -> Vec<String> {
@@ -32,7 +32,7 @@ pub(super) fn notes(
         let configured = kuberc::configured(command, destination.path(&files[file]));
         // A path that the entry had all along may be another machine's.
         let is_new = !configured.contains(std::path::is_separator) || typed.as_ref() == Some(&configured);
-        if ending == Ending::Converted && is_new && !new.contains(&configured) {
+        if ending == UserResult::Converted && is_new && !new.contains(&configured) {
             new.push(configured.clone());
         }
         if !all.contains(&configured) {
@@ -60,16 +60,16 @@ fn missing<'a>(commands: &'a [String], env: &'a Env) -> impl Iterator<Item = Str
 fn refused(sys: &Sys, commands: &[String]) -> Option<String> {
     let policy = if commands.is_empty() { None } else { Policy::load(sys) }?;
     let refused = commands.iter().filter_map(|command| Some((command, policy.refuses(command, &sys.env)?)));
-    let refused: Vec<(&String, Refusal)> = refused.collect();
+    let refused: Vec<(&String, PolicyRefusal)> = refused.collect();
     let (_, reason) = refused.first()?;
     let names = listed(refused.iter().map(|(command, _)| (*command).clone()).collect());
     let warning = format!("warning: kubectl 1.35 and later will not start {names}: {}", policy.path.display());
-    if *reason == Refusal::All {
+    if *reason == PolicyRefusal::All {
         return Some(format!("{warning} says DenyAll; no plugin starts while it does, whatever an entry says"));
     }
     let additions = refused.iter().filter_map(|(_, refusal)| match refusal {
-        Refusal::NotListed(line) => Some(format!("\n{line}")),
-        Refusal::All => None,
+        PolicyRefusal::NotListed(line) => Some(format!("\n{line}")),
+        PolicyRefusal::All => None,
     });
     let additions: String = additions.collect();
     Some(format!("{warning} lists other plugins only; add below credentialPluginAllowlist:{additions}"))

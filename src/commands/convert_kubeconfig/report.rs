@@ -30,14 +30,14 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::error::{Error, listed, turns_text};
-use crate::kubeconfig::context::Routes;
+use crate::kubeconfig::context::ContextIndex;
 use crate::kubeconfig::document::{Auth, Edit, RelativePath, User};
-use crate::kubeconfig::journal::Kept;
-use crate::kubeconfig::plan::{self, Line, Verdict};
-use crate::kubeconfig::replace::Change;
-use crate::kubeconfig::{self, Loaded};
-use crate::login::{SECRETS, Ways};
-use crate::options::types::Report as Form;
+use crate::kubeconfig::journal::JournalResult;
+use crate::kubeconfig::plan::{self, Decision, UserPlan};
+use crate::kubeconfig::replace::FileChange;
+use crate::kubeconfig::{self, KubeconfigFile};
+use crate::login::{SECRETS, SecretOptions};
+use crate::options::types::OutputFormat as Form;
 use crate::options::{CLIENT_CERTIFICATE, Decl, LOGIN, POP_CLAIMS};
 use crate::situation;
 use crate::sys::{Env, OWN_NAMES, own_name};
@@ -69,7 +69,7 @@ pub(super) struct UserReport {
     file: String,
     contexts: Vec<String>,
     #[serde(rename = "result")]
-    pub(super) ending: Ending,
+    pub(super) ending: UserResult,
     reason: Option<String>,
     pub(super) command: Option<String>,
     left_out: Vec<String>,
@@ -79,7 +79,7 @@ pub(super) struct UserReport {
 
 /// How it ended for a user.
 #[derive(Serialize, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Ending {
+pub(super) enum UserResult {
     #[serde(rename = "converted")]
     Converted,
     #[serde(rename = "already right")]
@@ -90,7 +90,7 @@ pub(super) enum Ending {
     Impossible,
 }
 
-impl Ending {
+impl UserResult {
     /// Whether the entry is what was asked for.
     pub(super) fn is_ours(self) -> bool {
         matches!(self, Self::Converted | Self::AlreadyRight)
@@ -117,9 +117,9 @@ impl Conversion<'_> {
     /// What there is to say when everything is written, or would be.
     pub(super) fn report(
         &self,
-        files: &[Loaded],
-        lines: &[Line],
-        changes: &[Change],
+        files: &[KubeconfigFile],
+        lines: &[UserPlan],
+        changes: &[FileChange],
         destination: &Destination,
     ) -> Report {
         let users = self.users(files, lines, false);
@@ -138,7 +138,7 @@ impl Conversion<'_> {
     }
 
     /// What there is to say where users can't be converted and nothing is written.
-    pub(super) fn report_of_refusal(&self, files: &[Loaded], lines: &[Line]) -> Report {
+    pub(super) fn report_of_refusal(&self, files: &[KubeconfigFile], lines: &[UserPlan]) -> Report {
         self.bare(self.users(files, lines, true))
     }
 
@@ -158,8 +158,8 @@ impl Conversion<'_> {
         }
     }
 
-    fn users(&self, files: &[Loaded], lines: &[Line], refused: bool) -> Vec<UserReport> {
-        let routes = Routes::new(files);
+    fn users(&self, files: &[KubeconfigFile], lines: &[UserPlan], refused: bool) -> Vec<UserReport> {
+        let routes = ContextIndex::new(files);
         let mut first: HashMap<&str, usize> = HashMap::new();
         let mut users = Vec::with_capacity(lines.len());
         for line in lines {
@@ -169,27 +169,27 @@ impl Conversion<'_> {
             let contexts = routes.to(user).iter().filter(|_| counts).map(|context| context.name.clone());
             users.push(UserReport {
                 contexts: contexts.collect(),
-                ..self.user(user, &file.path, &line.verdict, refused)
+                ..self.user(user, &file.path, &line.decision, refused)
             });
         }
         users
     }
 
-    fn user(&self, user: &User, path: &Path, verdict: &Verdict, refused: bool) -> UserReport {
+    fn user(&self, user: &User, path: &Path, verdict: &Decision, refused: bool) -> UserReport {
         let stands = match &user.auth {
             Auth::Exec(exec) => Some(exec.command.clone()),
             _ => None,
         };
         let (ending, reason, command) = match verdict {
-            Verdict::Convert(_) if refused => {
-                (Ending::Skipped, Some("nothing is written while another user cannot be converted".into()), stands)
+            Decision::Convert(_) if refused => {
+                (UserResult::Skipped, Some("nothing is written while another user cannot be converted".into()), stands)
             }
-            Verdict::Convert(edit) => (Ending::Converted, None, command_after(edit).or(stands)),
-            Verdict::AlreadyRight => (Ending::AlreadyRight, None, stands),
-            Verdict::Skipped(why) => (Ending::Skipped, Some(why.clone()), stands),
-            Verdict::Impossible(error) => (Ending::Impossible, Some(error.to_string()), stands),
+            Decision::Convert(edit) => (UserResult::Converted, None, command_after(edit).or(stands)),
+            Decision::AlreadyRight => (UserResult::AlreadyRight, None, stands),
+            Decision::Skipped(why) => (UserResult::Skipped, Some(why.clone()), stands),
+            Decision::Impossible(error) => (UserResult::Impossible, Some(error.to_string()), stands),
         };
-        let converted = ending == Ending::Converted;
+        let converted = ending == UserResult::Converted;
         let left_out = if converted { plan::left_out(user, self.wish) } else { Vec::new() };
         UserReport {
             name: user.name.clone(),
@@ -233,14 +233,14 @@ impl Conversion<'_> {
         // What may have stood nowhere else is a problem.
         let loses = loses_secret(user);
         match user.ending {
-            Ending::Converted => {
+            UserResult::Converted => {
                 let would = if self.dry_run { "would convert" } else { "converted" };
                 let line = format!("{would} {name} to {} ({file})", self.wish.method.name);
                 if loses && self.form == Form::Text { self.say(&line) } else { self.tell(&line) }
             }
-            Ending::AlreadyRight => self.tell(&format!("already right: {name} ({file})")),
-            Ending::Skipped => self.tell(&format!("skipped {name}: {reason} ({file})")),
-            Ending::Impossible => {}
+            UserResult::AlreadyRight => self.tell(&format!("already right: {name} ({file})")),
+            UserResult::Skipped => self.tell(&format!("skipped {name}: {reason} ({file})")),
+            UserResult::Impossible => {}
         }
         user.warnings.iter().for_each(|warning| self.say(&format!("warning: {warning}")));
         if loses {
@@ -265,7 +265,7 @@ impl Conversion<'_> {
     }
 
     /// What was typed without effect.
-    fn notes_on_flags(&self, files: &[Loaded], users: &[UserReport]) -> Vec<String> {
+    fn notes_on_flags(&self, files: &[KubeconfigFile], users: &[UserReport]) -> Vec<String> {
         if !users.iter().any(|user| user.ending.is_ours()) {
             return vec![nothing_to_convert(files, &self.sys.env)];
         }
@@ -299,7 +299,12 @@ impl Conversion<'_> {
     }
 
     /// Where the file lies elsewhere, its relative paths mean something else.
-    fn moved_paths(&self, files: &[Loaded], changes: &[Change], destination: &Destination) -> Option<String> {
+    fn moved_paths(
+        &self,
+        files: &[KubeconfigFile],
+        changes: &[FileChange],
+        destination: &Destination,
+    ) -> Option<String> {
         let (Destination::File { path: to, .. }, [file]) = (destination, files) else { return None };
         let directory = |path: &Path| Some(std::path::absolute(path).ok()?.parent()?.to_owned());
         let real = |path: &Path| std::fs::canonicalize(directory(path)?).ok();
@@ -327,7 +332,7 @@ impl Conversion<'_> {
     fn warnings_of_secrets(&self, name: &str) -> Vec<String> {
         let stands = if self.dry_run { "would stand in the kubeconfig" } else { "stands in the kubeconfig now" };
         let written = SECRETS.iter().filter(|ways| self.writes(&ways.text.decl));
-        let warning = |ways: &Ways| {
+        let warning = |ways: &SecretOptions| {
             let (secret, file) = (ways.name, ways.file.decl.flag());
             let others = self.values.variable(&ways.text.decl).map(|variable| format!("{file} or {variable} keep"));
             let others = others.unwrap_or_else(|| format!("{file} keeps"));
@@ -374,11 +379,11 @@ impl Conversion<'_> {
 
 impl Report {
     /// The same with why `undo` can't take it back, where that was wanted.
-    pub(super) fn with_kept(mut self, kept: &Kept) -> Self {
-        if let Kept::Failed(why) = kept {
+    pub(super) fn with_kept(mut self, kept: &JournalResult) -> Self {
+        if let JournalResult::Failed(why) = kept {
             self.notes.push(format!("note: this change cannot be taken back by undo: {why}"));
         }
-        self.undo = *kept == Kept::Edit;
+        self.undo = *kept == JournalResult::Edit;
         self
     }
 
@@ -403,10 +408,10 @@ impl Counts {
         let mut counts = Self::default();
         for user in users {
             match user.ending {
-                Ending::Converted => counts.converted += 1,
-                Ending::AlreadyRight => counts.already_right += 1,
-                Ending::Skipped => counts.skipped += 1,
-                Ending::Impossible => counts.impossible += 1,
+                UserResult::Converted => counts.converted += 1,
+                UserResult::AlreadyRight => counts.already_right += 1,
+                UserResult::Skipped => counts.skipped += 1,
+                UserResult::Impossible => counts.impossible += 1,
             }
         }
         counts
@@ -445,7 +450,7 @@ fn command_after(edit: &Edit) -> Option<String> {
 }
 
 /// A kubeconfig leads into clusters, and may hold keys beside what we convert.
-fn readers(files: &[Loaded], lines: &[Line], destination: &Destination) -> Vec<String> {
+fn readers(files: &[KubeconfigFile], lines: &[UserPlan], destination: &Destination) -> Vec<String> {
     let used = files.iter().enumerate().filter(|(index, _)| lines.iter().any(|line| line.file == *index));
     let paths: Vec<&Path> = match destination {
         Destination::Original => used.map(|(_, file)| file.path.as_path()).collect(),
@@ -485,11 +490,11 @@ fn places(field: &str, paths: &[RelativePath]) -> String {
 }
 
 /// The ways to give the secret `decl`, if it is one.
-fn ways(decl: &Decl) -> Option<&'static Ways> {
+fn ways(decl: &Decl) -> Option<&'static SecretOptions> {
     SECRETS.iter().find(|ways| std::ptr::eq(&ways.text.decl, decl))
 }
 
-fn nothing_to_convert(files: &[Loaded], env: &Env) -> String {
+fn nothing_to_convert(files: &[KubeconfigFile], env: &Env) -> String {
     if !files.is_empty() {
         return "nothing to convert".into();
     }

@@ -5,19 +5,19 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 use crate::kubeconfig::diff::{self, Side};
-use crate::kubeconfig::document::{Document, PastEdit, Standing, secrets_of_entry};
-use crate::kubeconfig::journal::{Entry, Journal, Record, State, is_gone};
-use crate::kubeconfig::{self, Loaded};
+use crate::kubeconfig::document::{Document, RecordedEdit, Standing, secrets_of_entry};
+use crate::kubeconfig::journal::{Journal, Record, RecordedUser, State, is_gone};
+use crate::kubeconfig::{self, KubeconfigFile};
 use crate::situation;
 use crate::sys::Sys;
 
 /// A record, and what its file holds now.
-pub(super) struct Finding<'r> {
+pub(super) struct FileUndo<'r> {
     pub(super) name: &'r str,
     pub(super) record: &'r Record,
     pub(super) path: PathBuf,
     /// The file; `None` if it is gone or of no use.
-    pub(super) file: Option<Loaded>,
+    pub(super) file: Option<KubeconfigFile>,
     /// What the file becomes when the edit is taken back, where that differs.
     pub(super) back: Option<Document>,
     /// Why the file is of no use.
@@ -45,7 +45,7 @@ pub(super) enum Fate {
     Problem,
 }
 
-impl<'r> Finding<'r> {
+impl<'r> FileUndo<'r> {
     pub(super) fn of(sys: &Sys, journal: &Journal, name: &'r str, record: &'r Record) -> Self {
         let path = record.path().to_owned();
         let all = |fate| vec![fate; record.users.len()];
@@ -58,7 +58,7 @@ impl<'r> Finding<'r> {
         let text = file.document.text();
         let (back, fates) = match record.state_of(journal, text) {
             // That an `undo` was about to put it there says that it was this edit.
-            State::AsBefore => (None, all(if record.taking_back { Fate::Back } else { Fate::AsBefore })),
+            State::AsBefore => (None, all(if record.undo_started { Fate::Back } else { Fate::AsBefore })),
             State::AsLeft => match record.taken_back(journal, text).and_then(|old| Document::parse(old).ok()) {
                 Some(old) => (Some(old), all(Fate::Back)),
                 None => by_name(&file, record),
@@ -79,14 +79,14 @@ impl<'r> Finding<'r> {
     }
 
     /// What comes of each user.
-    pub(super) fn fates(&self) -> impl Iterator<Item = (&Entry, Fate)> {
+    pub(super) fn fates(&self) -> impl Iterator<Item = (&RecordedUser, Fate)> {
         self.record.users.iter().zip(self.fates.iter().copied())
     }
 
     /// The record of what is left; `None` if nothing is.
     pub(super) fn rest(&self) -> Option<Cow<'r, Record>> {
         let left = self.fates().filter(|(_, fate)| !matches!(fate, Fate::Back | Fate::AsBefore));
-        let users: Vec<Entry> = left.map(|(user, _)| user.clone()).collect();
+        let users: Vec<RecordedUser> = left.map(|(user, _)| user.clone()).collect();
         match users.len() {
             0 => None,
             // What is not touched may become what it was, byte for byte.
@@ -96,7 +96,7 @@ impl<'r> Finding<'r> {
     }
 
     /// How a user's entry differs from what the edit left, every secret masked.
-    pub(super) fn difference(&self, user: &Entry, fate: Fate) -> Option<String> {
+    pub(super) fn difference(&self, user: &RecordedUser, fate: Fate) -> Option<String> {
         if fate != Fate::Changed {
             return None;
         }
@@ -116,7 +116,7 @@ impl<'r> Finding<'r> {
 }
 
 /// The kubeconfig at `path`, unless it is gone. What is no file any more is not opened.
-fn load(sys: &Sys, path: &Path) -> Result<Option<Loaded>, Error> {
+fn load(sys: &Sys, path: &Path) -> Result<Option<KubeconfigFile>, Error> {
     match path.metadata() {
         Err(error) if is_gone(&error) => Ok(None),
         Ok(found) if !found.is_file() && !found.is_dir() => {
@@ -128,20 +128,20 @@ fn load(sys: &Sys, path: &Path) -> Result<Option<Loaded>, Error> {
 }
 
 /// Another program has written the file since: entry by entry.
-fn by_name(file: &Loaded, record: &Record) -> (Option<Document>, Vec<Fate>) {
-    let past: Vec<PastEdit> = record.users.iter().map(past).collect();
+fn by_name(file: &KubeconfigFile, record: &Record) -> (Option<Document>, Vec<Fate>) {
+    let past: Vec<RecordedEdit> = record.users.iter().map(past).collect();
     let taken = file.document.take_back(&past);
     let mut fates: Vec<Fate> = taken.standings.iter().map(|standing| fate(*standing)).collect();
     // Those that an `undo` was about to put back are its work.
-    let as_before = if record.taking_back { Fate::Back } else { Fate::AsBefore };
+    let as_before = if record.undo_started { Fate::Back } else { Fate::AsBefore };
     for index in stand_as_before(file, &past, &fates) {
         fates[index] = as_before;
     }
     (taken.document.filter(|back| back.text() != file.document.text()), fates)
 }
 
-fn past(user: &Entry) -> PastEdit<'_> {
-    PastEdit { name: &user.name, as_left: &user.after, before: &user.before, column: user.column }
+fn past(user: &RecordedUser) -> RecordedEdit<'_> {
+    RecordedEdit { name: &user.name, as_left: &user.after, before: &user.before, column: user.column }
 }
 
 fn fate(standing: Standing) -> Fate {
@@ -155,10 +155,10 @@ fn fate(standing: Standing) -> Fate {
 
 /// Which of the changed entries are what they were before the edit: seen the other way round, as if the edit
 /// had been made from what it left to what was before.
-fn stand_as_before(file: &Loaded, past: &[PastEdit], fates: &[Fate]) -> Vec<usize> {
+fn stand_as_before(file: &KubeconfigFile, past: &[RecordedEdit], fates: &[Fate]) -> Vec<usize> {
     let changed: Vec<usize> = (0..past.len()).filter(|index| fates[*index] == Fate::Changed).collect();
     let reverse =
-        |index: &usize| PastEdit { as_left: past[*index].before, before: past[*index].as_left, ..past[*index] };
+        |index: &usize| RecordedEdit { as_left: past[*index].before, before: past[*index].as_left, ..past[*index] };
     let reads_so = |index: &usize| {
         let standing = file.document.standing(&reverse(index));
         matches!(standing, Standing::AsLeft | Standing::Rewritten | Standing::NoPlace)

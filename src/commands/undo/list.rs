@@ -6,63 +6,63 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::error::{Error, one_line};
-use crate::kubeconfig::journal::{Journal, Now, Record, State};
-use crate::options::types::Report as Form;
+use crate::kubeconfig::journal::{FileContent, Journal, Record, State};
+use crate::options::types::OutputFormat as Form;
 use crate::secret::Secret;
 use crate::situation;
 use crate::sys::rfc3339;
 
-use super::Meant;
+use super::UndoTarget;
 use super::report::users;
 
 #[derive(Serialize)]
-struct List {
+struct UndoList {
     directory: Option<String>,
-    edits: Vec<Row>,
+    edits: Vec<UndoListEdit>,
 }
 
 #[derive(Serialize)]
-struct Row {
+struct UndoListEdit {
     number: usize,
     on: String,
     what: String,
-    files: Vec<File>,
+    files: Vec<UndoListFile>,
 }
 
 #[derive(Serialize)]
-struct File {
+struct UndoListFile {
     file: String,
     users: Vec<String>,
     state: &'static str,
 }
 
 /// The edits that are kept, as text or JSON.
-pub(super) fn list(meant: &Meant, form: Form) -> Result<Secret, Error> {
-    let mut edits: Vec<Row> = Vec::new();
+pub(super) fn list(meant: &UndoTarget, form: Form) -> Result<Secret, Error> {
+    let mut edits: Vec<UndoListEdit> = Vec::new();
     let mut files = Files::default();
     for records in meant.edits() {
         let Some(journal) = meant.journal else { break };
         let Some((_, first)) = records.first() else { continue };
         let (on, what) = (rfc3339(first.when), one_line(&first.what.to_string()));
-        let files: Vec<File> = records.iter().filter_map(|(_, record)| files.row(journal, record)).collect();
+        let files: Vec<UndoListFile> = records.iter().filter_map(|(_, record)| files.row(journal, record)).collect();
         if !files.is_empty() {
-            edits.push(Row { number: edits.len() + 1, on, what, files });
+            edits.push(UndoListEdit { number: edits.len() + 1, on, what, files });
         }
     }
     let directory = meant.journal.map(|journal| journal.directory().display().to_string());
-    let list = List { directory, edits };
+    let list = UndoList { directory, edits };
     match form {
         Form::Text => Ok(Secret::new(list.text())),
         Form::Json => list.json(),
     }
 }
 
-impl List {
+impl UndoList {
     fn text(&self) -> String {
         if self.edits.is_empty() {
             return "nothing to take back\n".into();
         }
-        self.edits.iter().map(Row::text).collect()
+        self.edits.iter().map(UndoListEdit::text).collect()
     }
 
     fn json(&self) -> Result<Secret, Error> {
@@ -72,7 +72,7 @@ impl List {
     }
 }
 
-impl Row {
+impl UndoListEdit {
     fn text(&self) -> String {
         let Self { number, on, what, files } = self;
         let files =
@@ -83,16 +83,16 @@ impl Row {
 
 /// What each file is, or will be once all the edits that were looked at are taken back.
 #[derive(Default)]
-struct Files(HashMap<PathBuf, Now>);
+struct Files(HashMap<PathBuf, FileContent>);
 
 impl Files {
     /// What is told of `record`, which is older than all before it; nothing, where the file is as it was
     /// before the edit.
-    fn row(&mut self, journal: &Journal, record: &Record) -> Option<File> {
-        let now = self.0.entry(record.target.clone()).or_insert_with(|| Now::of(record.path()));
+    fn row(&mut self, journal: &Journal, record: &Record) -> Option<UndoListFile> {
+        let now = self.0.entry(record.target.clone()).or_insert_with(|| FileContent::of(record.path()));
         let state = match record.state(journal, now) {
             State::AsLeft => {
-                let Now::Is(text) = now else { return None };
+                let FileContent::Is(text) = now else { return None };
                 *text = record.taken_back(journal, text)?;
                 "can be taken back"
             }
@@ -102,6 +102,6 @@ impl Files {
             State::Unreadable => "cannot be read",
         };
         let users = record.users.iter().map(|user| one_line(&user.name)).collect();
-        Some(File { file: one_line(&record.path().display().to_string()), users, state })
+        Some(UndoListFile { file: one_line(&record.path().display().to_string()), users, state })
     }
 }

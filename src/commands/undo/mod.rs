@@ -20,20 +20,20 @@ use std::path::Path;
 
 use crate::error::{Error, one_line};
 use crate::kubeconfig::diff;
-use crate::kubeconfig::document::Edited;
+use crate::kubeconfig::document::EditedDocument;
 use crate::kubeconfig::journal::{self, Journal, Record};
 use crate::kubeconfig::lock::{FileLock, clear_dead};
-use crate::kubeconfig::replace::{Ahead, Change, replace};
-use crate::options::types::Report as Form;
-use crate::options::{DRY_RUN, Given, KUBECONFIG, LIST, OUTPUT, Values};
+use crate::kubeconfig::replace::{FileChange, ReplaceHook, replace};
+use crate::options::types::OutputFormat as Form;
+use crate::options::{DRY_RUN, KUBECONFIG, LIST, OUTPUT, ParsedArgs, Values};
 use crate::secret::Secret;
 use crate::situation;
 use crate::sys::Sys;
-use crate::terminal::Look;
+use crate::terminal::OutputStyle;
 
 use super::Outcome;
-use finding::Finding;
-use report::{PassedOver, Report};
+use finding::FileUndo;
+use report::{Report, SkippedEdit};
 
 /// For the help.
 pub(super) const NOTES: &str = "\
@@ -43,7 +43,7 @@ pub(super) const NOTES: &str = "\
     hold secrets; convert-kubeconfig --no-undo keeps nothing.";
 
 /// Takes back the newest edit, or lists them all.
-pub(super) fn run(sys: &Sys, given: &Given) -> Result<Outcome, Error> {
+pub(super) fn run(sys: &Sys, given: &ParsedArgs) -> Result<Outcome, Error> {
     refuse_arguments(given)?;
     let values = Values::resolve(given, &sys.env);
     let file = values.get(&KUBECONFIG)?.map(|path| path.0);
@@ -56,14 +56,14 @@ pub(super) fn run(sys: &Sys, given: &Given) -> Result<Outcome, Error> {
     if let Some(journal) = &journal {
         journal.prune(sys);
     }
-    let meant = Meant { sys, journal: journal.as_ref(), file: file.as_deref(), unreadable: Cell::new(0) };
+    let meant = UndoTarget { sys, journal: journal.as_ref(), file: file.as_deref(), unreadable: Cell::new(0) };
     let outcome = if lists { list::list(&meant, form).map(Outcome::from) } else { take_back(&meant, &values) };
     meant.note_unreadable();
     outcome
 }
 
 /// The numbers of the list invite to name one.
-fn refuse_arguments(given: &Given) -> Result<(), Error> {
+fn refuse_arguments(given: &ParsedArgs) -> Result<(), Error> {
     let Some(argument) = given.positionals.first() else { return Ok(()) };
     Err(Error::new(&situation::USAGE, format!("undo takes no argument, and \"{argument}\" is one"))
         .remedy("it takes back the newest change, and the next call the one before it; nothing was changed"))
@@ -75,7 +75,7 @@ fn refused(why: &str) -> Error {
 }
 
 /// The records that are meant.
-struct Meant<'a> {
+struct UndoTarget<'a> {
     sys: &'a Sys,
     journal: Option<&'a Journal>,
     /// The only file that is meant.
@@ -86,7 +86,7 @@ struct Meant<'a> {
 /// A record with its name.
 type Named = (String, Record);
 
-impl Meant<'_> {
+impl UndoTarget<'_> {
     /// The edits with their records, the newest first; each is read when it is asked for.
     fn edits(&self) -> impl Iterator<Item = Vec<Named>> {
         let journal = self.journal.into_iter();
@@ -120,7 +120,7 @@ fn is_of(record: &Record, path: &Path) -> bool {
     }
 }
 
-fn take_back(meant: &Meant, values: &Values) -> Result<Outcome, Error> {
+fn take_back(meant: &UndoTarget, values: &Values) -> Result<Outcome, Error> {
     let sys = meant.sys;
     if let Some(journal) = meant.journal {
         let undo = Undo { sys, journal, dry_run: values.is_on(&DRY_RUN), passed: RefCell::default() };
@@ -146,7 +146,7 @@ struct Undo<'a> {
     journal: &'a Journal,
     dry_run: bool,
     /// The edits of which nothing can be taken back, the newest first.
-    passed: RefCell<Vec<PassedOver>>,
+    passed: RefCell<Vec<SkippedEdit>>,
 }
 
 /// Another program may write between our reading and our lock; then we look anew.
@@ -156,14 +156,14 @@ impl Undo<'_> {
     /// Takes one edit back; `None` if nothing of it is there, or can be taken back any more.
     fn edit(&self, records: &[Named]) -> Result<Option<Outcome>, Error> {
         for _ in 0..ATTEMPTS {
-            let findings: Vec<Finding> =
-                records.iter().map(|(name, record)| Finding::of(self.sys, self.journal, name, record)).collect();
-            if findings.iter().all(Finding::is_void) {
+            let findings: Vec<FileUndo> =
+                records.iter().map(|(name, record)| FileUndo::of(self.sys, self.journal, name, record)).collect();
+            if findings.iter().all(FileUndo::is_void) {
                 if self.let_go(&findings) {
                     return Ok(None);
                 }
-            } else if !findings.iter().any(Finding::is_of_use) {
-                self.passed.borrow_mut().push(PassedOver::of(findings));
+            } else if !findings.iter().any(FileUndo::is_of_use) {
+                self.passed.borrow_mut().push(SkippedEdit::of(findings));
                 return Ok(None);
             } else if let Some(outcome) = self.carry_out(findings)? {
                 return Ok(Some(outcome));
@@ -175,12 +175,12 @@ impl Undo<'_> {
 
     /// Lets go of records of what never took place: their command was killed before it wrote, or somebody
     /// has put the old files back. `false` if it takes place right now.
-    fn let_go(&self, findings: &[Finding]) -> bool {
+    fn let_go(&self, findings: &[FileUndo]) -> bool {
         for finding in findings.iter().filter(|_| !self.dry_run) {
             // Whoever writes a record holds this lock until its file is replaced. Where there can be no lock
             // the record stays, which keeps nobody from the older ones.
             let Ok(_lock) = FileLock::hold(self.sys, &finding.path) else { continue };
-            if !Finding::of(self.sys, self.journal, finding.name, finding.record).is_void() {
+            if !FileUndo::of(self.sys, self.journal, finding.name, finding.record).is_void() {
                 return false;
             }
             self.journal.remove(&[finding.name.to_owned()]);
@@ -189,7 +189,7 @@ impl Undo<'_> {
     }
 
     /// Puts back what can be; `None` if a file has changed meanwhile.
-    fn carry_out(&self, mut findings: Vec<Finding>) -> Result<Option<Outcome>, Error> {
+    fn carry_out(&self, mut findings: Vec<FileUndo>) -> Result<Option<Outcome>, Error> {
         for (index, passed) in self.passed.take().iter().enumerate() {
             passed.note(self.sys, index == 0);
         }
@@ -199,13 +199,13 @@ impl Undo<'_> {
         let mut marked = Vec::new();
         for (finding, back) in findings.iter().zip(backs) {
             if let Some((file, document)) = finding.file.as_ref().zip(back) {
-                changes.push(Change { file, edited: Edited { document, touched: Vec::new() } });
+                changes.push(FileChange { file, edited: EditedDocument { document, touched: Vec::new() } });
                 marked.push(finding);
             }
         }
         let report = Report { sys: self.sys, dry_run: self.dry_run, findings: &findings };
         if self.dry_run {
-            let look = Look::of_stdout(&self.sys.env);
+            let look = OutputStyle::of_stdout(&self.sys.env);
             let diffs =
                 changes.iter().map(|change| diff::unified(change, &change.file.path, &[], look)).collect::<String>();
             return Ok(Some(Outcome { stdout: Secret::new(diffs), problem: report.tell() }));
@@ -213,7 +213,7 @@ impl Undo<'_> {
         for finding in &findings {
             clear_dead(&finding.path);
         }
-        let mut marking = Marking { journal: self.journal, findings: &marked };
+        let mut marking = RecordMarker { journal: self.journal, findings: &marked };
         if !replace(self.sys, &changes, "is taken back", &mut marking)? {
             return Ok(None);
         }
@@ -224,7 +224,7 @@ impl Undo<'_> {
     }
 
     /// Keeps of a record what is left of it.
-    fn settle(&self, finding: &Finding) {
+    fn settle(&self, finding: &FileUndo) {
         match finding.rest() {
             None => self.journal.remove(&[finding.name.to_owned()]),
             Some(Cow::Borrowed(_)) => {}
@@ -236,12 +236,12 @@ impl Undo<'_> {
 
 /// Marks records before their files are replaced: an `undo` that is killed then is finished by the next one,
 /// which would else take back another edit.
-struct Marking<'a> {
+struct RecordMarker<'a> {
     journal: &'a Journal,
-    findings: &'a [&'a Finding<'a>],
+    findings: &'a [&'a FileUndo<'a>],
 }
 
-impl Marking<'_> {
+impl RecordMarker<'_> {
     fn mark(&self, first: usize, taking_back: bool) {
         for finding in self.findings.iter().skip(first) {
             // Where it can't be written the file is taken back all the same.
@@ -250,8 +250,8 @@ impl Marking<'_> {
     }
 }
 
-impl Ahead for Marking<'_> {
-    fn about_to_replace(&mut self) {
+impl ReplaceHook for RecordMarker<'_> {
+    fn before_replace(&mut self) {
         self.mark(0, true);
     }
 

@@ -1,17 +1,17 @@
 //! What is said of an edit: what was taken back, what was left alone, what was passed over.
 
 use crate::error::{Error, listed, one_line, visible};
-use crate::kubeconfig::journal::{Entry, Record};
+use crate::kubeconfig::journal::{Record, RecordedUser};
 use crate::situation;
 use crate::sys::{Sys, rfc3339};
 
-use super::finding::{Fate, Finding};
+use super::finding::{Fate, FileUndo};
 
 /// What is said about each user of an edit that is taken back.
 pub(super) struct Report<'a> {
     pub(super) sys: &'a Sys,
     pub(super) dry_run: bool,
-    pub(super) findings: &'a [Finding<'a>],
+    pub(super) findings: &'a [FileUndo<'a>],
 }
 
 impl Report<'_> {
@@ -47,7 +47,7 @@ impl Report<'_> {
 }
 
 /// An edit of which nothing can be taken back, in the words in which it may have to be spoken of.
-pub(super) struct PassedOver {
+pub(super) struct SkippedEdit {
     /// What it was.
     edit: String,
     /// Why, in short.
@@ -60,8 +60,8 @@ pub(super) struct PassedOver {
     problem: Option<Error>,
 }
 
-impl PassedOver {
-    pub(super) fn of(mut findings: Vec<Finding>) -> Self {
+impl SkippedEdit {
+    pub(super) fn of(mut findings: Vec<FileUndo>) -> Self {
         let edit = findings.first().map(|finding| named(finding.record)).unwrap_or_default();
         let why = findings.iter().flat_map(reasons).collect::<Vec<_>>().join("; ");
         let differences = findings.iter().flat_map(|finding| {
@@ -109,7 +109,7 @@ impl PassedOver {
 }
 
 /// One line for each user whose entry is left alone, and how it differs from what the edit left.
-fn left_alone(finding: &Finding) -> Vec<String> {
+fn left_alone(finding: &FileUndo) -> Vec<String> {
     let file = finding.path.display();
     let mut lines = Vec::new();
     for (user, fate) in finding.fates() {
@@ -127,12 +127,12 @@ fn left_alone(finding: &Finding) -> Vec<String> {
     lines
 }
 
-fn difference(finding: &Finding, user: &Entry, fate: Fate) -> Vec<String> {
+fn difference(finding: &FileUndo, user: &RecordedUser, fate: Fate) -> Vec<String> {
     finding.difference(user, fate).iter().flat_map(|diff| diff.lines()).map(visible).collect()
 }
 
 /// Why nothing of a file's edit can be taken back: one reason for all entries that it holds for.
-fn reasons(finding: &Finding) -> Vec<String> {
+fn reasons(finding: &FileUndo) -> Vec<String> {
     if let Some(problem) = &finding.problem {
         return vec![problem.what().to_owned()];
     }

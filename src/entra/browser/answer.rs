@@ -5,29 +5,29 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use hyper::StatusCode;
 
-use crate::entra::error::Refusal;
+use crate::entra::error::EntraError;
 use crate::error::Error;
 use crate::secret::Secret;
 use crate::situation;
 
 /// The answer to this very sign-in.
 #[derive(Debug)]
-pub(super) enum Answer {
+pub(super) enum AuthorizationResponse {
     /// To be redeemed for a token.
     Code(Secret),
     /// Entra, or the person, said no.
-    Refused(Box<Refusal>),
+    Refused(Box<EntraError>),
 }
 
 /// Why a request is no answer: how it is answered itself, and the words for the page and for `-v 1`.
 /// Nothing of the request is in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Ignored {
+pub(super) struct RejectedRequest {
     pub(super) status: StatusCode,
     pub(super) why: &'static str,
 }
 
-impl Ignored {
+impl RejectedRequest {
     pub(super) const fn new(status: StatusCode, why: &'static str) -> Self {
         Self { status, why }
     }
@@ -39,9 +39,9 @@ impl Ignored {
 
 /// What ties an answer to its sign-in (RFC 6749, section 10.12). It is seen by the login page and by
 /// nobody else.
-pub(super) struct State(Secret);
+pub(super) struct OAuthState(Secret);
 
-impl State {
+impl OAuthState {
     /// 32 random bytes.
     ///
     /// # Errors
@@ -70,16 +70,16 @@ impl State {
     ///
     /// # Errors
     /// It is no answer to this sign-in.
-    pub(super) fn judge(&self, form: &[u8]) -> Result<Answer, Ignored> {
+    pub(super) fn judge(&self, form: &[u8]) -> Result<AuthorizationResponse, RejectedRequest> {
         let Parameters { state, code, error, description, subcode } = Parameters::parse(form)?;
-        let state = state.ok_or(Ignored::bad("it is no answer to a sign-in"))?;
+        let state = state.ok_or(RejectedRequest::bad("it is no answer to a sign-in"))?;
         if !self.is(state.expose()) {
-            return Err(Ignored::bad("it belongs to another sign-in"));
+            return Err(RejectedRequest::bad("it belongs to another sign-in"));
         }
         match (code.filter(|code| !code.is_empty()), error) {
-            (Some(code), None) => Ok(Answer::Code(code)),
-            (None, Some(error)) => Ok(Answer::Refused(Box::new(refusal(error, description, subcode)))),
-            _ => Err(Ignored::bad("it holds neither a code nor an error")),
+            (Some(code), None) => Ok(AuthorizationResponse::Code(code)),
+            (None, Some(error)) => Ok(AuthorizationResponse::Refused(Box::new(refusal(error, description, subcode)))),
+            _ => Err(RejectedRequest::bad("it holds neither a code nor an error")),
         }
     }
 }
@@ -111,7 +111,7 @@ struct Parameters {
 
 impl Parameters {
     /// RFC 6749, section 3.1: no parameter may be there twice. Unknown ones are passed over.
-    fn parse(form: &[u8]) -> Result<Self, Ignored> {
+    fn parse(form: &[u8]) -> Result<Self, RejectedRequest> {
         let mut read = Self::default();
         for (name, value) in url::form_urlencoded::parse(form) {
             let again = match &*name {
@@ -123,7 +123,7 @@ impl Parameters {
                 _ => false,
             };
             if again {
-                return Err(Ignored::bad("it holds a parameter twice"));
+                return Err(RejectedRequest::bad("it holds a parameter twice"));
             }
         }
         Ok(read)
@@ -132,25 +132,25 @@ impl Parameters {
 
 /// The refusal in the words of the token endpoint. There the correlation ID and the time are fields of
 /// their own, here they stand in the description only.
-fn refusal(error: String, description: Option<String>, subcode: Option<String>) -> Refusal {
+fn refusal(error: String, description: Option<String>, subcode: Option<String>) -> EntraError {
     let description = description.unwrap_or_default();
     let named = |name: &str, end: &[char]| {
         let (_, rest) = description.split_once(name)?;
         Some(rest.split(end).next()?.trim().to_owned())
     };
-    Refusal {
+    EntraError {
         correlation_id: named("Correlation ID: ", &[' ', '\r', '\n']).unwrap_or_default(),
         timestamp: named("Timestamp: ", &['\r', '\n']).unwrap_or_default(),
         error,
         suberror: subcode.unwrap_or_default(),
         error_description: description,
-        ..Refusal::default()
+        ..EntraError::default()
     }
 }
 
 /// The error for a refusal on the login page. Who cancels, there or at the consent, has declined; an
 /// `access_denied` with a code that says more is explained by that.
-pub(super) fn explain(refusal: &Refusal) -> Error {
+pub(super) fn explain(refusal: &EntraError) -> Error {
     let explained = refusal.explain(None);
     let said_no =
         refusal.suberror == "cancel" || (refusal.error == "access_denied" && explained.is(&situation::REFUSED));
@@ -169,16 +169,16 @@ pub(super) fn explain(refusal: &Refusal) -> Error {
 mod tests {
     use super::*;
 
-    fn judge(form: &str) -> Result<Answer, &'static str> {
-        State(Secret::new("right")).judge(form.as_bytes()).map_err(|ignored| ignored.why)
+    fn judge(form: &str) -> Result<AuthorizationResponse, &'static str> {
+        OAuthState(Secret::new("right")).judge(form.as_bytes()).map_err(|ignored| ignored.why)
     }
 
     #[test]
     fn an_answer_has_the_right_state() {
         assert!(
-            matches!(judge("code=c%2B1&state=right&session_state=x"), Ok(Answer::Code(code)) if code.expose() == "c+1")
+            matches!(judge("code=c%2B1&state=right&session_state=x"), Ok(AuthorizationResponse::Code(code)) if code.expose() == "c+1")
         );
-        assert!(matches!(judge("error=access_denied&state=right"), Ok(Answer::Refused(_))));
+        assert!(matches!(judge("error=access_denied&state=right"), Ok(AuthorizationResponse::Refused(_))));
         for (form, why) in [
             ("", "it is no answer to a sign-in"),
             ("code=c", "it is no answer to a sign-in"),
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn states_are_long_and_differ() {
-        let (one, other) = (State::random().unwrap(), State::random().unwrap());
+        let (one, other) = (OAuthState::random().unwrap(), OAuthState::random().unwrap());
         assert_eq!(one.expose().len(), 43);
         assert!(!one.is(other.expose()) && one.is(one.expose()));
     }
@@ -233,7 +233,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_form_is_taken_without_the_state(form: Vec<u8>) {
-            proptest::prop_assert!(State(Secret::new("a state that nobody guesses")).judge(&form).is_err());
+            proptest::prop_assert!(OAuthState(Secret::new("a state that nobody guesses")).judge(&form).is_err());
         }
     }
 }

@@ -7,14 +7,14 @@ use crate::sys::Sys;
 
 /// The command and the cluster that asked, as far as they are known.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Asker {
+pub(super) struct Requester {
     /// Such as `kubectl get pods`.
     pub(super) command: Option<String>,
     /// The host of the cluster's API server.
     pub(super) cluster: Option<String>,
 }
 
-impl Asker {
+impl Requester {
     /// The program that has started us, and the cluster that it names.
     pub(super) fn of(sys: &Sys) -> Self {
         let cluster = ExecInfo::from_env(&sys.env).ok().and_then(|info| info.cluster);

@@ -26,7 +26,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
 use zeroize::Zeroizing;
 
-use super::answer::{Answer, Ignored, State};
+use super::answer::{AuthorizationResponse, OAuthState, RejectedRequest};
 use super::page::Page;
 use crate::sys::Sys;
 
@@ -106,7 +106,7 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// What is served, and where.
-pub(super) struct Places {
+pub(super) struct CallbackPaths {
     /// The short address, without its slash: it leads to the login page, so that the long one with the
     /// state in it stands in no list of processes.
     pub(super) entry: String,
@@ -117,19 +117,19 @@ pub(super) struct Places {
 }
 
 /// The one who knows what is waited for.
-pub(super) struct Desk<'a> {
+pub(super) struct CallbackHandler<'a> {
     sys: &'a Sys,
-    places: Places,
-    state: State,
+    places: CallbackPaths,
+    state: OAuthState,
     /// Gone once the answer is there.
-    expecting: RefCell<Option<oneshot::Sender<Answer>>>,
-    answer: RefCell<Option<oneshot::Receiver<Answer>>>,
+    expecting: RefCell<Option<oneshot::Sender<AuthorizationResponse>>>,
+    answer: RefCell<Option<oneshot::Receiver<AuthorizationResponse>>>,
     /// The page that whoever has brought the answer waits for.
     page: watch::Sender<Option<Page>>,
 }
 
-impl<'a> Desk<'a> {
-    pub(super) fn new(sys: &'a Sys, places: Places, state: State) -> Self {
+impl<'a> CallbackHandler<'a> {
+    pub(super) fn new(sys: &'a Sys, places: CallbackPaths, state: OAuthState) -> Self {
         let (expecting, answer) = oneshot::channel();
         Self {
             sys,
@@ -142,12 +142,12 @@ impl<'a> Desk<'a> {
     }
 
     /// The state that answers must have.
-    pub(super) fn state(&self) -> &State {
+    pub(super) fn state(&self) -> &OAuthState {
         &self.state
     }
 
     /// The answer, once it is there; it is given out once.
-    pub(super) async fn answer(&self) -> Answer {
+    pub(super) async fn answer(&self) -> AuthorizationResponse {
         let answer = self.answer.borrow_mut().take();
         match answer {
             Some(answer) => match answer.await {
@@ -161,9 +161,9 @@ impl<'a> Desk<'a> {
     async fn respond(&self, request: Request<Incoming>, waits: &Cell<bool>) -> Response<Full<Bytes>> {
         let head = self.places.wanted(request.method(), request.uri(), request.headers());
         let page = match head {
-            Ok(Wanted::LoginPage) => Ok(Page::redirect(&self.places.login)),
-            Ok(Wanted::Query) => self.take(request.uri().query().unwrap_or_default().as_bytes(), waits).await,
-            Ok(Wanted::Form) => match form(request).await {
+            Ok(CallbackRequest::LoginPage) => Ok(Page::redirect(&self.places.login)),
+            Ok(CallbackRequest::Query) => self.take(request.uri().query().unwrap_or_default().as_bytes(), waits).await,
+            Ok(CallbackRequest::Form) => match form(request).await {
                 Ok(form) => self.take(&form, waits).await,
                 Err(ignored) => Err(ignored),
             },
@@ -177,7 +177,7 @@ impl<'a> Desk<'a> {
 
     /// Takes the answer in `form`, and waits for the page that tells how it ended. One that comes again,
     /// because the tab was loaded anew, changes nothing and sees the same page.
-    async fn take(&self, form: &[u8], waits: &Cell<bool>) -> Result<Page, Ignored> {
+    async fn take(&self, form: &[u8], waits: &Cell<bool>) -> Result<Page, RejectedRequest> {
         let answer = self.state.judge(form)?;
         waits.set(true);
         match self.expecting.borrow_mut().take() {
@@ -191,7 +191,7 @@ impl<'a> Desk<'a> {
         }
     }
 
-    fn turn_away(&self, ignored: Ignored) -> Response<Full<Bytes>> {
+    fn turn_away(&self, ignored: RejectedRequest) -> Response<Full<Bytes>> {
         self.note(ignored.why);
         let mut response = Page::ignored(ignored).response();
         if ignored.status == StatusCode::METHOD_NOT_ALLOWED {
@@ -205,11 +205,11 @@ impl<'a> Desk<'a> {
     }
 }
 
-const GONE: Ignored = Ignored::new(StatusCode::GONE, "the sign-in has ended");
+const GONE: RejectedRequest = RejectedRequest::new(StatusCode::GONE, "the sign-in has ended");
 
 /// What a request asks for.
 #[derive(Debug, PartialEq, Eq)]
-enum Wanted {
+enum CallbackRequest {
     LoginPage,
     /// An answer in the query (`response_mode=query`).
     Query,
@@ -217,26 +217,26 @@ enum Wanted {
     Form,
 }
 
-impl Places {
+impl CallbackPaths {
     /// A page of another origin may post here, that is what `form_post` is; but a name that merely leads
     /// here (DNS rebinding) would make its page read our answers.
-    fn wanted(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Wanted, Ignored> {
+    fn wanted(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<CallbackRequest, RejectedRequest> {
         let mut hosts = headers.get_all(HOST).iter();
         let host = hosts.next().and_then(|host| host.to_str().ok()).unwrap_or_default();
         let named = uri.authority().is_none_or(|authority| is_local(authority.as_str()));
         if !is_local(host) || hosts.next().is_some() || !named {
-            return Err(Ignored::new(StatusCode::MISDIRECTED_REQUEST, "it is for another host"));
+            return Err(RejectedRequest::new(StatusCode::MISDIRECTED_REQUEST, "it is for another host"));
         }
         let entry = uri.path().strip_prefix('/') == Some(&self.entry) && uri.query().is_none();
         if !entry && uri.path() != self.path {
-            return Err(Ignored::new(StatusCode::NOT_FOUND, "there is nothing at this address"));
+            return Err(RejectedRequest::new(StatusCode::NOT_FOUND, "there is nothing at this address"));
         }
         match *method {
-            Method::GET if entry => Ok(Wanted::LoginPage),
-            Method::GET => Ok(Wanted::Query),
-            Method::POST if !entry && is_form(headers) => Ok(Wanted::Form),
-            Method::POST if !entry => Err(Ignored::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "it is not a form")),
-            _ => Err(Ignored::new(StatusCode::METHOD_NOT_ALLOWED, "this is not how an answer comes")),
+            Method::GET if entry => Ok(CallbackRequest::LoginPage),
+            Method::GET => Ok(CallbackRequest::Query),
+            Method::POST if !entry && is_form(headers) => Ok(CallbackRequest::Form),
+            Method::POST if !entry => Err(RejectedRequest::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "it is not a form")),
+            _ => Err(RejectedRequest::new(StatusCode::METHOD_NOT_ALLOWED, "this is not how an answer comes")),
         }
     }
 }
@@ -260,9 +260,9 @@ fn is_form(headers: &HeaderMap) -> bool {
 
 /// The form that was posted. It is copied together piece by piece: kept as they come, pieces of one byte
 /// each would take fifty times their size.
-async fn form(request: Request<Incoming>) -> Result<Zeroizing<Vec<u8>>, Ignored> {
-    const TOO_LARGE: Ignored = Ignored::new(StatusCode::PAYLOAD_TOO_LARGE, "it is too large");
-    const BROKEN: Ignored = Ignored::new(StatusCode::BAD_REQUEST, "it broke off");
+async fn form(request: Request<Incoming>) -> Result<Zeroizing<Vec<u8>>, RejectedRequest> {
+    const TOO_LARGE: RejectedRequest = RejectedRequest::new(StatusCode::PAYLOAD_TOO_LARGE, "it is too large");
+    const BROKEN: RejectedRequest = RejectedRequest::new(StatusCode::BAD_REQUEST, "it broke off");
     if request.body().size_hint().lower() > FORM_LIMIT as u64 {
         return Err(TOO_LARGE);
     }
@@ -279,8 +279,8 @@ async fn form(request: Request<Incoming>) -> Result<Zeroizing<Vec<u8>>, Ignored>
 }
 
 /// Serves connections, as long as something else is under way.
-pub(super) struct Reception<'a> {
-    desk: &'a Desk<'a>,
+pub(super) struct CallbackServer<'a> {
+    desk: &'a CallbackHandler<'a>,
     listener: Listener,
     /// The oldest first.
     connections: VecDeque<Connection<'a>>,
@@ -292,8 +292,8 @@ struct Connection<'a> {
     waits: Rc<Cell<bool>>,
 }
 
-impl<'a> Reception<'a> {
-    pub(super) fn open(desk: &'a Desk<'a>, listener: Listener) -> Self {
+impl<'a> CallbackServer<'a> {
+    pub(super) fn open(desk: &'a CallbackHandler<'a>, listener: Listener) -> Self {
         Self { desk, listener, connections: VecDeque::with_capacity(CONNECTIONS) }
     }
 
@@ -356,7 +356,7 @@ async fn progress(connections: &mut VecDeque<Connection<'_>>) {
 }
 
 /// One request and its answer.
-async fn converse(desk: &Desk<'_>, stream: TcpStream, waits: Rc<Cell<bool>>) {
+async fn converse(desk: &CallbackHandler<'_>, stream: TcpStream, waits: Rc<Cell<bool>>) {
     let respond = service_fn(|request| async { Ok::<_, Infallible>(desk.respond(request, &waits).await) });
     let connection = http1::Builder::new()
         .keep_alive(false)

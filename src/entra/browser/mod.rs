@@ -17,10 +17,10 @@ use crate::situation;
 use crate::terminal::{QUIET, Wait};
 
 use super::token;
-use super::{Audience, Grant, Person, Session};
-use answer::{Answer, State};
-use asker::Asker;
-use listener::{Desk, Listener, Places, Reception};
+use super::{Audience, Session, TokenResponse, UserClient};
+use answer::{AuthorizationResponse, OAuthState};
+use asker::Requester;
+use listener::{CallbackHandler, CallbackPaths, CallbackServer, Listener};
 use page::Page;
 
 /// Leads the person's browser to the login page, and waits for what it brings back to `redirect` or to
@@ -30,24 +30,24 @@ use page::Page;
 /// A port that is taken, nobody who could open a browser, a refusal, or nobody who finishes in time.
 pub async fn sign_in(
     session: &Session<'_>,
-    person: Person<'_>,
+    person: UserClient<'_>,
     redirect: Option<&RedirectUrl>,
-) -> Result<Grant, Error> {
+) -> Result<TokenResponse, Error> {
     let port = redirect.and_then(RedirectUrl::port);
     let listener = Listener::bind(port).map_err(|error| unusable(port, &error))?;
     let (flow, desk) = Flow::begin(session, person, redirect, listener.port())?;
-    let mut reception = Reception::open(&desk, listener);
+    let mut reception = CallbackServer::open(&desk, listener);
     let outcome = reception.during(flow.finish(&desk)).await;
     reception.close(last_page(session, person, &outcome)).await;
     outcome
 }
 
-fn last_page(session: &Session<'_>, person: Person<'_>, outcome: &Result<Grant, Error>) -> Page {
+fn last_page(session: &Session<'_>, person: UserClient<'_>, outcome: &Result<TokenResponse, Error>) -> Page {
     match outcome {
         Ok(grant) => {
             let account = grant.account.as_ref();
             let name = account.map(|account| account.username.as_str());
-            Page::signed_in(name, person.request.authority.tenant_of(account), &Asker::of(session.sys))
+            Page::signed_in(name, person.request.authority.tenant_of(account), &Requester::of(session.sys))
         }
         Err(error) => Page::failed(error),
     }
@@ -56,7 +56,7 @@ fn last_page(session: &Session<'_>, person: Person<'_>, outcome: &Result<Grant, 
 /// One sign-in: what the login page was asked, and what its answer is redeemed with.
 struct Flow<'a> {
     session: &'a Session<'a>,
-    person: Person<'a>,
+    person: UserClient<'a>,
     redirect_uri: String,
     verifier: PkceCodeVerifier,
     /// What is opened on this machine.
@@ -70,16 +70,17 @@ struct Flow<'a> {
 impl<'a> Flow<'a> {
     fn begin(
         session: &'a Session<'a>,
-        person: Person<'a>,
+        person: UserClient<'a>,
         redirect: Option<&RedirectUrl>,
         port: u16,
-    ) -> Result<(Self, Desk<'a>), Error> {
+    ) -> Result<(Self, CallbackHandler<'a>), Error> {
         let redirect_uri = redirect.map_or_else(|| format!("http://localhost:{port}"), |url| url.with_port(port));
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
-        let state = State::random()?;
-        let page = |mode| LoginPage { session, person, redirect_uri: &redirect_uri, challenge: &challenge, mode };
+        let state = OAuthState::random()?;
+        let page =
+            |mode| AuthorizationRequest { session, person, redirect_uri: &redirect_uri, challenge: &challenge, mode };
         let entry = answer::random_word()?;
-        let places = Places {
+        let places = CallbackPaths {
             login: page("form_post").address(&state),
             path: redirect.map_or("/", RedirectUrl::path).to_owned(),
             entry: entry.clone(),
@@ -93,10 +94,10 @@ impl<'a> Flow<'a> {
             is_port_fixed: redirect.and_then(RedirectUrl::port).is_some(),
             redirect_uri,
         };
-        Ok((flow, Desk::new(session.sys, places, state)))
+        Ok((flow, CallbackHandler::new(session.sys, places, state)))
     }
 
-    async fn finish(self, desk: &Desk<'_>) -> Result<Grant, Error> {
+    async fn finish(self, desk: &CallbackHandler<'_>) -> Result<TokenResponse, Error> {
         let clock = &*self.session.sys.clock;
         let answer = tokio::select! {
             answer = desk.answer() => answer,
@@ -104,19 +105,20 @@ impl<'a> Flow<'a> {
             () = clock.sleep(self.session.deadline.left(clock)) => return Err(self.nobody_finished()),
         };
         match answer {
-            Answer::Code(code) => {
-                let code = token::Code { code: &code, redirect_uri: self.redirect_uri, verifier: self.verifier };
+            AuthorizationResponse::Code(code) => {
+                let code =
+                    token::AuthorizationCode { code: &code, redirect_uri: self.redirect_uri, verifier: self.verifier };
                 let grant = token::authorization_code(self.session, self.person, code).await?;
-                self.session.admit(&grant)?;
+                self.session.check_account(&grant)?;
                 Ok(grant)
             }
-            Answer::Refused(refusal) => Err(answer::explain(&refusal)),
+            AuthorizationResponse::Refused(refusal) => Err(answer::explain(&refusal)),
         }
     }
 
     /// Opens a browser, or offers to take the answer by hand. Never done where the answer can only come
     /// through the listener.
-    async fn ask(&self, desk: &Desk<'_>) -> Result<Answer, Error> {
+    async fn ask(&self, desk: &CallbackHandler<'_>) -> Result<AuthorizationResponse, Error> {
         let sys = self.session.sys;
         let Err(why) = self.open_browser().await else {
             let wait = Wait::of("waiting for the sign-in in the browser").until(self.session.deadline);
@@ -144,7 +146,7 @@ impl<'a> Flow<'a> {
 
     async fn open_browser(&self) -> Result<(), String> {
         let sys = self.session.sys;
-        if let Some(why) = sys.browser.hindrance(&sys.env) {
+        if let Some(why) = sys.browser.unavailable_reason(&sys.env) {
             return Err(why);
         }
         // Whoever draws on the terminal is not disturbed by what the browser shows anyway.
@@ -164,7 +166,12 @@ impl<'a> Flow<'a> {
         }
     }
 
-    async fn take_by_hand(&self, desk: &Desk<'_>, mut input: paste::Input, why: &str) -> Result<Answer, Error> {
+    async fn take_by_hand(
+        &self,
+        desk: &CallbackHandler<'_>,
+        mut input: paste::Input,
+        why: &str,
+    ) -> Result<AuthorizationResponse, Error> {
         self.prompt(&format!(
             "No browser can be opened here ({why}). To sign in, open this address on any device:\n\n{}\n\n\
              In the end the browser is sent to an address that begins with {} and does not load there. \
@@ -193,12 +200,12 @@ impl<'a> Flow<'a> {
         let without = if terminal.is_quiet() { format!(" without {QUIET}") } else { String::new() };
         Error::new(&situation::NOBODY_THERE, "a browser is needed to sign in, and none can be opened here")
             .from_source(why)
-            .remedy(format!("run `{}` in a terminal{without}, or {ELSEWHERE}", self.session.by_hand))
+            .remedy(format!("run `{}` in a terminal{without}, or {ELSEWHERE}", self.session.login_command))
     }
 
     fn nobody_finished(&self) -> Error {
         let what = format!("nobody finished the sign-in in {} s", self.session.deadline.given().as_secs());
-        let longer = format!("run the command again, give a longer {}, or {ELSEWHERE}", self.session.longer_by);
+        let longer = format!("run the command again, give a longer {}, or {ELSEWHERE}", self.session.timeout_option);
         Error::new(&situation::SIGN_IN_EXPIRED, what).remedy(longer)
     }
 }
@@ -210,16 +217,16 @@ const ELSEWHERE: &str = "sign in on another device (--login devicecode)";
 const LATE: Duration = Duration::from_secs(10);
 
 /// The question to the login page.
-struct LoginPage<'a> {
+struct AuthorizationRequest<'a> {
     session: &'a Session<'a>,
-    person: Person<'a>,
+    person: UserClient<'a>,
     redirect_uri: &'a str,
     challenge: &'a PkceCodeChallenge,
     mode: &'static str,
 }
 
-impl LoginPage<'_> {
-    fn address(&self, state: &State) -> String {
+impl AuthorizationRequest<'_> {
+    fn address(&self, state: &OAuthState) -> String {
         let request = self.person.request;
         let mut url = request.authority.endpoint("authorize", &request.audience);
         {

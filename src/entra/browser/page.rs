@@ -7,8 +7,8 @@ use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, LOCATION};
 use hyper::{Response, StatusCode};
 
-use super::answer::Ignored;
-use super::asker::Asker;
+use super::answer::RejectedRequest;
+use super::asker::Requester;
 use crate::error::{Error, one_line};
 
 const TEMPLATE: &str = include_str!("page.html");
@@ -25,7 +25,7 @@ pub(super) struct Page {
 
 impl Page {
     /// The token is there.
-    pub(super) fn signed_in(account: Option<&str>, tenant: &str, asker: &Asker) -> Self {
+    pub(super) fn signed_in(account: Option<&str>, tenant: &str, asker: &Requester) -> Self {
         let known = [
             account.map(|account| fact("Account", &value(account))),
             Some(fact("Tenant", &value(tenant))),
@@ -60,7 +60,7 @@ impl Page {
     }
 
     /// The request was no answer to this sign-in.
-    pub(super) fn ignored(ignored: Ignored) -> Self {
+    pub(super) fn ignored(ignored: RejectedRequest) -> Self {
         let body = [
             paragraph("", &sentence(&format!("this request was not used: {}", ignored.why))),
             paragraph(
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn every_text_is_escaped() {
-        let asker = Asker { command: Some(HOSTILE.into()), cluster: Some(HOSTILE.into()) };
+        let asker = Requester { command: Some(HOSTILE.into()), cluster: Some(HOSTILE.into()) };
         no_markup_of(&Page::signed_in(Some(HOSTILE), HOSTILE, &asker));
         let error = Error::new(&situation::REFUSED, HOSTILE).remedy(HOSTILE).detail(HOSTILE);
         no_markup_of(&Page::failed(&error));
@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn what_is_unknown_is_left_out() {
-        let page = Page::signed_in(None, "T", &Asker::default());
+        let page = Page::signed_in(None, "T", &Requester::default());
         assert!(page.html.contains("<dl><dt>Tenant</dt><dd><bdi dir=\"ltr\">T</bdi></dd></dl>"), "{}", page.html);
     }
 
@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn the_policy_lets_only_our_own_style_in() {
-        let response = Page::signed_in(None, "T", &Asker::default()).response();
+        let response = Page::signed_in(None, "T", &Requester::default()).response();
         let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let policy = header("content-security-policy");
         assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");

@@ -1,6 +1,6 @@
 //! The answer by hand, from a browser on another machine: its address bar holds it.
 
-use super::answer::{Answer, Ignored, State};
+use super::answer::{AuthorizationResponse, OAuthState, RejectedRequest};
 use crate::secret::Secret;
 use hyper::StatusCode;
 
@@ -17,12 +17,12 @@ const SHORTEST_CODE: usize = 20;
 ///
 /// # Errors
 /// It is none.
-pub(super) fn read(state: &State, line: &Secret) -> Result<Answer, Ignored> {
+pub(super) fn read(state: &OAuthState, line: &Secret) -> Result<AuthorizationResponse, RejectedRequest> {
     // What some terminals put around a paste (bracketed paste).
     let plain = Secret::new(line.expose().replace("\u{1b}[200~", "").replace("\u{1b}[201~", ""));
     let text = plain.expose().trim().trim_matches(['"', '\'', '<', '>']);
     if text.is_empty() {
-        return Err(Ignored::new(StatusCode::BAD_REQUEST, "nothing was pasted"));
+        return Err(RejectedRequest::new(StatusCode::BAD_REQUEST, "nothing was pasted"));
     }
     let (before, fragment) = text.split_once('#').unwrap_or((text, ""));
     let query = before.split_once('?').map(|(_, query)| query);
@@ -30,8 +30,12 @@ pub(super) fn read(state: &State, line: &Secret) -> Result<Answer, Ignored> {
     match query {
         Some(query) => state.judge(query.as_bytes()),
         None if text.contains('=') => state.judge(if fragment.is_empty() { before } else { fragment }.as_bytes()),
-        None if text.len() >= SHORTEST_CODE && text.chars().all(is_code) => Ok(Answer::Code(Secret::new(text))),
-        None => Err(Ignored::new(StatusCode::BAD_REQUEST, "it is neither an address with an answer nor a code")),
+        None if text.len() >= SHORTEST_CODE && text.chars().all(is_code) => {
+            Ok(AuthorizationResponse::Code(Secret::new(text)))
+        }
+        None => {
+            Err(RejectedRequest::new(StatusCode::BAD_REQUEST, "it is neither an address with an answer nor a code"))
+        }
     }
 }
 
@@ -178,10 +182,10 @@ mod tests {
     use super::*;
 
     fn taken(line: &str) -> Result<String, &'static str> {
-        let state = State::of("right");
+        let state = OAuthState::of("right");
         match read(&state, &Secret::new(line)) {
-            Ok(Answer::Code(code)) => Ok(code.expose().to_owned()),
-            Ok(Answer::Refused(refusal)) => Ok(format!("refused: {}", refusal.error)),
+            Ok(AuthorizationResponse::Code(code)) => Ok(code.expose().to_owned()),
+            Ok(AuthorizationResponse::Refused(refusal)) => Ok(format!("refused: {}", refusal.error)),
             Err(ignored) => Err(ignored.why),
         }
     }

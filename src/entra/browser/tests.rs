@@ -6,7 +6,7 @@ use crate::entra::TokenRequest;
 use crate::exec_credential::ExecInfo;
 use crate::options::args::read;
 use crate::options::types::ClientId;
-use crate::options::{Choices, Commands, Values};
+use crate::options::{Commands, Inputs, Values};
 use crate::sys::fake::FakeClock;
 use crate::sys::{Clock, Deadline, Env, Sys};
 use crate::terminal::Terminal;
@@ -15,7 +15,7 @@ use crate::terminal::Terminal;
 struct Opens;
 
 impl Browser for Opens {
-    fn hindrance(&self, _: &Env) -> Option<String> {
+    fn unavailable_reason(&self, _: &Env) -> Option<String> {
         None
     }
 
@@ -41,10 +41,10 @@ fn said(quiet: bool) -> (String, u64) {
     let args = ["-t", "T", "--server-id", "S"].map(String::from);
     let given = read(&args, Commands::GET_TOKEN).unwrap();
     let values = Values::resolve(&given, &sys.env);
-    let choices = Choices { given: &given, values: &values, env: &sys.env, exec: &ExecInfo::default() };
+    let choices = Inputs { given: &given, values: &values, env: &sys.env, exec: &ExecInfo::default() };
     let request = TokenRequest::parse(&choices).unwrap();
     let client = ClientId::parse("C").unwrap();
-    let person = Person { client: &client, request: &request, account: None, shared: true };
+    let person = UserClient { client: &client, request: &request, account: None, shared: true };
     let session = Session::new(&sys, Deadline::after(&clock, Duration::from_secs(60)));
     let (flow, desk) = Flow::begin(&session, person, None, 1).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use super::source::Splice;
-use super::tree::{Kind, Member, TOP, Tree};
-use super::{Auth, Document, DocumentError, Edit, Exec, Result, Touched, User};
+use super::tree::{Member, NodeKind, TOP, Tree};
+use super::{Auth, Document, DocumentError, Edit, EditedSpan, Exec, Result, User};
 
 /// What edits do to the text.
 #[derive(Default)]
@@ -102,7 +102,7 @@ impl Document {
         self.entries.get(user).copied()
     }
 
-    pub(super) fn touched(&self, mut reaches: Vec<Reach>) -> Vec<Touched> {
+    pub(super) fn touched(&self, mut reaches: Vec<Reach>) -> Vec<EditedSpan> {
         reaches.sort_by_key(|reach| reach.old.start);
         let (mut gone, mut come) = (0, 0);
         let touched = |Reach { user, old, gone: goes, come: comes }: Reach| {
@@ -110,7 +110,7 @@ impl Document {
             (gone, come) = (gone + goes, come + comes);
             let new = start..old.end + come - gone;
             let column = self.entry_node(user).map_or(0, |node| self.tree.place(node).column.saturating_sub(1));
-            Touched { user, old, new, column }
+            EditedSpan { user, old, new, column }
         };
         reaches.into_iter().map(touched).collect()
     }
@@ -193,7 +193,7 @@ impl Tree {
     /// That no alias ties a node to another place.
     pub(super) fn untied(&self, node: usize) -> Result<()> {
         let line = self.place(node).line;
-        if let Some(Kind::Alias(target)) = self.kind(node) {
+        if let Some(NodeKind::Alias(target)) = self.kind(node) {
             let target = self.place(target as usize).line;
             return Err(DocumentError::new(format!(
                 "the alias at line {line} cannot be edited without what it refers to at line {target}"
@@ -239,18 +239,18 @@ impl Comparison<'_> {
             self.twins.insert(old, new);
         }
         match (self.old.kind(old), self.new.kind(new)) {
-            (Some(Kind::Mapping { flow }), Some(Kind::Mapping { flow: new_flow })) => {
+            (Some(NodeKind::Mapping { flow }), Some(NodeKind::Mapping { flow: new_flow })) => {
                 flow == new_flow && self.same_members(old, new)
             }
-            (Some(Kind::List { flow }), Some(Kind::List { flow: new_flow })) => {
+            (Some(NodeKind::List { flow }), Some(NodeKind::List { flow: new_flow })) => {
                 flow == new_flow && self.same_items(old, new)
             }
-            (Some(Kind::Alias(target)), Some(Kind::Alias(new_target))) => {
+            (Some(NodeKind::Alias(target)), Some(NodeKind::Alias(new_target))) => {
                 self.twins.get(&(target as usize)) == Some(&(new_target as usize))
             }
             (
-                Some(Kind::Scalar { style, tagged, .. }),
-                Some(Kind::Scalar { style: new_style, tagged: new_tagged, .. }),
+                Some(NodeKind::Scalar { style, tagged, .. }),
+                Some(NodeKind::Scalar { style: new_style, tagged: new_tagged, .. }),
             ) => (style, tagged) == (new_style, new_tagged) && self.old.scalar(old) == self.new.scalar(new),
             (None, None) => true,
             _ => false,
@@ -281,7 +281,7 @@ impl Comparison<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Change;
+    use super::super::ExecChange;
     use super::super::support::{
         AKS, PROVIDER, Random, args, convert, edited, exec_of, new_args, new_exec, parse, set_env, strings,
     };
@@ -486,7 +486,7 @@ mod tests {
         let mut random = Random(4);
         for round in 0..4_000 {
             let file = &files[round % files.len()];
-            let mut change = Change { args: random.args(), variables: random.variables(), ..Change::default() };
+            let mut change = ExecChange { args: random.args(), variables: random.variables(), ..ExecChange::default() };
             change.interactive_mode = random.perhaps();
             change.api_version = random.perhaps();
             let edits = [(0, Edit::Exec(change.clone()))];

@@ -127,7 +127,7 @@ impl Tree {
 #[cfg(test)]
 mod tests {
     use super::super::support::{AKS, args, edited, exec_of, new_exec, set_env, variables};
-    use super::super::{Change, Edit, NewExec};
+    use super::super::{Edit, ExecChange, NewExec};
 
     /// A user whose entry ends with `env`.
     fn block(env: &str) -> String {
@@ -207,10 +207,10 @@ mod tests {
         let short = "users:\n- name: u\n  user:\n    exec:\n      command: c\n";
         let both =
             short.replace("command", "args:\n      - a\n      env:\n      - name: X\n        value: /d\n      command");
-        let edit = Edit::Exec(Change {
+        let edit = Edit::Exec(ExecChange {
             args: vec!["a".to_owned()],
             variables: variables(&[("X", "/d")]),
-            ..Change::default()
+            ..ExecChange::default()
         });
         assert_eq!(edited(short, &[(0, edit)]).unwrap(), both);
         let last = "users:\n- name: u\n  user:\n    exec:\n      command: c\n      env:";

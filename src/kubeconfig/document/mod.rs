@@ -29,7 +29,7 @@ use std::ops::Range;
 use edit::{Plan, Reach};
 pub use relative::RelativePath;
 pub use secrets::secrets_of_entry;
-pub use take_back::{PastEdit, Standing, TakenBack};
+pub use take_back::{RecordedEdit, Reverted, Standing};
 use tree::{TOP, Tree};
 
 /// A kubeconfig file that has been read.
@@ -118,7 +118,7 @@ pub struct Context {
 #[cfg_attr(test, derive(Debug))]
 pub enum Edit {
     /// Changes members of `exec` and single variables, and leaves the rest of the entry alone.
-    Exec(Change),
+    Exec(ExecChange),
     /// Puts an `exec` in the place of the `auth-provider`.
     ProviderToExec(NewExec),
 }
@@ -126,7 +126,7 @@ pub enum Edit {
 /// What is to change in an `exec`; a member that is `None` stays as it is.
 #[derive(Clone, PartialEq, Eq, Default)]
 #[cfg_attr(test, derive(Debug))]
-pub struct Change {
+pub struct ExecChange {
     /// Takes the place of `args`, missing or not.
     pub args: Vec<String>,
     /// Variables to set in `env`; all others stay.
@@ -160,17 +160,17 @@ pub struct NewExec {
 
 /// A file after its edits.
 #[cfg_attr(test, derive(Debug))]
-pub struct Edited {
+pub struct EditedDocument {
     /// The new text, read again.
     pub document: Document,
     /// Each edited user, in the order of the text.
-    pub touched: Vec<Touched>,
+    pub touched: Vec<EditedSpan>,
 }
 
 /// Where the entry of an edited user stands, before and after: the old bytes in the place of the
 /// new ones of every such entry give the old text.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Touched {
+pub struct EditedSpan {
     /// The user, by its place in [`Document::users`].
     pub user: usize,
     /// Its entry in the old text, with the rest of its last line where that changes.
@@ -224,7 +224,7 @@ impl DocumentError {
 impl Exec {
     /// The entry after `change`.
     #[must_use]
-    pub fn changed(&self, change: &Change) -> Exec {
+    pub fn changed(&self, change: &ExecChange) -> Exec {
         Exec {
             command: change.command.as_ref().unwrap_or(&self.command).clone(),
             args: change.args.clone(),
@@ -298,7 +298,7 @@ impl Document {
     /// The new text is read again and compared with what was meant: the edited
     /// members must say what was asked and all else what it said before. Where
     /// that fails, or a member is shared through an anchor, nothing is returned.
-    pub fn edit(&self, edits: &[(usize, Edit)]) -> Result<Edited> {
+    pub fn edit(&self, edits: &[(usize, Edit)]) -> Result<EditedDocument> {
         let mut users = HashSet::new();
         let mut whole = Plan::default();
         let mut reaches = Vec::new();
@@ -312,7 +312,7 @@ impl Document {
         }
         let text = self.tree.splice(whole.splices)?;
         let document = self.confirm(text, edits, whole.differences)?;
-        Ok(Edited { document, touched: self.touched(reaches) })
+        Ok(EditedDocument { document, touched: self.touched(reaches) })
     }
 
     /// The bytes of the text that hold secrets, for masking a printed diff: tokens, passwords and keys,

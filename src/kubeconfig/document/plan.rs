@@ -8,10 +8,10 @@ use super::edit::Plan;
 use super::source::Splice;
 use super::tree::{Member, Tree};
 use super::write::{Layout, Part, exec_lines};
-use super::{Change, Exec, NewExec, Result};
+use super::{Exec, ExecChange, NewExec, Result};
 
 impl Tree {
-    pub(super) fn plan_change(&self, (_, fields): Member, old: &Exec, change: &Change) -> Result<Plan> {
+    pub(super) fn plan_change(&self, (_, fields): Member, old: &Exec, change: &ExecChange) -> Result<Plan> {
         let exec = self.member_to_edit(fields, "exec")?;
         // Members that come to the same place keep this order.
         let mut plan = self.plan_text(exec, "apiVersion", old.api_version.as_ref(), change.api_version.as_ref())?;

@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use super::tree::{Kind, TOP, Tree};
+use super::tree::{NodeKind, TOP, Tree};
 use super::{Auth, Context, DocumentError, Exec, Result, User};
 
 impl Tree {
     pub(super) fn check_top(&self) -> Result<()> {
         match self.kind(TOP) {
-            None | Some(Kind::Mapping { .. }) => Ok(()),
+            None | Some(NodeKind::Mapping { .. }) => Ok(()),
             Some(_) if self.is_null(TOP) => Ok(()),
             Some(_) => Err(self.wrong(TOP, "a kubeconfig must be a mapping, and something else begins")),
         }
@@ -43,7 +43,7 @@ impl Tree {
     /// An entry has to be a mapping; kubectl takes null for an empty one.
     fn check_entry(&self, node: usize, list: &str) -> Result<()> {
         match self.kind(self.resolve(node)) {
-            Some(Kind::Mapping { .. }) => Ok(()),
+            Some(NodeKind::Mapping { .. }) => Ok(()),
             _ if self.is_null(node) => Ok(()),
             _ => Err(self.wrong(node, format!("an entry of `{list}` is not a mapping"))),
         }
@@ -124,7 +124,7 @@ impl Tree {
             return Ok(None);
         };
         match self.kind(value) {
-            Some(Kind::Mapping { .. }) => Ok(Some(value)),
+            Some(NodeKind::Mapping { .. }) => Ok(Some(value)),
             _ => Err(self.wrong(value, format!("`{key}` is not a mapping"))),
         }
     }
@@ -134,7 +134,7 @@ impl Tree {
             return Ok(vec![]);
         };
         match self.kind(value) {
-            Some(Kind::List { .. }) => Ok(self.items(value)),
+            Some(NodeKind::List { .. }) => Ok(self.items(value)),
             _ => Err(self.wrong(value, format!("`{key}` is not a list"))),
         }
     }

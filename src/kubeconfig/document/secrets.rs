@@ -7,7 +7,7 @@ use granit_parser::ScalarStyle;
 use crate::options::TABLE;
 
 use super::take_back::fragment;
-use super::tree::{Kind, Says, TOP, Tree};
+use super::tree::{NodeKind, ScalarText, TOP, Tree};
 
 const FIELDS: [&str; 3] = ["token", "password", "client-key-data"];
 const CONFIG: [&str; 4] = ["access-token", "refresh-token", "id-token", "client-secret"];
@@ -91,12 +91,12 @@ impl Tree {
     /// What is secret within a scalar: all of it where it is not written as it reads.
     fn parts(&self, node: usize, found: &mut Vec<Range<usize>>) {
         let node = self.resolve(node);
-        let (Some(text), Some(Kind::Scalar { says, .. })) = (self.scalar(node), self.kind(node)) else { return };
+        let (Some(text), Some(NodeKind::Scalar { says, .. })) = (self.scalar(node), self.kind(node)) else { return };
         let content = self.content(node);
         for part in secret_parts(text) {
             found.push(match says {
-                Says::Source | Says::Quoted => content.start + part.start..content.start + part.end,
-                Says::Read { .. } => content.clone(),
+                ScalarText::Source | ScalarText::Quoted => content.start + part.start..content.start + part.end,
+                ScalarText::Read { .. } => content.clone(),
             });
         }
     }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::tree::{Kind, TOP, Tree};
+use super::tree::{NodeKind, TOP, Tree};
 use super::{DocumentError, Result};
 
 /// Bytes to put in the place of a range of the text.
@@ -30,8 +30,8 @@ impl Tree {
     /// collection that begins a line with each.
     pub(super) fn lines(&self, collection: usize) -> Option<(String, String)> {
         let first = match self.kind(collection)? {
-            Kind::Mapping { flow: true } => self.members(collection).next()?.0,
-            Kind::List { flow: true } => *self.items(collection).first()?,
+            NodeKind::Mapping { flow: true } => self.members(collection).next()?.0,
+            NodeKind::List { flow: true } => *self.items(collection).first()?,
             _ => return None,
         };
         let indent = self.indent_at(self.start(first))?;

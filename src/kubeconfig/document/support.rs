@@ -1,6 +1,6 @@
 //! Files and helpers for the tests.
 
-use super::{Auth, Change, Document, DocumentError, Edit, Edited, Exec, NewExec, Variable};
+use super::{Auth, Document, DocumentError, Edit, EditedDocument, Exec, ExecChange, NewExec, Variable};
 
 pub(super) const AKS: &str = "\
 # mine
@@ -67,7 +67,7 @@ pub(super) fn args(text: &str, new: &[&str]) -> Result<String, String> {
 
 /// The text after `edits`, from which the old one can be made again.
 pub(super) fn edited(text: &str, edits: &[(usize, Edit)]) -> Result<String, DocumentError> {
-    let Edited { document, touched } = parse(text).edit(edits)?;
+    let EditedDocument { document, touched } = parse(text).edit(edits)?;
     let new = document.text();
     let mut back = new.to_owned();
     for place in touched.iter().rev() {
@@ -80,7 +80,7 @@ pub(super) fn edited(text: &str, edits: &[(usize, Edit)]) -> Result<String, Docu
 }
 
 pub(super) fn new_args(args: Vec<String>) -> Edit {
-    Edit::Exec(Change { args, ..Change::default() })
+    Edit::Exec(ExecChange { args, ..ExecChange::default() })
 }
 
 pub(super) fn variables(list: &[(&str, &str)]) -> Vec<Variable> {
@@ -89,7 +89,8 @@ pub(super) fn variables(list: &[(&str, &str)]) -> Vec<Variable> {
 
 /// The text after the variable `X` of the first user is set.
 pub(super) fn set_env(text: &str, value: &str) -> Result<String, String> {
-    let change = Change { args: exec_of(text).args, variables: variables(&[("X", value)]), ..Change::default() };
+    let change =
+        ExecChange { args: exec_of(text).args, variables: variables(&[("X", value)]), ..ExecChange::default() };
     edited(text, &[(0, Edit::Exec(change))]).map_err(|error| error.to_string())
 }
 

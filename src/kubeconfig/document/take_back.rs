@@ -5,12 +5,12 @@ use std::ops::Range;
 
 use super::edit::Differences;
 use super::source::Splice;
-use super::tree::{Kind, TOP, Tree};
+use super::tree::{NodeKind, TOP, Tree};
 use super::{Document, DocumentError, Result};
 
-/// What an edit did to the entry of one user; see [`Touched`](super::Touched).
+/// What an edit did to the entry of one user; see [`EditedSpan`](super::EditedSpan).
 #[derive(Clone, Copy)]
-pub struct PastEdit<'a> {
+pub struct RecordedEdit<'a> {
     /// The user's name.
     pub name: &'a str,
     /// The bytes that the edit left.
@@ -39,7 +39,7 @@ pub enum Standing {
 
 /// A file after edits were taken back.
 #[cfg_attr(test, derive(Debug))]
-pub struct TakenBack {
+pub struct Reverted {
     /// The new text, read again; none if nothing was taken back.
     pub document: Option<Document>,
     /// What was found for each edit; only [`Standing::AsLeft`] and [`Standing::Rewritten`] were taken
@@ -66,7 +66,7 @@ impl Document {
     ///
     /// The new text is read again: those entries must say what they said before the edit and all
     /// else what it says now. What fails at that is left alone.
-    pub fn take_back(&self, edits: &[PastEdit]) -> TakenBack {
+    pub fn take_back(&self, edits: &[RecordedEdit]) -> Reverted {
         let users: HashMap<_, _> =
             self.users.iter().enumerate().map(|(index, user)| (user.name.as_str(), index)).collect();
         let found: Vec<_> = edits.iter().map(|edit| self.find_edit(edit, users.get(edit.name).copied())).collect();
@@ -79,7 +79,7 @@ impl Document {
         for (edit, _) in returns.iter().filter(|(edit, _)| !done.contains(edit)) {
             standings[*edit] = Standing::NoPlace;
         }
-        TakenBack { document, standings }
+        Reverted { document, standings }
     }
 
     /// Adds those of `returns` to what is `done` with which the file reads back, and gives that file. Where
@@ -102,11 +102,11 @@ impl Document {
     }
 
     /// How the entry stands to an edit, without taking it back.
-    pub fn standing(&self, edit: &PastEdit) -> Standing {
+    pub fn standing(&self, edit: &RecordedEdit) -> Standing {
         self.find_edit(edit, self.users.iter().position(|user| user.name == edit.name)).0
     }
 
-    fn find_edit<'a>(&self, edit: &PastEdit<'a>, user: Option<usize>) -> (Standing, Option<Return<'a>>) {
+    fn find_edit<'a>(&self, edit: &RecordedEdit<'a>, user: Option<usize>) -> (Standing, Option<Return<'a>>) {
         let Some((user, entry)) = user.and_then(|user| Some((user, self.entry_node(user)?))) else {
             return (Standing::Gone, None);
         };
@@ -129,7 +129,7 @@ impl Document {
     }
 
     /// Where the bytes that the edit left stand, if they do.
-    fn as_left(&self, entry: usize, edit: &PastEdit) -> Option<Range<usize>> {
+    fn as_left(&self, entry: usize, edit: &RecordedEdit) -> Option<Range<usize>> {
         let (start, end) = (self.tree.start(entry), self.tree.end(entry));
         let left = start..start + edit.as_left.len();
         let equal = self.text().get(left.clone()) == Some(edit.as_left);
@@ -242,16 +242,16 @@ impl Level {
 /// Whether two values say the same, the order of members and the style aside.
 fn same(old: &Tree, left: usize, new: &Tree, right: usize, level: Level) -> bool {
     match (old.kind(left), new.kind(right)) {
-        (Some(Kind::Scalar { .. }), Some(Kind::Scalar { .. })) => {
+        (Some(NodeKind::Scalar { .. }), Some(NodeKind::Scalar { .. })) => {
             old.is_null(left) == new.is_null(right) && (old.is_null(left) || old.scalar(left) == new.scalar(right))
         }
-        (Some(Kind::List { .. }), Some(Kind::List { .. })) => {
+        (Some(NodeKind::List { .. }), Some(NodeKind::List { .. })) => {
             let (left, right) = (old.items(left), new.items(right));
             let both = left.iter().zip(&right);
             left.len() == right.len()
                 && both.into_iter().all(|(&left, &right)| same(old, left, new, right, level.of("")))
         }
-        (Some(Kind::Mapping { .. }), Some(Kind::Mapping { .. })) => {
+        (Some(NodeKind::Mapping { .. }), Some(NodeKind::Mapping { .. })) => {
             let (Some(left), Some(right)) = (said(old, left, level), said(new, right, level)) else {
                 return false;
             };
@@ -260,7 +260,7 @@ fn same(old: &Tree, left: usize, new: &Tree, right: usize, level: Level) -> bool
             };
             left.len() == right.len() && left.iter().all(also)
         }
-        (Some(Kind::Alias(target)), Some(Kind::Alias(new_target))) => {
+        (Some(NodeKind::Alias(target)), Some(NodeKind::Alias(new_target))) => {
             level == Level::Exact && left.checked_sub(target as usize) == right.checked_sub(new_target as usize)
         }
         // What an alias stands for may stand outside of the entry.
@@ -301,7 +301,7 @@ fn is_assumed(tree: &Tree, exec: usize, key: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::support::{AKS, PROVIDER, Random, new_args, new_exec, parse, strings};
-    use super::super::{Change, Edit, Touched};
+    use super::super::{Edit, EditedSpan, ExecChange};
     use super::*;
 
     /// An edit of a file, as a journal keeps it.
@@ -313,8 +313,8 @@ mod tests {
     }
 
     impl Kept {
-        fn past(&self) -> PastEdit<'_> {
-            PastEdit { name: &self.name, as_left: &self.as_left, before: &self.before, column: self.column }
+        fn past(&self) -> RecordedEdit<'_> {
+            RecordedEdit { name: &self.name, as_left: &self.as_left, before: &self.before, column: self.column }
         }
     }
 
@@ -323,7 +323,7 @@ mod tests {
         let old = parse(text);
         let edited = old.edit(edits).unwrap();
         let new = edited.document.text();
-        let kept = |Touched { user, old: before, new: left, column }: &Touched| Kept {
+        let kept = |EditedSpan { user, old: before, new: left, column }: &EditedSpan| Kept {
             name: old.users()[*user].name.clone(),
             as_left: new[left.clone()].to_owned(),
             before: text[before.clone()].to_owned(),
@@ -385,11 +385,11 @@ mod tests {
         let mut random = Random(5);
         for round in 0..1_000 {
             let file = &files[round % files.len()];
-            let change = Change {
+            let change = ExecChange {
                 args: random.args(),
                 variables: random.variables(),
                 command: random.perhaps(),
-                ..Change::default()
+                ..ExecChange::default()
             };
             let (new, kept) = keep(file, &[(0, Edit::Exec(change))]);
             assert_eq!(back(&new, &kept), (file.clone(), vec![Standing::AsLeft]));

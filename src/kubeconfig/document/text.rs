@@ -5,7 +5,7 @@ use granit_parser::ScalarStyle;
 use super::Result;
 use super::edit::Plan;
 use super::source::Splice;
-use super::tree::{Kind, Member, Tree};
+use super::tree::{Member, NodeKind, Tree};
 use super::write::{Layout, Part};
 
 impl Tree {
@@ -31,7 +31,7 @@ impl Tree {
     /// Puts a text in the place of the value of `name`, its quotes and the comment behind it kept.
     pub(super) fn set_text(&self, mapping: usize, (key, value): Member, name: &str, new: &str) -> Result<Splice> {
         let unusual = || self.wrong(value, format!("`{name}` is written in a way that cannot be edited"));
-        let Some(Kind::Scalar { style, tagged: false, .. }) = self.kind(value) else {
+        let Some(NodeKind::Scalar { style, tagged: false, .. }) = self.kind(value) else {
             return Err(unusual());
         };
         let layout = self.beside(mapping, key, style == ScalarStyle::DoubleQuoted);
@@ -55,7 +55,7 @@ impl Tree {
 #[cfg(test)]
 mod tests {
     use super::super::support::{AKS, edited, exec_of};
-    use super::super::{Change, Edit};
+    use super::super::{Edit, ExecChange};
 
     fn block(exec: &str) -> String {
         format!("users:\n- name: u\n  user:\n    exec:\n      {exec}\n    # after\n    token: t\n")
@@ -64,12 +64,12 @@ mod tests {
     /// The text after all three members are set.
     fn set(text: &str) -> Result<String, String> {
         let some = |text: &str| Some(text.to_owned());
-        let change = Change {
+        let change = ExecChange {
             args: exec_of(text).args,
             command: some("/opt/k"),
             api_version: some("v1"),
             interactive_mode: some("Never"),
-            ..Change::default()
+            ..ExecChange::default()
         };
         edited(text, &[(0, Edit::Exec(change))]).map_err(|error| error.to_string())
     }

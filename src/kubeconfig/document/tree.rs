@@ -32,7 +32,7 @@ pub(super) struct Tree {
 /// As small as it can be: a large file has hundreds of thousands.
 #[cfg_attr(test, derive(Debug))]
 struct Node {
-    kind: Kind,
+    kind: NodeKind,
     /// The text from the first to the last visible byte, without anchor or tag.
     start: u32,
     end: u32,
@@ -44,8 +44,8 @@ struct Node {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(test, derive(Debug))]
-pub(super) enum Kind {
-    Scalar { style: ScalarStyle, tagged: bool, says: Says },
+pub(super) enum NodeKind {
+    Scalar { style: ScalarStyle, tagged: bool, says: ScalarText },
     List { flow: bool },
     Mapping { flow: bool },
     Alias(u32),
@@ -54,7 +54,7 @@ pub(super) enum Kind {
 /// Where the string is that a scalar stands for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(test, derive(Debug))]
-pub(super) enum Says {
+pub(super) enum ScalarText {
     /// It is what stands in the text.
     Source,
     /// It is what stands between the quotes.
@@ -86,13 +86,13 @@ impl Tree {
         Builder::new(text, &Shortened::nothing(text)).read_all()
     }
 
-    pub(super) fn kind(&self, node: usize) -> Option<Kind> {
+    pub(super) fn kind(&self, node: usize) -> Option<NodeKind> {
         self.nodes.get(node).map(|node| node.kind)
     }
 
     pub(super) fn resolve(&self, node: usize) -> usize {
         match self.kind(node) {
-            Some(Kind::Alias(target)) => target as usize,
+            Some(NodeKind::Alias(target)) => target as usize,
             _ => node,
         }
     }
@@ -110,7 +110,8 @@ impl Tree {
 
     /// The keys and values of a mapping, or of the one that an alias refers to.
     pub(super) fn members(&self, node: usize) -> impl Iterator<Item = Member> {
-        let mapping = Some(self.resolve(node)).filter(|&node| matches!(self.kind(node), Some(Kind::Mapping { .. })));
+        let mapping =
+            Some(self.resolve(node)).filter(|&node| matches!(self.kind(node), Some(NodeKind::Mapping { .. })));
         let mut children = mapping.into_iter().flat_map(|mapping| self.children(mapping));
         std::iter::from_fn(move || Some((children.next()?, children.next()?)))
     }
@@ -176,7 +177,7 @@ impl Tree {
     }
 
     pub(super) fn is_list(&self, node: usize) -> bool {
-        matches!(self.kind(node), Some(Kind::List { .. }))
+        matches!(self.kind(node), Some(NodeKind::List { .. }))
     }
 
     pub(super) fn items(&self, node: usize) -> Vec<usize> {
@@ -185,7 +186,7 @@ impl Tree {
 
     pub(super) fn style(&self, node: usize) -> Option<ScalarStyle> {
         match self.kind(node) {
-            Some(Kind::Scalar { style, .. }) => Some(style),
+            Some(NodeKind::Scalar { style, .. }) => Some(style),
             _ => None,
         }
     }
@@ -194,16 +195,18 @@ impl Tree {
         let node = self.nodes.get(self.resolve(node))?;
         let (start, end) = (node.start as usize, node.end as usize);
         match node.kind {
-            Kind::Scalar { says: Says::Source, .. } => self.text.get(start..end),
-            Kind::Scalar { says: Says::Quoted, .. } => self.text.get(start + 1..end - 1),
-            Kind::Scalar { says: Says::Read { start, end }, .. } => self.read.get(start as usize..end as usize),
+            NodeKind::Scalar { says: ScalarText::Source, .. } => self.text.get(start..end),
+            NodeKind::Scalar { says: ScalarText::Quoted, .. } => self.text.get(start + 1..end - 1),
+            NodeKind::Scalar { says: ScalarText::Read { start, end }, .. } => {
+                self.read.get(start as usize..end as usize)
+            }
             _ => None,
         }
     }
 
     pub(super) fn is_null(&self, node: usize) -> bool {
         match self.kind(node) {
-            Some(Kind::Scalar { style: ScalarStyle::Plain, tagged: false, .. }) => {
+            Some(NodeKind::Scalar { style: ScalarStyle::Plain, tagged: false, .. }) => {
                 matches!(self.scalar(node), Some("" | "~" | "null" | "Null" | "NULL"))
             }
             _ => false,
@@ -211,7 +214,7 @@ impl Tree {
     }
 
     pub(super) fn is_flow(&self, node: usize) -> bool {
-        matches!(self.kind(node), Some(Kind::List { flow: true } | Kind::Mapping { flow: true }))
+        matches!(self.kind(node), Some(NodeKind::List { flow: true } | NodeKind::Mapping { flow: true }))
     }
 
     pub(super) fn all_quoted(&self, items: &[usize]) -> bool {
@@ -318,8 +321,8 @@ impl<'a> Builder<'a> {
             Event::Scalar(ref text, style, anchor, ref tag) => {
                 self.scalar(text, style, tag.is_some(), anchor, span)?;
             }
-            Event::SequenceStart(style, anchor, _) => self.begin(Kind::List { flow: flow(style) }, anchor, span),
-            Event::MappingStart(style, anchor, _) => self.begin(Kind::Mapping { flow: flow(style) }, anchor, span),
+            Event::SequenceStart(style, anchor, _) => self.begin(NodeKind::List { flow: flow(style) }, anchor, span),
+            Event::MappingStart(style, anchor, _) => self.begin(NodeKind::Mapping { flow: flow(style) }, anchor, span),
             Event::SequenceEnd | Event::MappingEnd => self.finish(span),
             _ => {}
         }
@@ -338,7 +341,7 @@ impl<'a> Builder<'a> {
     fn alias(&mut self, anchor: usize, span: &Span) {
         let target = self.anchors.get(&anchor).copied().unwrap_or_default();
         let range = self.whole(span.byte_range().unwrap_or_default());
-        let alias = self.push(Kind::Alias(small(target)), range, 0, span);
+        let alias = self.push(NodeKind::Alias(small(target)), range, 0, span);
         self.uses.insert(target, alias);
     }
 
@@ -349,17 +352,17 @@ impl<'a> Builder<'a> {
         let range = self.whole(short);
         let range = self.behind_colon(range);
         let says = if source == text {
-            Says::Source
+            ScalarText::Source
         } else if source.len() == text.len() + 2 && source.get(1..=text.len()) == Some(text) {
-            Says::Quoted
+            ScalarText::Quoted
         } else if range.len() != length {
             return Err(DocumentError::new("a part of a string is left out"));
         } else {
             let start = small(self.read.len());
             self.read.push_str(text);
-            Says::Read { start, end: small(self.read.len()) }
+            ScalarText::Read { start, end: small(self.read.len()) }
         };
-        self.push(Kind::Scalar { style, tagged, says }, range, anchor, span);
+        self.push(NodeKind::Scalar { style, tagged, says }, range, anchor, span);
         Ok(())
     }
 
@@ -404,7 +407,7 @@ impl<'a> Builder<'a> {
         Place { line, column: column + gone - self.line.1 }
     }
 
-    fn push(&mut self, kind: Kind, range: Range<usize>, anchor: usize, span: &Span) -> usize {
+    fn push(&mut self, kind: NodeKind, range: Range<usize>, anchor: usize, span: &Span) -> usize {
         let node = self.nodes.len();
         let Place { line, column } = self.place(span);
         let (start, end, next) = (small(range.start), small(range.end), small(node + 1));
@@ -419,10 +422,10 @@ impl<'a> Builder<'a> {
         node
     }
 
-    fn begin(&mut self, kind: Kind, anchor: usize, span: &Span) {
+    fn begin(&mut self, kind: NodeKind, anchor: usize, span: &Span) {
         let range = self.whole(span.byte_range().unwrap_or_default());
         let node = self.push(kind, range, anchor, span);
-        let is_mapping = matches!(kind, Kind::Mapping { .. });
+        let is_mapping = matches!(kind, NodeKind::Mapping { .. });
         self.open.push(Open { node, is_mapping, key: None, last: None });
     }
 
@@ -434,7 +437,7 @@ impl<'a> Builder<'a> {
         let last = last.and_then(|last| self.nodes.get(last)).map(|last| last.end);
         let end = small(self.whole(span.byte_range().unwrap_or_default()).end);
         if let Some(node) = self.nodes.get_mut(node) {
-            let flow = matches!(node.kind, Kind::List { flow: true } | Kind::Mapping { flow: true });
+            let flow = matches!(node.kind, NodeKind::List { flow: true } | NodeKind::Mapping { flow: true });
             // A block has no end of its own: it ends with the last thing in it.
             node.end = last.filter(|_| !flow).unwrap_or(end);
             node.next = next;

@@ -1,22 +1,22 @@
 //! Keeping what a command is about to do to its files.
 
 use crate::error::io_words;
-use crate::kubeconfig::replace::{Ahead, Change};
+use crate::kubeconfig::replace::{FileChange, ReplaceHook};
 use crate::sys::Sys;
 
-use super::{Journal, Record, Undoable, What};
+use super::{EditGroup, Journal, Operation, Record};
 
 /// Writes the records of `changes` before they are made. What can't be kept stops nothing.
-pub struct Keeping<'a> {
+pub struct JournalWriter<'a> {
     sys: &'a Sys,
-    what: &'a What,
-    changes: &'a [Change<'a>],
-    outcome: Option<Result<(Journal, Undoable), String>>,
+    what: &'a Operation,
+    changes: &'a [FileChange<'a>],
+    outcome: Option<Result<(Journal, EditGroup), String>>,
 }
 
 /// Whether `undo` takes a change back.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kept {
+pub enum JournalResult {
     /// Nothing was to be kept.
     Nothing,
     /// It does.
@@ -25,22 +25,22 @@ pub enum Kept {
     Failed(String),
 }
 
-impl<'a> Keeping<'a> {
+impl<'a> JournalWriter<'a> {
     /// For `changes`, which `what` makes.
-    pub fn new(sys: &'a Sys, what: &'a What, changes: &'a [Change<'a>]) -> Self {
+    pub fn new(sys: &'a Sys, what: &'a Operation, changes: &'a [FileChange<'a>]) -> Self {
         Self { sys, what, changes, outcome: None }
     }
 
     /// What came of it.
-    pub fn kept(self) -> Kept {
+    pub fn kept(self) -> JournalResult {
         match self.outcome {
-            None => Kept::Nothing,
-            Some(Ok(_)) => Kept::Edit,
-            Some(Err(why)) => Kept::Failed(why),
+            None => JournalResult::Nothing,
+            Some(Ok(_)) => JournalResult::Edit,
+            Some(Err(why)) => JournalResult::Failed(why),
         }
     }
 
-    fn keep(&self) -> Result<(Journal, Undoable), String> {
+    fn keep(&self) -> Result<(Journal, EditGroup), String> {
         let journal = Journal::create(&self.sys.env)?;
         let now = self.sys.clock.now();
         let records = self.changes.iter().map(|change| Record::of(&journal, change, self.what, now));
@@ -50,8 +50,8 @@ impl<'a> Keeping<'a> {
     }
 }
 
-impl Ahead for Keeping<'_> {
-    fn about_to_replace(&mut self) {
+impl ReplaceHook for JournalWriter<'_> {
+    fn before_replace(&mut self) {
         if !self.changes.is_empty() {
             self.outcome = Some(self.keep());
         }

@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use crate::error::io_words;
 use crate::sealed::private::{FileCheck, check_directory, own_and_tighten};
-use crate::sealed::{self, Fingerprint, Vault, lock};
+use crate::sealed::{self, EncryptedDir, Fingerprint, lock};
 use crate::sys::{Env, Sys};
 
-pub use keeping::{Keeping, Kept};
-pub use record::{Entry, Now, Record, State, What, is_gone};
+pub use keeping::{JournalResult, JournalWriter};
+pub use record::{FileContent, Operation, Record, RecordedUser, State, is_gone};
 
 /// So many edits are kept.
 pub const MAX_EDITS: usize = 50;
@@ -52,13 +52,13 @@ fn state_directory(env: &Env) -> Option<PathBuf> {
 
 /// The journal, with its key.
 pub struct Journal {
-    vault: Vault,
+    vault: EncryptedDir,
     directory: PathBuf,
 }
 
 /// What one command has done to one file or several: the names of its records.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Undoable {
+pub struct EditGroup {
     /// In the order in which the files were to be written.
     pub names: Vec<String>,
 }
@@ -76,7 +76,7 @@ impl Journal {
                 Err(_) => return Ok(None),
             }
         }
-        match Vault::open(directory.clone(), LIMIT)? {
+        match EncryptedDir::open(directory.clone(), LIMIT)? {
             Some(vault) => Ok(Some(Self { vault, directory })),
             None if names(&directory).is_empty() => Ok(None),
             None => Err(format!("{} is missing, damaged or open to others", directory.join(sealed::KEY).display())),
@@ -86,7 +86,7 @@ impl Journal {
     /// The same, made or mended where it is missing or broken. The error says why not.
     pub fn create(env: &Env) -> Result<Self, String> {
         let directory = directory(env).ok_or("there is no home directory")?;
-        let vault = Vault::create(directory.clone(), LIMIT)?;
+        let vault = EncryptedDir::create(directory.clone(), LIMIT)?;
         let records = directory.join(RECORDS);
         let failed = |error| format!("{}: {}", records.display(), io_words(&error));
         crate::files::create_private_directory(&records).map_err(failed)?;
@@ -100,7 +100,7 @@ impl Journal {
     }
 
     /// The edits that are kept, the newest first.
-    pub fn edits(&self, sys: &Sys) -> Vec<Undoable> {
+    pub fn edits(&self, sys: &Sys) -> Vec<EditGroup> {
         let mut edits = edits(&names(&self.directory));
         edits.retain(|edit| !is_over(edit, sys.clock.nanoseconds()));
         edits
@@ -123,7 +123,7 @@ impl Journal {
 
     /// Keeps `records` as one edit, and lets go of what is too old or too much. The error says why nothing
     /// is kept.
-    pub fn keep(&self, sys: &Sys, records: &[Record]) -> Result<Undoable, String> {
+    pub fn keep(&self, sys: &Sys, records: &[Record]) -> Result<EditGroup, String> {
         let now = sys.clock.nanoseconds();
         let known = names(&self.directory);
         // A clock that was set back must not make the newest edit an older one.
@@ -131,7 +131,7 @@ impl Journal {
         let first = now.max(newest.saturating_add(1));
         let random = random().ok_or("there are no random bytes")?;
         let name = |index: usize| format!("{:020}-{random}.{RECORD}", first.saturating_add(index as u64));
-        let edit = Undoable { names: (0..records.len()).map(name).collect() };
+        let edit = EditGroup { names: (0..records.len()).map(name).collect() };
         for (name, record) in edit.names.iter().zip(records) {
             self.vault.write(&path_of(name), record).map_err(|error| {
                 self.remove(&edit.names);
@@ -165,7 +165,7 @@ impl Journal {
     }
 
     /// Excludes every other `undo` until the lock is dropped; on a file system without locks nobody.
-    pub fn lock(&self) -> Option<lock::Held> {
+    pub fn lock(&self) -> Option<lock::LockGuard> {
         lock::hold(&self.directory.join(UNDO_LOCK)).ok()
     }
 }
@@ -193,12 +193,12 @@ fn random_of(name: &str) -> Option<&str> {
 }
 
 /// Records, the oldest first, as edits, the newest first: those of one command follow each other.
-fn edits(names: &[String]) -> Vec<Undoable> {
+fn edits(names: &[String]) -> Vec<EditGroup> {
     let same = |one: &String, other: &String| random_of(one) == random_of(other);
-    names.chunk_by(same).rev().map(|names| Undoable { names: names.to_vec() }).collect()
+    names.chunk_by(same).rev().map(|names| EditGroup { names: names.to_vec() }).collect()
 }
 
-fn is_over(edit: &Undoable, now: u64) -> bool {
+fn is_over(edit: &EditGroup, now: u64) -> bool {
     let made = edit.names.first().and_then(|name| moment(name)).unwrap_or_default();
     Duration::from_nanos(now.saturating_sub(made)) > MAX_AGE
 }
@@ -213,9 +213,9 @@ fn random() -> Option<String> {
 mod tests {
     use super::*;
     use crate::cache::tests::sys_with;
-    use crate::kubeconfig::Loaded;
-    use crate::kubeconfig::document::{Change as ExecChange, Document, Edit};
-    use crate::kubeconfig::replace::Change;
+    use crate::kubeconfig::KubeconfigFile;
+    use crate::kubeconfig::document::{Document, Edit, ExecChange};
+    use crate::kubeconfig::replace::FileChange;
     use crate::sys::fake::FakeClock;
 
     const OLD: &str = "users:\r\n- name: u\r\n  user: {exec: {args: [x], command: c}} # c\r\n- name: v\r\n  user:\r\n    exec:\r\n      args: [y]\r\n";
@@ -245,13 +245,16 @@ mod tests {
         }
 
         /// Keeps an edit of as many files.
-        fn keep(&self, files: usize) -> Undoable {
-            let file = Loaded { path: self.home.path().join("config"), document: Document::parse(OLD.into()).unwrap() };
+        fn keep(&self, files: usize) -> EditGroup {
+            let file = KubeconfigFile {
+                path: self.home.path().join("config"),
+                document: Document::parse(OLD.into()).unwrap(),
+            };
             let args = vec!["a longer list".to_owned(), String::new()];
             let edit = Edit::Exec(ExecChange { args, ..ExecChange::default() });
             let edited = file.document.edit(&[(0, edit.clone()), (1, edit)]).unwrap();
-            let change = Change { file: &file, edited };
-            let what = What { command: "convert-kubeconfig".into(), login: "spn".into() };
+            let change = FileChange { file: &file, edited };
+            let what = Operation { command: "convert-kubeconfig".into(), login: "spn".into() };
             let journal = self.journal();
             let record = Record::of(&journal, &change, &what, self.sys.clock.now()).unwrap();
             let new = change.edited.document.text();
@@ -284,9 +287,9 @@ mod tests {
     #[test]
     fn the_newest_fifty_edits_are_kept() {
         let world = World::new();
-        let kept: Vec<Undoable> = (0..MAX_EDITS + 2).map(|_| world.keep(2)).collect();
+        let kept: Vec<EditGroup> = (0..MAX_EDITS + 2).map(|_| world.keep(2)).collect();
         let journal = world.journal();
-        let newest: Vec<Undoable> = kept.iter().rev().take(MAX_EDITS).cloned().collect();
+        let newest: Vec<EditGroup> = kept.iter().rev().take(MAX_EDITS).cloned().collect();
         assert_eq!(journal.edits(&world.sys), newest);
         assert!(kept[..2].iter().flat_map(|edit| &edit.names).all(|name| journal.read(name).is_none()));
         assert_eq!(names(journal.directory()).len(), 2 * MAX_EDITS);
@@ -312,7 +315,7 @@ mod tests {
         let world = World::new();
         let (one, other) = (world.keep(1), world.keep(1));
         let journal = world.journal();
-        let path = |edit: &Undoable| journal.directory().join(RECORDS).join(&edit.names[0]);
+        let path = |edit: &EditGroup| journal.directory().join(RECORDS).join(&edit.names[0]);
         std::fs::copy(path(&one), path(&other)).unwrap();
         assert!(journal.read(&one.names[0]).is_some() && journal.read(&other.names[0]).is_none());
         let bytes = std::fs::read(path(&one)).unwrap();

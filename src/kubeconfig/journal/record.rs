@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::files::read_text;
 use crate::kubeconfig::LIMIT;
-use crate::kubeconfig::replace::Change;
+use crate::kubeconfig::replace::FileChange;
 use crate::sealed::Fingerprint;
 
 use super::Journal;
@@ -24,7 +24,7 @@ pub struct Record {
     /// When, in seconds since 1970.
     pub when: u64,
     /// What was done.
-    pub what: What,
+    pub what: Operation,
     /// The file as it was named, made absolute.
     pub file: PathBuf,
     /// What that led to: it may have been a symlink.
@@ -34,15 +34,16 @@ pub struct Record {
     /// By what the file is known that was there after.
     after: Option<Fingerprint>,
     /// The entries that differ, in the order of the text.
-    pub users: Vec<Entry>,
+    pub users: Vec<RecordedUser>,
     /// Whether `undo` was about to put the old text back.
-    pub taking_back: bool,
+    #[serde(rename = "taking_back")]
+    pub undo_started: bool,
 }
 
 /// What an edit was, in words that hold nothing secret: never the command line.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(Debug))]
-pub struct What {
+pub struct Operation {
     /// The command.
     pub command: String,
     /// The login method that it was to set.
@@ -52,7 +53,7 @@ pub struct What {
 /// The entry of a user.
 #[derive(Clone, Serialize, Deserialize)]
 #[cfg_attr(test, derive(Debug, PartialEq, Eq))]
-pub struct Entry {
+pub struct RecordedUser {
     /// The user's name.
     pub name: String,
     /// The bytes that stood there.
@@ -65,7 +66,7 @@ pub struct Entry {
     pub column: usize,
 }
 
-impl fmt::Display for What {
+impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} to {}", self.command, self.login)
     }
@@ -76,10 +77,10 @@ impl Record {
     ///
     /// # Errors
     /// The file system's, where it can't be said which file is meant.
-    pub fn of(journal: &Journal, change: &Change, what: &What, when: u64) -> io::Result<Self> {
+    pub fn of(journal: &Journal, change: &FileChange, what: &Operation, when: u64) -> io::Result<Self> {
         let (old, new) = (change.file.document.text(), change.edited.document.text());
         let slice = |text: &str, range: &std::ops::Range<usize>| text.get(range.clone()).unwrap_or_default().to_owned();
-        let users = change.edited.touched.iter().map(|touched| Entry {
+        let users = change.edited.touched.iter().map(|touched| RecordedUser {
             name: change.file.document.users().get(touched.user).map(|user| user.name.clone()).unwrap_or_default(),
             before: slice(old, &touched.old),
             after: slice(new, &touched.new),
@@ -95,7 +96,7 @@ impl Record {
             before: Some(journal.fingerprint(old)?),
             after: Some(journal.fingerprint(new)?),
             users: users.collect(),
-            taking_back: false,
+            undo_started: false,
         })
     }
 
@@ -106,13 +107,13 @@ impl Record {
     /// The same, with or without the mark of an `undo` that is about to write.
     #[must_use]
     pub fn marked(&self, taking_back: bool) -> Self {
-        Self { taking_back, ..self.clone() }
+        Self { undo_started: taking_back, ..self.clone() }
     }
 
     /// The same for `users` alone. The whole file never was what they make of it, so it is not known again.
     #[must_use]
-    pub fn of_the_rest(&self, users: Vec<Entry>) -> Self {
-        Self { users, before: None, after: None, taking_back: false, ..self.clone() }
+    pub fn of_the_rest(&self, users: Vec<RecordedUser>) -> Self {
+        Self { users, before: None, after: None, undo_started: false, ..self.clone() }
     }
 
     /// The file as it was named while that leads where it led then, else where it led.
@@ -122,11 +123,11 @@ impl Record {
     }
 
     /// How a file that is `now` what it is stands to this edit.
-    pub fn state(&self, journal: &Journal, now: &Now) -> State {
+    pub fn state(&self, journal: &Journal, now: &FileContent) -> State {
         match now {
-            Now::Is(text) => self.state_of(journal, text),
-            Now::Gone => State::Gone,
-            Now::Unreadable => State::Unreadable,
+            FileContent::Is(text) => self.state_of(journal, text),
+            FileContent::Gone => State::Gone,
+            FileContent::Unreadable => State::Unreadable,
         }
     }
 
@@ -157,7 +158,7 @@ impl Record {
 }
 
 /// What a file is.
-pub enum Now {
+pub enum FileContent {
     /// A file with this text.
     Is(String),
     /// Not there.
@@ -166,7 +167,7 @@ pub enum Now {
     Unreadable,
 }
 
-impl Now {
+impl FileContent {
     /// What the file at `path` is. A pipe or a device is never read: that may take for ever.
     pub fn of(path: &Path) -> Self {
         match path.metadata() {

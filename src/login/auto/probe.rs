@@ -2,38 +2,38 @@
 
 use std::path::Path;
 
-use crate::cache::{Cache, Identity, Kept, Slot};
-use crate::entra::{Grant, Session};
+use crate::cache::{Cache, CacheKey, Slot, TokenEntry};
+use crate::entra::{Session, TokenResponse};
 use crate::error::Error;
 use crate::hosts::{self, imds};
 use crate::situation;
 
 use super::super::Login;
-use super::ways::Question;
+use super::ways::ImdsProbe;
 
 /// The token of this machine's identity, or why there is none. Only a machine that has an identity
 /// is asked in earnest: on a laptop the address of IMDS swallows whatever is sent to it. One that has
 /// `served` this very request before needs no probe, which on a busy machine may come too late.
 pub(super) async fn try_imds(
     session: &Session<'_>,
-    memory: &Memory<'_>,
+    memory: &NegativeCache<'_>,
     login: &dyn Login,
-    question: &Question,
+    question: &ImdsProbe,
     served: bool,
-) -> Result<Result<Grant, String>, Error> {
+) -> Result<Result<TokenResponse, String>, Error> {
     let now = session.sys.clock.now();
     if !served && memory.says_absent(now) {
         return Ok(Err("IMDS was not there when it was last looked for".into()));
     }
-    let seen = if served { imds::Seen::Imds } else { imds::probe(session.sys).await };
+    let seen = if served { imds::ProbeResult::Imds } else { imds::probe(session.sys).await };
     match seen {
-        imds::Seen::Imds => {}
-        imds::Seen::Unclear => return Ok(Err("IMDS is not there, or not well".into())),
-        imds::Seen::Slow => {
+        imds::ProbeResult::Imds => {}
+        imds::ProbeResult::Unclear => return Ok(Err("IMDS is not there, or not well".into())),
+        imds::ProbeResult::Slow => {
             memory.absent(session, now.saturating_sub(ABSENT_FOR - SLOW_FOR));
             return Ok(Err("no IMDS answers in half a second".into()));
         }
-        imds::Seen::Nobody => {
+        imds::ProbeResult::Nobody => {
             memory.absent(session, now);
             return Ok(Err("no IMDS answers".into()));
         }
@@ -52,7 +52,7 @@ pub(super) async fn try_imds(
 }
 
 /// That an identity was looked for in vain.
-pub(super) struct Memory<'c> {
+pub(super) struct NegativeCache<'c> {
     slot: Option<Slot<'c>>,
     /// How long it counts, in seconds.
     good_for: u64,
@@ -66,9 +66,9 @@ const SLOW_FOR: u64 = 600;
 /// while after their start only. Processes that run at the same time share one.
 const ABSENT_FOR_LAST_HOPE: u64 = 10;
 
-impl<'c> Memory<'c> {
-    pub(super) fn of(cache: &'c Cache, question: &Question, last_hope: bool) -> Self {
-        let mut identity = Identity::new("absence of IMDS");
+impl<'c> NegativeCache<'c> {
+    pub(super) fn of(cache: &'c Cache, question: &ImdsProbe, last_hope: bool) -> Self {
+        let mut identity = CacheKey::new("absence of IMDS");
         identity.field("url", question.host.endpoint().as_str());
         if let Some(selector) = &question.wanted.selector {
             identity.field(selector.by.words(), &selector.id);
@@ -80,12 +80,12 @@ impl<'c> Memory<'c> {
 
     fn says_absent(&self, now: u64) -> bool {
         let seen = self.slot.as_ref().map(Slot::read).unwrap_or_default();
-        seen.absent_on.is_some_and(|on| on <= now && now - on < self.good_for)
+        seen.imds_absent_at.is_some_and(|on| on <= now && now - on < self.good_for)
     }
 
     fn absent(&self, session: &Session<'_>, now: u64) {
         if let Some(slot) = &self.slot {
-            slot.write(session.sys, &Kept { absent_on: Some(now), ..Kept::default() });
+            slot.write(session.sys, &TokenEntry { imds_absent_at: Some(now), ..TokenEntry::default() });
         }
     }
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::cache::Identity;
+use crate::cache::CacheKey;
 use crate::login::tool::{directory, text_of};
 use crate::sys::Env;
 
@@ -97,7 +97,7 @@ impl Place {
     }
 
     /// Writes what tells `state` from any other into `identity`.
-    pub(in crate::login) fn identify(&self, state: &State, identity: &mut Identity) {
+    pub(in crate::login) fn identify(&self, state: &State, identity: &mut CacheKey) {
         identity.field("az directory", &self.directory.to_string_lossy());
         for (name, value) in &self.surroundings {
             identity.field(name, value);

@@ -3,9 +3,9 @@
 
 use std::path::PathBuf;
 
-use kubentra::kubeconfig::Loaded;
-use kubentra::kubeconfig::document::{Auth, Change, Document, Edit, Edited, NewExec};
-use kubentra::kubeconfig::plan::{Verdict, Wish, plan};
+use kubentra::kubeconfig::KubeconfigFile;
+use kubentra::kubeconfig::document::{Auth, Document, Edit, EditedDocument, ExecChange, NewExec};
+use kubentra::kubeconfig::plan::{ConvertRequest, Decision, plan};
 use kubentra::login::Method;
 use kubentra::options::{Commands, Values, args};
 use kubentra::sys::Env;
@@ -16,14 +16,14 @@ pub fn convert(text: &str, flags: &[&str]) -> Result<String, String> {
     let typed = args::read(&flags, Commands::CONVERT).map_err(|error| error.to_string())?;
     let method = Method::find(&Values::resolve(&typed, &Env::default())).map_err(|error| error.to_string())?;
     let document = Document::parse(text.to_owned()).map_err(|error| error.to_string())?;
-    let files = [Loaded { path: PathBuf::from("config"), document }];
-    let wish = Wish { method, typed: &typed, contexts: &[], command: "kubelogin" };
+    let files = [KubeconfigFile { path: PathBuf::from("config"), document }];
+    let wish = ConvertRequest { method, typed: &typed, contexts: &[], command: "kubelogin" };
     let mut edits = Vec::new();
     for line in plan(&files, &wish).map_err(|error| error.to_string())? {
-        match line.verdict {
-            Verdict::Convert(edit) => edits.push((line.user, edit)),
-            Verdict::Impossible(error) => return Err(error.to_string()),
-            Verdict::AlreadyRight | Verdict::Skipped(_) => {}
+        match line.decision {
+            Decision::Convert(edit) => edits.push((line.user, edit)),
+            Decision::Impossible(error) => return Err(error.to_string()),
+            Decision::AlreadyRight | Decision::Skipped(_) => {}
         }
     }
     if edits.is_empty() {
@@ -69,15 +69,16 @@ fn edits(document: &Document, index: usize) -> Vec<Edit> {
             let hard: Vec<String> = hard.map(String::from).into();
             let reversed: Vec<String> = exec.args.iter().rev().cloned().collect();
             let variables = vec![("AZURE_CONFIG_DIR".to_owned(), "C:\\a dir # 1".to_owned())];
-            let kept = Change { args: reversed, variables, command: None, api_version: None, interactive_mode: None };
-            let all = Change {
+            let kept =
+                ExecChange { args: reversed, variables, command: None, api_version: None, interactive_mode: None };
+            let all = ExecChange {
                 args: hard,
                 command: Some("C:\\a dir\\kubelogin.exe".to_owned()),
                 api_version: Some("client.authentication.k8s.io/v1".to_owned()),
                 interactive_mode: Some("Never".to_owned()),
                 ..kept.clone()
             };
-            let none = Change { args: Vec::new(), variables: Vec::new(), ..kept.clone() };
+            let none = ExecChange { args: Vec::new(), variables: Vec::new(), ..kept.clone() };
             [none, kept, all].map(Edit::Exec).into()
         }
         Auth::Provider { config, .. } => vec![Edit::ProviderToExec(NewExec {
@@ -93,7 +94,7 @@ fn edits(document: &Document, index: usize) -> Vec<Edit> {
 }
 
 /// The old bytes of every entry that was touched, in the place of its new ones, give the old text.
-fn can_be_taken_back(old: &str, edited: &Edited) {
+fn can_be_taken_back(old: &str, edited: &EditedDocument) {
     let mut text = edited.document.text().to_owned();
     for touched in edited.touched.iter().rev() {
         text.replace_range(touched.new.clone(), &old[touched.old.clone()]);
@@ -124,7 +125,7 @@ fn meant(old: &Document, index: usize, edit: &Edit, text: &str) {
         Edit::ProviderToExec(wanted) => {
             assert_eq!((&exec.args, &exec.command), (&wanted.args, &wanted.command));
             assert_eq!(exec.install_hint.as_ref(), Some(&wanted.install_hint));
-            Edit::Exec(Change {
+            Edit::Exec(ExecChange {
                 args: wanted.args.clone(),
                 variables: wanted.env.clone(),
                 command: Some(wanted.command.clone()),

@@ -25,19 +25,19 @@ fn sys() -> Sys {
     }
 }
 
-fn places(path: &str) -> Places {
-    Places { entry: "word".into(), login: LOGIN.into(), path: path.into() }
+fn places(path: &str) -> CallbackPaths {
+    CallbackPaths { entry: "word".into(), login: LOGIN.into(), path: path.into() }
 }
 
 /// Runs `visit` against a listener that waits at `path`; gives what it came to, and the answer taken.
-fn visited<T>(path: &str, visit: impl AsyncFnOnce(u16) -> T) -> (T, Option<Answer>) {
+fn visited<T>(path: &str, visit: impl AsyncFnOnce(u16) -> T) -> (T, Option<AuthorizationResponse>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let sys = sys();
     runtime.block_on(async {
         let listener = Listener::bind(None).unwrap();
         let port = listener.port();
-        let desk = Desk::new(&sys, places(path), State::of("right"));
-        let mut reception = Reception::open(&desk, listener);
+        let desk = CallbackHandler::new(&sys, places(path), OAuthState::of("right"));
+        let mut reception = CallbackServer::open(&desk, listener);
         let seen = reception.during(visit(port)).await;
         let answer =
             tokio::select! { biased; answer = desk.answer() => Some(answer), () = std::future::ready(()) => None };
@@ -124,7 +124,7 @@ fn the_answer_is_taken_in_both_forms() {
             let waited = tokio::time::timeout(Duration::from_millis(50), stream.read_u8()).await;
             assert!(waited.is_err(), "{request}");
         });
-        assert!(matches!(answer, Some(Answer::Code(code)) if code.expose() == "c"), "{request}");
+        assert!(matches!(answer, Some(AuthorizationResponse::Code(code)) if code.expose() == "c"), "{request}");
     }
 }
 
@@ -166,8 +166,8 @@ fn the_last_page_reaches_the_browser() {
     let pages = runtime.block_on(async {
         let listener = Listener::bind(None).unwrap();
         let port = listener.port();
-        let desk = Desk::new(&sys, places("/"), State::of("right"));
-        let mut reception = Reception::open(&desk, listener);
+        let desk = CallbackHandler::new(&sys, places("/"), OAuthState::of("right"));
+        let mut reception = CallbackServer::open(&desk, listener);
         let browsers = reception
             .during(async {
                 let mut browsers = Vec::new();
