@@ -43,7 +43,7 @@ fn called_as_kubentra() -> bool {
 
 /// What `main.rs` does.
 fn run_kubentra() -> ExitCode {
-    let Ok(sys) = kubentra::sys::Sys::of_this_process() else { return ExitCode::FAILURE };
+    let Ok(sys) = kubentra::world::of_this_process() else { return ExitCode::FAILURE };
     match kubentra::cli::run(&sys) {
         Ok(outcome) => {
             let _ = std::io::stdout().write_all(outcome.stdout.expose().as_bytes());

@@ -4,10 +4,9 @@ use clap::error::{ContextKind, ContextValue};
 
 use crate::commands::definition::{Purpose, clap_command};
 use crate::commands::{Command, Outcome, version};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::options::{Commands, Decl, ParsedArgs, VERBOSITY, args};
 use crate::secret::Secret;
-use crate::situation;
 use crate::sys::Sys;
 
 /// Runs the command that the arguments name.
@@ -75,7 +74,7 @@ fn unknown_command(sys: &Sys, name: &str) -> Error {
         Some(close) => format!("did you mean `{close}`?"),
         None => format!("run '{program} --help' for usage"),
     };
-    Error::new(&situation::USAGE, format!("unknown command \"{name}\" for \"{program}\"")).remedy(remedy)
+    Error::new(ErrorKind::Usage, format!("unknown command \"{name}\" for \"{program}\"")).remedy(remedy)
 }
 
 /// Adds the flag that was probably meant.
@@ -116,21 +115,9 @@ mod tests {
 
     use super::*;
     use crate::options::{TABLE, ValueKind};
-    use crate::sys::Env;
-    use crate::sys::fake::FakeClock;
-    use crate::terminal::Terminal;
 
     fn sys(args: &[&str]) -> Sys {
-        Sys {
-            args: args.iter().map(ToString::to_string).collect(),
-            env: Env::default(),
-            clock: Box::new(FakeClock::default()),
-            http: Box::new(crate::http::fake::FakeHttp::default()),
-            tools: Box::new(crate::process::fake::NoTools),
-            browser: Box::new(crate::browser::fake::NoBrowser),
-            parent: Vec::new,
-            terminal: Terminal::to(std::io::sink()),
-        }
+        Sys { args: args.iter().map(ToString::to_string).collect(), ..Sys::fake() }
     }
 
     fn refusal(args: &[&str]) -> String {

@@ -3,10 +3,10 @@
 use serde::Deserialize;
 
 use crate::entra::Token;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
+use crate::os::clock::rfc3339;
+use crate::os::env::Env;
 use crate::secret::Secret;
-use crate::situation;
-use crate::sys::{Env, rfc3339};
 
 /// The versions that client-go still speaks; both have the same fields.
 pub const VERSIONS: [&str; 2] = ["client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"];
@@ -75,7 +75,7 @@ impl ExecInfo {
             asked => VERSIONS.into_iter().find(|version| *version == asked),
         };
         let version = version.ok_or_else(|| {
-            Error::new(&situation::EXEC_INFO, format!("api version: {asked} is not supported"))
+            Error::new(ErrorKind::ExecInfo, format!("api version: {asked} is not supported"))
                 .from_source("KUBERNETES_EXEC_INFO")
         })?;
         let cluster = wire.spec.and_then(|spec| spec.cluster);
@@ -102,7 +102,7 @@ impl ExecInfo {
 
 fn not_understood(why: &str) -> Error {
     let what = format!("cannot unmarshal KUBERNETES_EXEC_INFO to ExecCredential: {why}");
-    Error::new(&situation::EXEC_INFO, what)
+    Error::new(ErrorKind::ExecInfo, what)
 }
 
 /// A JSON string as Go's encoder writes it: `<`, `>`, `&` and the two line separators escaped.

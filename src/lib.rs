@@ -7,13 +7,12 @@
 //! - [`commands`]: a file per command, readable top to bottom; [`cli`] finds and starts them
 //! - [`obtain`]: how a token is had; [`cache`]: what is kept between runs
 //! - [`federated`]: the sources of federated tokens, a file each, and their exchange
-//! - [`entra`]: authorities, requests, answers, refusals; [`http`]: the one client under them
-//! - [`hosts`]: what hands out managed identities; [`process`]: programs of others; [`browser`]: opening one
+//! - [`entra`]: authorities, requests, answers, refusals; [`net`]: the one HTTP client under them
+//! - [`managed_identity`]: what hands out managed identities, a file each
 //! - [`kubeconfig`]: reading, planning and surgical editing, and the journal that `undo` reads
-//! - `sealed`: private directories of sealed files, for the cache and the journal
-//! - [`sys`]: everything outside the process; [`situation`]: what can go wrong and what to do
+//! - `store`: private directories of encrypted files, for the cache and the journal
+//! - [`sys`]: everything outside the process; [`os`]: its parts; [`error`]: what can go wrong and what to do
 
-pub mod browser;
 pub mod cache;
 pub mod cli;
 pub mod commands;
@@ -21,16 +20,15 @@ pub mod entra;
 pub mod error;
 pub mod exec_credential;
 pub mod federated;
-pub mod files;
-pub mod hosts;
-pub mod http;
 pub mod kubeconfig;
 pub mod login;
+pub mod managed_identity;
+pub mod net;
 pub mod obtain;
 pub mod options;
-pub mod process;
-mod sealed;
+pub mod os;
 pub mod secret;
-pub mod situation;
+mod store;
 pub mod sys;
 pub mod terminal;
+pub mod world;

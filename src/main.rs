@@ -5,9 +5,10 @@ use std::process::ExitCode;
 
 use kubentra::error::{Error, io_words};
 use kubentra::sys::Sys;
+use kubentra::world;
 
 fn main() -> ExitCode {
-    let sys = match Sys::of_this_process() {
+    let sys = match world::of_this_process() {
         Ok(sys) => sys,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "Error: {error}");

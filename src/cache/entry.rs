@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::entra::{Account, Token};
+use crate::error::ErrorKind;
 use crate::secret::Secret;
 
 /// What is kept for one request. Every time is in seconds since the Unix epoch.
@@ -52,6 +53,9 @@ pub struct RequestSummary {
 pub struct SignInFailure {
     /// When.
     pub on: u64,
+    /// What kind of failure; [`ErrorKind::Other`] where an earlier version has written the entry.
+    #[serde(default)]
+    pub kind: ErrorKind,
     /// What was told.
     pub what: String,
     /// And what to do about it.

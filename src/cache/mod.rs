@@ -4,9 +4,9 @@
 //! given to another. Sign-in grants (refresh tokens) are found by authority, client and account.
 //! Whatever cannot be read is a miss; wherever nothing can be kept, work goes on without.
 
+mod clear;
+mod delete;
 mod entry;
-mod forget;
-mod remove;
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
@@ -17,15 +17,15 @@ use crate::entra::Account;
 use crate::entra::pop::PopKey;
 use crate::error::io_words;
 use crate::options::types::Storage;
-use crate::sealed::{self, EncryptedDir, lock};
 use crate::secret::Secret;
+use crate::store::{self, EncryptedDir, lock};
 use crate::sys::Sys;
 
+pub use crate::store::lock::LockGuard;
+pub use clear::{ClearedCache, clear};
+pub use delete::{DeleteFilter, Deleted};
 use entry::PopKeyEntry;
 pub use entry::{RefreshTokenEntry, RequestSummary, SignInFailure, TokenEntry};
-pub use forget::{DeleteFilter, Deleted};
-pub use remove::{ClearedCache, remove};
-pub use sealed::lock::LockGuard;
 
 /// Our directory below the cache directory, which we share with kubelogin's files or kubectl's.
 const OWN: &str = "kubentra";
@@ -178,7 +178,7 @@ impl Cache {
             CacheState::Absent(directory) => {
                 let own = own_directory(directory);
                 let kinds = [TOKEN, GRANT, POP_KEY];
-                kinds.iter().map(|kind| sealed::names(&own, kind).len()).sum()
+                kinds.iter().map(|kind| store::names(&own, kind).len()).sum()
             }
             CacheState::Off(_) => 0,
         }
@@ -260,7 +260,7 @@ impl Slot<'_> {
 
     /// Takes the lock of this place, if nobody holds it.
     pub fn try_lock(&self) -> TryLock {
-        match lock::try_hold(&self.vault.directory().join(format!("{}.{}", self.name, sealed::LOCK))) {
+        match lock::try_hold(&self.vault.directory().join(format!("{}.{}", self.name, store::LOCK))) {
             Ok(Some(held)) => TryLock::Held(held),
             Ok(None) => TryLock::Busy,
             // Without a lock the worst is a second sign-in; without a token nothing works.
@@ -296,26 +296,16 @@ pub fn own_directory(cache_dir: &Path) -> PathBuf {
 pub(crate) mod tests {
     use super::*;
     use crate::entra::Token;
+    use crate::os::clock::fake::FakeClock;
     use crate::secret::Secret;
-    use crate::sys::fake::FakeClock;
-    use crate::terminal::Terminal;
 
     fn sys() -> Sys {
-        sys_with(FakeClock::default())
+        Sys::fake()
     }
 
     /// A world in which nothing but time passes.
     pub(crate) fn sys_with(clock: FakeClock) -> Sys {
-        Sys {
-            args: Vec::new(),
-            env: crate::sys::Env::default(),
-            clock: Box::new(clock),
-            http: Box::new(crate::http::fake::FakeHttp::default()),
-            tools: Box::new(crate::process::fake::NoTools),
-            browser: Box::new(crate::browser::fake::NoBrowser),
-            parent: Vec::new,
-            terminal: Terminal::to(std::io::sink()),
-        }
+        Sys { clock: std::rc::Rc::new(clock), ..Sys::fake() }
     }
 
     fn identity(fields: &[(&str, &str)]) -> CacheKey {
@@ -394,14 +384,14 @@ pub(crate) mod tests {
         *flipped.last_mut().unwrap() ^= 1;
         for bad in [&b""[..], &good[..good.len() / 2], &flipped, &vec![7; 100_000]] {
             let copy = tempfile::NamedTempFile::new().unwrap();
-            crate::files::replace(copy.path(), bad).unwrap();
+            crate::os::files::replace(copy.path(), bad).unwrap();
             std::fs::copy(copy.path(), &file).unwrap();
             let cache = cache(directory.path());
             assert_eq!(read(&cache, &fields), None);
             cache.slot(&identity(&fields)).unwrap().write(&sys(), &kept("new"));
             assert_eq!(read(&cache, &fields).as_deref(), Some("new"));
         }
-        crate::files::replace(&own.join("key"), b"short").unwrap();
+        crate::os::files::replace(&own.join("key"), b"short").unwrap();
         let healed = cache(directory.path());
         assert_eq!(read(&healed, &fields), None);
         healed.slot(&identity(&fields)).unwrap().write(&sys(), &kept("newer"));

@@ -2,10 +2,9 @@
 
 use clap_complete::Shell;
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::options::ParsedArgs;
 use crate::secret::Secret;
-use crate::situation;
 use crate::sys::Sys;
 
 use super::Outcome;
@@ -24,7 +23,7 @@ pub(super) fn run(sys: &Sys, given: &ParsedArgs) -> Result<Outcome, Error> {
         } else {
             format!("there is no completion for the shell \"{name}\"")
         };
-        Error::new(&situation::USAGE, what).remedy(format!("use one of {}", SHELLS.join(", ")))
+        Error::new(ErrorKind::Usage, what).remedy(format!("use one of {}", SHELLS.join(", ")))
     })?;
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut clap_command(sys, Purpose::Completing), sys.called_as(), &mut script);

@@ -1,13 +1,13 @@
 //! The exec entry that a context leads to, read as the command line that kubectl would run.
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::exec_credential::{Cluster, ExecInfo};
 use crate::kubeconfig::context::{self, ContextIndex, ContextUser};
 use crate::kubeconfig::document::{Auth, Exec, Variable};
 use crate::kubeconfig::{self, KubeconfigFile};
 use crate::options::{CONTEXT, Commands, KUBECONFIG, ParsedArgs, Values, args};
-use crate::situation;
-use crate::sys::{Env, Sys};
+use crate::os::env::Env;
+use crate::sys::Sys;
 
 /// An exec entry of ours.
 pub(super) struct ContextEntry {
@@ -47,14 +47,14 @@ fn current(files: &[KubeconfigFile], env: &Env) -> Result<String, Error> {
         let places = places.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
         let looked =
             if places.is_empty() { "there is no home directory".into() } else { format!("looked for {places}") };
-        return Err(Error::new(&situation::KUBECONFIG, "there is no kubeconfig")
+        return Err(Error::new(ErrorKind::Kubeconfig, "there is no kubeconfig")
             .from_source(looked)
             .remedy("name one with --kubeconfig, or say what to sign in for as get-token is told"));
     }
     context::current(files).map(String::from).ok_or_else(|| {
         let known = context::names(files);
         let known = if known.is_empty() { "there are none".into() } else { format!("the contexts are {known}") };
-        Error::new(&situation::KUBECONFIG, "the kubeconfig has no current-context")
+        Error::new(ErrorKind::Kubeconfig, "the kubeconfig has no current-context")
             .remedy(format!("name a context with --context; {known}"))
     })
 }
@@ -68,7 +68,7 @@ fn exec_of<'f>(
     let (user, context) = (found.user, &found.context.name);
     let wrong = |why: &str| {
         Error::new(
-            &situation::KUBECONFIG,
+            ErrorKind::Kubeconfig,
             format!("the user \"{}\" does not sign in with this program: {why}", user.name),
         )
         .from_source(format!("context \"{context}\""))
@@ -96,7 +96,7 @@ fn command_line(exec: &Exec) -> Result<ParsedArgs, Error> {
     let given = args::read(&exec.args, Commands::GET_TOKEN)?;
     match given.positionals.first().map(String::as_str) {
         Some("get-token") => Ok(given),
-        _ => Err(Error::new(&situation::KUBECONFIG, "the exec entry does not run get-token")
+        _ => Err(Error::new(ErrorKind::Kubeconfig, "the exec entry does not run get-token")
             .remedy("convert it with convert-kubeconfig")),
     }
 }

@@ -1,7 +1,7 @@
 //! `login`: a sign-in ahead of kubectl, for the exec entry of a context or for what the flags say. It is
 //! kept where that entry will look for it.
 
-use crate::error::{Error, one_line};
+use crate::error::{Error, ErrorKind, one_line};
 use crate::exec_credential::ExecInfo;
 use crate::login::Spec;
 use crate::obtain::{self, SignIn, SignInOutcome};
@@ -10,7 +10,6 @@ use crate::options::{
     CACHE_DIR, CACHE_STORAGE, CONTEXT, Decl, Inputs, KUBECONFIG, LOGIN_HINT, LOGIN_TIMEOUT, LOGTOSTDERR, ParsedArgs,
     ParsedFlag, REDIRECT_URL, TIMEOUT, VERBOSITY, Values,
 };
-use crate::situation;
 use crate::sys::Sys;
 use crate::terminal::time_text;
 
@@ -109,19 +108,19 @@ fn check_who(spec: &Spec, pin: Option<&RequiredAccount>, who: &str) -> Result<()
     if !spec.login.may_prompt() && spec.login.user_client().is_none() {
         let what =
             format!("--account {who} does not go with --login {}, with which nobody signs in", spec.summary().method);
-        return Err(Error::new(&situation::USAGE, what).remedy("leave out --account"));
+        return Err(Error::new(ErrorKind::Usage, what).remedy("leave out --account"));
     }
     let Some(RequiredAccount { name, source }) = pin.filter(|pin| pin.name.to_lowercase() != who.to_lowercase()) else {
         return Ok(());
     };
-    Err(Error::new(&situation::OTHER_ACCOUNT, format!("{who} is to sign in, where only {name} may"))
+    Err(Error::new(ErrorKind::OtherAccount, format!("{who} is to sign in, where only {name} may"))
         .from_source(source)
         .remedy(format!("sign in as {name}, or name {who} with {source}")))
 }
 
 fn nowhere(values: &Values) -> Error {
     let source = values.source(&CACHE_STORAGE).map(ToString::to_string).unwrap_or_default();
-    Error::new(&situation::USAGE, "a sign-in ahead of kubectl would be kept nowhere: the cache storage is none")
+    Error::new(ErrorKind::Usage, "a sign-in ahead of kubectl would be kept nowhere: the cache storage is none")
         .from_source(source)
         .remedy("leave that out, here and in the exec entry")
 }

@@ -5,11 +5,10 @@ use std::path::Path;
 use crate::cache::{self, Cache, DeleteFilter, Deleted, RefreshTokenEntry, Slot, TokenEntry};
 use crate::entra::Account;
 use crate::entra::claims::Claims;
-use crate::error::{Error, listed, one_line};
+use crate::error::{Error, ErrorKind, listed, one_line};
 use crate::login::{self, Spec};
 use crate::options::types::Storage;
 use crate::options::{ALL, CONTEXT, Decl, Inputs, KUBECONFIG, LOGIN_HINT, ParsedArgs, Values};
-use crate::situation;
 use crate::sys::Sys;
 
 use super::Outcome;
@@ -51,7 +50,7 @@ fn refuse_two(given: &ParsedArgs, values: &Values) -> Result<(), Error> {
         (Some(one), Some(other), _) => Err(login::both_given(&one, &other)),
         (_, _, Some(flag)) if typed(&CONTEXT.decl).is_none() => {
             let what = format!("{flag} does not say what to forget");
-            Err(Error::new(&situation::USAGE, what).remedy(format!("name the context with {}", CONTEXT.decl.flag())))
+            Err(Error::new(ErrorKind::Usage, what).remedy(format!("name the context with {}", CONTEXT.decl.flag())))
         }
         _ => Ok(()),
     }
@@ -60,7 +59,7 @@ fn refuse_two(given: &ParsedArgs, values: &Values) -> Result<(), Error> {
 fn open(directory: &Path) -> Result<Cache, Error> {
     let cache = Cache::open(Storage::File, Some(directory.to_owned()));
     match cache.refused() {
-        Some(why) => Err(Error::new(&situation::CACHE_REFUSED, why).remedy("check --cache-dir")),
+        Some(why) => Err(Error::new(ErrorKind::CacheRefused, why).remedy("check --cache-dir")),
         None => Ok(cache),
     }
 }
@@ -81,7 +80,7 @@ fn only_person(sys: &Sys, cache: &Cache, directory: &Path) -> Result<Outcome, Er
             Ok(Outcome::silent())
         }
         [name] => person(sys, cache, directory, name),
-        _ => Err(Error::new(&situation::ACCOUNT_CHOICE, format!("{} are signed in", listed(names)))
+        _ => Err(Error::new(ErrorKind::AccountChoice, format!("{} are signed in", listed(names)))
             .remedy("name one with --account, or give --all; nobody was signed out")),
     }
 }
@@ -121,7 +120,7 @@ fn not_signed_in(name: &str, others: Vec<String>) -> Error {
         1 => format!("{} is", listed(others)),
         _ => format!("{} are", listed(others)),
     };
-    Error::new(&situation::ACCOUNT_CHOICE, format!("{} is not signed in", one_line(name))).remedy(remedy)
+    Error::new(ErrorKind::AccountChoice, format!("{} is not signed in", one_line(name))).remedy(remedy)
 }
 
 /// The token of a context's entry, and, if it is a person's, the sign-in behind it with all that hangs on
@@ -185,7 +184,7 @@ fn everything(sys: &Sys, directory: &Path) -> Result<Outcome, Error> {
     let unreadable = cache.unreadable();
     let forgotten = cache.forget(sys, &DeleteFilter { token: &|_, _| true, grant: &|_| true });
     // The key goes too.
-    let removed = cache::remove(directory)?;
+    let removed = cache::clear(directory)?;
     let forgotten = Deleted {
         tokens: forgotten.tokens + removed.tokens,
         grants: forgotten.grants + removed.grants,
@@ -205,7 +204,7 @@ fn everything(sys: &Sys, directory: &Path) -> Result<Outcome, Error> {
 /// The key is of no use when nothing is sealed with it.
 fn clear_if_bare(cache: &Cache, directory: &Path, forgotten: &Deleted) -> Result<(), Error> {
     if forgotten.held == 0 && cache.is_bare() {
-        cache::remove(directory)?;
+        cache::clear(directory)?;
     }
     Ok(())
 }

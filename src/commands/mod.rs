@@ -152,7 +152,7 @@ impl Command {
 
 /// Azure/kubelogin's five lines, which scripts read, and one that says who we are.
 pub fn version() -> Secret {
-    let time = env!("KUBENTRA_TIME").parse().ok().map(crate::sys::rfc3339);
+    let time = env!("KUBENTRA_TIME").parse().ok().map(crate::os::clock::rfc3339);
     let (os, arch) = (go_name(std::env::consts::OS), go_name(std::env::consts::ARCH));
     Secret::new(format!(
         "kubelogin version \n\

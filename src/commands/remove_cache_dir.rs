@@ -19,7 +19,7 @@ pub(super) fn run(sys: &Sys, given: &ParsedArgs) -> Result<Outcome, Error> {
         sys.terminal.say("nothing to remove: there is no home directory");
         return Ok(Outcome::silent());
     };
-    let removed = cache::remove(&directory)?;
+    let removed = cache::clear(&directory)?;
     sys.terminal.say(summary(&removed, &cache::own_directory(&directory).display().to_string()));
     for path in &removed.leftovers {
         sys.terminal.say(format!("left alone: {}, which is Azure/kubelogin's", path.display()));

@@ -18,13 +18,13 @@ use serde::Serialize;
 use crate::cache::{self, Cache, RefreshTokenEntry, RequestSummary, SignInFailure, TokenEntry};
 use crate::entra::claims::Claims;
 use crate::entra::{Account, CLUSTERS};
-use crate::error::{Error, one_line};
+use crate::error::{Error, ErrorKind, one_line};
 use crate::login;
 use crate::options::types::{OutputFormat as Form, Storage};
 use crate::options::{CACHE_STORAGE, OUTPUT, ParsedArgs, Values};
+use crate::os::clock::rfc3339;
 use crate::secret::Secret;
-use crate::situation;
-use crate::sys::{Sys, rfc3339};
+use crate::sys::Sys;
 
 use super::Outcome;
 
@@ -138,12 +138,12 @@ impl StatusReport {
             1 => "one thing needs attention".to_owned(),
             count => format!("{count} things need attention"),
         };
-        Some(Error::new(&situation::NEEDS_ATTENTION, what))
+        Some(Error::new(ErrorKind::NeedsAttention, what))
     }
 
     fn json(&self) -> Result<String, Error> {
         let json = serde_json::to_string_pretty(self);
-        let json = json.map_err(|error| Error::new(&situation::FILE, format!("no report can be made: {error}")))?;
+        let json = json.map_err(|error| Error::new(ErrorKind::File, format!("no report can be made: {error}")))?;
         Ok(json + "\n")
     }
 

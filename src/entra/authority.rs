@@ -6,12 +6,11 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::cache::CacheKey;
-use crate::error::Error;
-use crate::http::host;
+use crate::error::{Error, ErrorKind};
+use crate::net::host;
 use crate::options::types::{AuthorityHost, Cloud, TenantId};
 use crate::options::{AUTHORITY_HOST, ENVIRONMENT, Inputs, TENANT_ID, ValueSource};
-use crate::situation;
-use crate::sys::Env;
+use crate::os::env::Env;
 
 use super::{Account, Audience};
 
@@ -85,7 +84,7 @@ impl Authority {
             return Ok(());
         }
         let host = host(&self.base);
-        Err(Error::new(&situation::UNTRUSTED_AUTHORITY, format!("{host} is not a known Entra authority"))
+        Err(Error::new(ErrorKind::UntrustedAuthority, format!("{host} is not a known Entra authority"))
             .from_source(format!("{source} in the exec entry"))
             .remedy(format!("if it is yours, allow it with {TRUSTED_AUTHORITIES}={host}")))
     }
@@ -211,16 +210,16 @@ fn trust_of_stack(authority: &Url, env: &Env) -> Trust {
 
 fn azure_stack(env: &Env) -> Result<Url, Error> {
     let Some(path) = env.get(STACK_FILE) else {
-        return Err(Error::new(&situation::OPTION_MISSING, "AzureStackCloud needs the file that describes the cloud")
+        return Err(Error::new(ErrorKind::OptionMissing, "AzureStackCloud needs the file that describes the cloud")
             .remedy(format!("set {STACK_FILE} to it, or give --authority-host")));
     };
     let wrong = |why: String, remedy: &str| {
-        Error::new(&situation::FILE, format!("the Azure Stack file cannot be used: {why}"))
+        Error::new(ErrorKind::File, format!("the Azure Stack file cannot be used: {why}"))
             .from_source(format!("{path}, named by {STACK_FILE}"))
             .remedy(remedy)
     };
     let mend = "write its activeDirectoryEndpoint as an https URL";
-    let text = crate::files::read_text(Path::new(path), 1024 * 1024)
+    let text = crate::os::files::read_text(Path::new(path), 1024 * 1024)
         .map_err(|error| wrong(crate::error::io_words(&error), &format!("correct {STACK_FILE}")))?;
     let file: StackFile =
         serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| wrong(error.to_string(), mend))?;
@@ -232,7 +231,7 @@ fn azure_stack(env: &Env) -> Result<Url, Error> {
 }
 
 fn static_url(text: &str) -> Result<Url, Error> {
-    Url::parse(text).map_err(|error| Error::new(&situation::OPTION_INVALID, error.to_string()))
+    Url::parse(text).map_err(|error| Error::new(ErrorKind::OptionInvalid, error.to_string()))
 }
 
 #[cfg(test)]

@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::error::{Error, one_line};
+use crate::error::{Error, ErrorKind, one_line};
+use crate::os::clock::Deadline;
 use crate::secret::Secret;
-use crate::situation;
-use crate::sys::Deadline;
 use crate::terminal::{Prompt, Wait};
 
 use super::error::EntraError;
@@ -163,7 +162,7 @@ impl Poll<'_> {
             return code_expired();
         }
         let longer = format!("run the command again, or give a longer {}", self.session.timeout_option);
-        Error::new(&situation::SIGN_IN_EXPIRED, what).remedy(longer)
+        Error::new(ErrorKind::SignInExpired, what).remedy(longer)
     }
 }
 
@@ -197,8 +196,8 @@ impl PollBackoff {
 /// Policies about devices can't be met by a code that is typed in elsewhere, and many tenants block codes
 /// altogether.
 fn name_the_browser(error: Error) -> Error {
-    let by_policy = [&situation::POLICY_REFUSED, &situation::DEVICE_REFUSED, &situation::CONFIRM_IN_BROWSER];
-    let helps = by_policy.into_iter().any(|situation| error.is(situation));
+    let by_policy = [ErrorKind::PolicyRefused, ErrorKind::DeviceRefused, ErrorKind::ConfirmInBrowser];
+    let helps = by_policy.contains(&error.kind());
     if helps {
         error.also("or use the browser (--login interactive), which more tenants allow than codes")
     } else {
@@ -207,12 +206,11 @@ fn name_the_browser(error: Error) -> Error {
 }
 
 fn code_expired() -> Error {
-    Error::new(&situation::SIGN_IN_EXPIRED, "the code expired before anybody finished the sign-in")
+    Error::new(ErrorKind::SignInExpired, "the code expired before anybody finished the sign-in")
 }
 
 fn declined(refusal: &EntraError) -> Error {
-    Error::new(&situation::SIGN_IN_DECLINED, situation::SIGN_IN_DECLINED.meaning)
-        .detail(format!("Entra says: {refusal}"))
+    Error::new(ErrorKind::SignInDeclined, ErrorKind::SignInDeclined.meaning()).detail(format!("Entra says: {refusal}"))
 }
 
 /// What a refused poll means.
@@ -239,18 +237,18 @@ impl PollResult {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
 
     use super::*;
     use crate::entra::TokenRequest;
-    use crate::http::Response;
-    use crate::http::fake::FakeHttp;
     use crate::options::args::read;
     use crate::options::types::ClientId;
     use crate::options::{Commands, Inputs, Values};
-    use crate::sys::fake::FakeClock;
-    use crate::sys::{Clock, Env, Sys};
-    use crate::terminal::Terminal;
+    use crate::os::clock::Clock;
+    use crate::os::clock::fake::FakeClock;
+
+    use crate::sys::Sys;
+    use crate::sys::http::Response;
+    use crate::sys::http::fake::FakeHttp;
 
     const CODE: &str = r#"{"device_code":"canary","user_code":"ABC","verification_uri":"https://v","expires_in":900,"interval":5,"message":"open https://v and enter ABC"}"#;
     const TOKEN: &str = r#"{"access_token":"at","token_type":"Bearer","expires_in":3600,"refresh_token":"rt"}"#;
@@ -267,18 +265,9 @@ mod tests {
     /// Signs in against scripted answers: the outcome, the seconds it took, and the forms sent.
     fn outcome(line: &str, answers: Vec<Result<Response, Error>>) -> (Result<TokenResponse, Error>, u64, Vec<String>) {
         let clock = FakeClock::default();
-        let http = FakeHttp { answers: RefCell::new(answers.into()), ..Default::default() };
+        let http = FakeHttp::answering(answers);
         let forms = http.forms.clone();
-        let sys = Sys {
-            args: Vec::new(),
-            env: Env::default(),
-            clock: Box::new(clock.clone()),
-            http: Box::new(http),
-            tools: Box::new(crate::process::fake::NoTools),
-            browser: Box::new(crate::browser::fake::NoBrowser),
-            parent: Vec::new,
-            terminal: Terminal::to(std::io::sink()),
-        };
+        let sys = Sys { clock: std::rc::Rc::new(clock.clone()), http: Box::new(http), ..Sys::fake() };
         let args: Vec<_> = format!("-t T --server-id S {line}").split_whitespace().map(String::from).collect();
         let given = read(&args, Commands::GET_TOKEN).unwrap();
         let values = Values::resolve(&given, &sys.env);
@@ -333,7 +322,7 @@ mod tests {
 
     #[test]
     fn lost_polls_do_not_end_the_sign_in() {
-        let lost = || Err(Error::new(&situation::CONNECTION_REFUSED, "refused"));
+        let lost = || Err(Error::new(ErrorKind::ConnectionRefused, "refused"));
         let html = || json(200, "<html>");
         let (grant, ..) = outcome(
             "",
@@ -399,7 +388,7 @@ mod tests {
     fn the_human_deadline_ends_it() {
         let pending = (0..60).map(|_| refusal("authorization_pending"));
         let (grant, time, _) = outcome("", std::iter::once(json(200, CODE)).chain(pending).collect());
-        assert!(grant.unwrap_err().is(&situation::SIGN_IN_EXPIRED));
+        assert!(grant.unwrap_err().kind() == ErrorKind::SignInExpired);
         assert_eq!(time, 300);
     }
 

@@ -4,8 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::error::{Error, one_line};
-use crate::situation::{self, Situation};
+use crate::error::{Error, ErrorKind, one_line};
 
 /// The JSON of a refused token request.
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
@@ -64,24 +63,24 @@ impl EntraError {
 
     /// The error for people. `clock_ahead` is how many seconds our clock is ahead of Entra's.
     pub fn explain(&self, clock_ahead: Option<i64>) -> Error {
-        let (situation, code) = self.situation();
+        let (kind, code) = self.kind();
         let what = match code {
-            Some(code) => format!("{}, AADSTS{code}", situation.meaning),
-            None => format!("{}: {}", situation.meaning, self.in_its_own_words()),
+            Some(code) => format!("{}, AADSTS{code}", kind.meaning()),
+            None => format!("{}: {}", kind.meaning(), self.in_its_own_words()),
         };
         let error = match clock_ahead.filter(|seconds| seconds.abs() > SKEW_LIMIT) {
-            Some(seconds) => clock_is_off(situation, &what, seconds),
-            None => Error::new(situation, what),
+            Some(seconds) => clock_is_off(kind, &what, seconds),
+            None => Error::new(kind, what),
         };
         error
             .detail(format!("Entra says: {}", self.sentence()))
             .detail(format!("correlation ID {}, timestamp {}", self.correlation_id, self.timestamp))
     }
 
-    /// The situation, and the code that led to it.
-    fn situation(&self) -> (&'static Situation, Option<u32>) {
-        let known = self.codes().find_map(|code| Some((situation::of_code(code)?, Some(code))));
-        known.unwrap_or((&situation::REFUSED, None))
+    /// The kind, and the code that led to it.
+    fn kind(&self) -> (ErrorKind, Option<u32>) {
+        let known = self.codes().find_map(|code| Some((ErrorKind::of_code(code)?, Some(code))));
+        known.unwrap_or((ErrorKind::Refused, None))
     }
 
     /// The codes of the list, else the one that the description begins with.
@@ -112,14 +111,14 @@ impl EntraError {
 /// Entra tolerates a clock that is off by five minutes.
 const SKEW_LIMIT: i64 = 300;
 
-fn clock_is_off(situation: &'static Situation, what: &str, seconds: i64) -> Error {
+fn clock_is_off(kind: ErrorKind, what: &str, seconds: i64) -> Error {
     let direction = if seconds > 0 { "ahead of" } else { "behind" };
     let what = format!("{what}, and this machine's clock is {} min {direction} Entra's", seconds.abs() / 60);
-    if std::ptr::eq(situation, &situation::ASSERTION_INVALID) {
-        return Error::new(&situation::CLOCK_SKEW, what);
+    if kind == ErrorKind::AssertionInvalid {
+        return Error::new(ErrorKind::ClockSkew, what);
     }
-    let separator = if situation.remedy.is_empty() { "" } else { "; and " };
-    Error::new(situation, what).remedy(format!("{}{separator}set the clock (NTP)", situation.remedy))
+    let separator = if kind.remedy().is_empty() { "" } else { "; and " };
+    Error::new(kind, what).remedy(format!("{}{separator}set the clock (NTP)", kind.remedy()))
 }
 
 /// The number of the first AADSTS code in `text`.
@@ -199,7 +198,7 @@ mod tests {
     fn a_wrong_clock_is_told() {
         let late = refusal(r#"{"error":"invalid_client","error_codes":[700024]}"#);
         let error = late.explain(Some(-720));
-        assert!(error.is(&situation::CLOCK_SKEW));
+        assert!(error.kind() == ErrorKind::ClockSkew);
         assert_eq!(
             error.to_string(),
             "the assertion is expired or not valid, AADSTS700024, and this machine's clock is 12 min behind Entra's; set the clock (NTP), then try again"

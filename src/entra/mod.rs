@@ -1,7 +1,6 @@
 //! Entra ID: where it is, what is asked of it, what it answers, and what its refusals mean.
 
 pub mod authority;
-pub mod binding;
 pub mod browser;
 pub mod certificate;
 pub mod claims;
@@ -10,6 +9,7 @@ pub mod error;
 pub mod password;
 pub mod pop;
 pub mod token;
+pub mod token_proxy;
 
 use std::cell::Cell;
 
@@ -17,12 +17,12 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::cache::CacheKey;
-use crate::error::{Error, one_line};
+use crate::error::{Error, ErrorKind, one_line};
 use crate::options::types::ClientId;
 use crate::options::{Inputs, LEGACY, SERVER_ID};
+use crate::os::clock::Deadline;
 use crate::secret::Secret;
-use crate::situation;
-use crate::sys::{Deadline, Sys};
+use crate::sys::Sys;
 
 use authority::Authority;
 use pop::{PopKey, TokenBinding};
@@ -127,8 +127,8 @@ pub struct Session<'a> {
     pub required_account: Option<String>,
     /// The key that tokens shall be bound to, where they shall be.
     pub key: Option<std::rc::Rc<PopKey>>,
-    /// What the last sign-in for the same has failed with, if that was just now.
-    pub recent_failure: Option<String>,
+    /// What the last sign-in for the same has failed with, if that was just now: the kind, and in words.
+    pub recent_failure: Option<(ErrorKind, String)>,
     /// Whether a person has been asked; a sign-in that fails after that is not repeated at once.
     pub prompted: Cell<bool>,
 }
@@ -160,13 +160,13 @@ impl Session<'_> {
         let Some(only) = &self.required_account else { return Ok(()) };
         let Some(account) = &grant.account else {
             let what = format!("the answer does not say who has signed in, and only {} may", one_line(only));
-            return Err(Error::new(&situation::OTHER_ACCOUNT, what).remedy("leave out --account (--login-hint)"));
+            return Err(Error::new(ErrorKind::OtherAccount, what).remedy("leave out --account (--login-hint)"));
         };
         if account.has_name(only) {
             return Ok(());
         }
         let (who, only) = (one_line(&account.username), one_line(only));
-        Err(Error::new(&situation::OTHER_ACCOUNT, format!("{who} has signed in, and not {only}"))
+        Err(Error::new(ErrorKind::OtherAccount, format!("{who} has signed in, and not {only}"))
             .remedy(format!("sign in as {only}, or name {who} with --account (--login-hint in the exec entry)")))
     }
 }

@@ -7,10 +7,9 @@
 use serde::Deserialize;
 use url::Url;
 
-use crate::error::Error;
-use crate::http;
+use crate::error::{Error, ErrorKind};
+use crate::net;
 use crate::secret::Secret;
-use crate::situation;
 
 use super::token::{Endpoint, RawTokenResponse};
 use super::{Audience, Session, TokenResponse, UserClient};
@@ -80,14 +79,14 @@ impl Realm {
             Realm::Managed => Ok(()),
             Realm::Federated { federation_active_auth_url: active, federation_metadata_url: metadata } => {
                 let urls = [active, metadata].into_iter().flatten();
-                let server = urls.filter_map(|url| Url::parse(url).ok()).map(|url| http::host(&url)).next();
+                let server = urls.filter_map(|url| Url::parse(url).ok()).map(|url| net::host(&url)).next();
                 let server = server.as_deref().unwrap_or("a server of its organisation");
                 let what = format!("the password of {username} is checked by {server} and not by Entra");
-                Err(Error::new(&situation::PASSWORD_ELSEWHERE, what))
+                Err(Error::new(ErrorKind::PasswordElsewhere, what))
             }
             Realm::Unknown => {
                 let what = format!("Entra does not know the user {username} in this cloud");
-                Err(Error::new(&situation::USER_UNKNOWN, what)
+                Err(Error::new(ErrorKind::UserUnknown, what)
                     .remedy("check the user name, and --environment for another cloud"))
             }
         }

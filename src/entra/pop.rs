@@ -14,12 +14,11 @@ use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::exec_credential::Cluster;
 use crate::options::types::PopClaims;
 use crate::options::{Inputs, LEGACY, POP_CLAIMS, POP_ENABLED, Values};
 use crate::secret::Secret;
-use crate::situation;
 
 /// To what a token is bound.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,7 +73,7 @@ impl TokenBinding {
 }
 
 fn legacy_is_unbound() -> Error {
-    Error::new(&situation::USAGE, "a token of the v1 endpoint cannot be bound to a key").remedy(format!(
+    Error::new(ErrorKind::Usage, "a token of the v1 endpoint cannot be bound to a key").remedy(format!(
         "give {} or {}, not both",
         LEGACY.decl.flag(),
         POP_ENABLED.decl.flag()
@@ -84,13 +83,13 @@ fn legacy_is_unbound() -> Error {
 fn claims_alone() -> Error {
     let what = "pop-enabled flag is required to use the PoP token feature. Please provide both pop-enabled and \
                 pop-claims flags";
-    Error::new(&situation::OPTION_MISSING, what).remedy(format!("give {}", POP_ENABLED.decl.flag()))
+    Error::new(ErrorKind::OptionMissing, what).remedy(format!("give {}", POP_ENABLED.decl.flag()))
 }
 
 fn no_claims() -> Error {
     let what = "if enabling pop token mode, please provide the pop-claims flag containing the PoP token claims as a \
                 comma-separated string: `u=popClaimHost,key1=val1`";
-    Error::new(&situation::OPTION_MISSING, what)
+    Error::new(ErrorKind::OptionMissing, what)
         .remedy("give --pop-claims u=ARM_ID_OF_THE_CLUSTER, or set provideClusterInfo: true in the exec entry")
 }
 
@@ -134,7 +133,7 @@ impl PopKey {
     /// The machine has no random numbers.
     pub fn generate() -> Result<Self, Error> {
         RsaKeyPair::generate(KeySize::Rsa2048).ok().and_then(Self::of).ok_or_else(|| {
-            Error::new(&situation::KEY, "a key for proof-of-possession tokens cannot be made").remedy("try again")
+            Error::new(ErrorKind::Key, "a key for proof-of-possession tokens cannot be made").remedy("try again")
         })
     }
 
@@ -179,7 +178,7 @@ impl PopKey {
     /// # Errors
     /// The key cannot sign.
     pub fn sign(&self, access_token: &Secret, host: &PopHost, now: u64) -> Result<Secret, Error> {
-        let cannot = || Error::new(&situation::KEY, "the key cannot sign").remedy("run the command again");
+        let cannot = || Error::new(ErrorKind::Key, "the key cannot sign").remedy("run the command again");
         let header = Header { typ: "pop", alg: "RS256", kid: &self.kid };
         let key = PublicKey { e: &self.jwk.e, kty: self.jwk.kty, n: &self.jwk.n, alg: "RS256", kid: &self.kid };
         let payload = Payload {
@@ -254,7 +253,7 @@ mod tests {
     use crate::exec_credential::ExecInfo;
     use crate::options::Commands;
     use crate::options::args::read;
-    use crate::sys::Env;
+    use crate::os::env::Env;
 
     #[test]
     fn the_thumbprint_of_rfc_7638() {

@@ -12,15 +12,15 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use url::Url;
 
-use crate::error::Error;
-use crate::http::{self, Request, host};
+use crate::error::{Error, ErrorKind};
+use crate::net::{self, host};
 use crate::options::types::ClientId;
 use crate::secret::Secret;
-use crate::situation;
+use crate::sys::http::Request;
 
-use super::binding::TokenProxy;
 use super::claims::Claims;
 use super::error::EntraError;
+use super::token_proxy::TokenProxy;
 use super::{Account, Audience, Session, Token, TokenRequest, TokenResponse, UserClient};
 
 /// What a token request may end in besides a grant.
@@ -132,9 +132,8 @@ pub async fn authorization_code(
 ) -> Result<TokenResponse, TokenError> {
     let endpoint = Endpoint::named(session, person.request, "token");
     let oauth = oauth_client(person.client, &endpoint.url);
-    let redirect_uri = oauth2::RedirectUrl::new(code.redirect_uri).map_err(|_| {
-        TokenError::Unreachable(Error::new(&situation::OPTION_INVALID, "the redirect URL is not valid"))
-    })?;
+    let redirect_uri = oauth2::RedirectUrl::new(code.redirect_uri)
+        .map_err(|_| TokenError::Unreachable(Error::new(ErrorKind::OptionInvalid, "the redirect URL is not valid")))?;
     let mut request = oauth
         .exchange_code(oauth2::AuthorizationCode::new(code.code.expose().into()))
         .set_redirect_uri(std::borrow::Cow::Owned(redirect_uri))
@@ -245,8 +244,8 @@ impl<'a> Endpoint<'a> {
             request = Request { url: proxy.url(&self.url), transport: proxy.way()?, ..request };
         }
         self.asked_on.set(self.session.sys.clock.now());
-        let retry = &http::TOKEN_ENDPOINT;
-        let response = http::send(self.session.sys, &request, retry, self.session.deadline).await;
+        let retry = &net::TOKEN_ENDPOINT;
+        let response = net::send(self.session.sys, &request, retry, self.session.deadline).await;
         let response = response.map_err(|error| self.explained(error))?;
         let now = self.session.sys.clock.now();
         self.status.set(response.status);
@@ -326,7 +325,7 @@ impl<'a> Endpoint<'a> {
 
     fn not_entra(&self, what: &str) -> TokenError {
         let (host, status) = (self.asked(), self.status.get());
-        let error = Error::new(&situation::NOT_ENTRA, format!("the answer of {host} {what} (HTTP {status})"));
+        let error = Error::new(ErrorKind::NotEntra, format!("the answer of {host} {what} (HTTP {status})"));
         TokenError::Unreachable(self.explained(error))
     }
 

@@ -4,12 +4,15 @@
 use ::url::Url;
 
 use crate::cache::CacheKey;
-use crate::error::Error;
-use crate::http::{self, Request, Response};
+use crate::error::{Error, ErrorKind};
+use crate::net;
 use crate::options::{AZURE_PIPELINES_SERVICE_CONNECTION_ID, Inputs};
+use crate::os::BoxFuture;
+use crate::os::clock::Deadline;
+use crate::os::env::Env;
 use crate::secret::Secret;
-use crate::situation;
-use crate::sys::{BoxFuture, Deadline, Env, Sys};
+use crate::sys::Sys;
+use crate::sys::http::{Request, Response};
 
 use super::github::request_url;
 use super::{AssertionSource, DetectedSource, refused, token_answered};
@@ -80,7 +83,7 @@ fn complete(choices: &Inputs) -> Result<Box<dyn AssertionSource>, Error> {
 fn no_uri() -> Error {
     let missing = "failed to create azure pipelines credential: no value for environment variable SYSTEM_OIDCREQUESTURI. \
         This should be set by Azure Pipelines";
-    Error::new(&situation::OPTION_MISSING, missing).remedy("run this in a job of Azure Pipelines")
+    Error::new(ErrorKind::OptionMissing, missing).remedy("run this in a job of Azure Pipelines")
 }
 
 /// The job's token.
@@ -92,7 +95,7 @@ pub fn access_token(env: &Env) -> Result<&str, Error> {
 }
 
 fn no_token(variable: &str) -> Error {
-    Error::new(&situation::OPTION_MISSING, format!("{variable} environment variable not set")).remedy(mapping(variable))
+    Error::new(ErrorKind::OptionMissing, format!("{variable} environment variable not set")).remedy(mapping(variable))
 }
 
 impl AzurePipelines {
@@ -130,7 +133,7 @@ impl AzurePipelines {
 
     fn read(&self, answer: Result<Response, Error>) -> Result<Secret, Error> {
         let response = match answer {
-            Err(error) if error.is(&situation::REDIRECTED) => return Err(self.token_is_bad()),
+            Err(error) if error.kind() == ErrorKind::Redirected => return Err(self.token_is_bad()),
             answer => answer?,
         };
         let is_a_page = response.content_type.as_deref().is_some_and(|kind| kind.starts_with("text/html"));
@@ -150,7 +153,7 @@ impl AzurePipelines {
 
     fn token_is_bad(&self) -> Error {
         let what = format!("Azure Pipelines does not accept {}: it is not valid, or not mapped", self.token_named_by);
-        Error::new(&situation::ASSERTION_SOURCE, what).remedy(mapping(self.token_named_by))
+        Error::new(ErrorKind::AssertionSource, what).remedy(mapping(self.token_named_by))
     }
 
     fn connection_is_unknown(&self, response: &Response) -> Error {
@@ -170,7 +173,7 @@ impl AssertionSource for AzurePipelines {
     fn fetch<'a>(&'a self, sys: &'a Sys, deadline: Deadline) -> BoxFuture<'a, Secret> {
         Box::pin(async move {
             let request = self.request()?;
-            self.read(http::send(sys, &request, &http::TOKEN_ENDPOINT, deadline).await)
+            self.read(net::send(sys, &request, &net::TOKEN_ENDPOINT, deadline).await)
         })
     }
 

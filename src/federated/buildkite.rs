@@ -7,10 +7,13 @@ use zeroize::Zeroizing;
 
 use crate::cache::CacheKey;
 use crate::error::Error;
-use crate::http::{self, Request};
+use crate::net;
 use crate::options::Inputs;
+use crate::os::BoxFuture;
+use crate::os::clock::Deadline;
 use crate::secret::Secret;
-use crate::sys::{BoxFuture, Deadline, Sys};
+use crate::sys::Sys;
+use crate::sys::http::Request;
 
 use super::github::request_url;
 use super::{AssertionSource, DetectedSource, audience, refused, token_answered};
@@ -69,7 +72,7 @@ impl AssertionSource for Buildkite {
 
     fn fetch<'a>(&'a self, sys: &'a Sys, deadline: Deadline) -> BoxFuture<'a, Secret> {
         Box::pin(async move {
-            let response = http::send(sys, &self.request(), &http::TOKEN_ENDPOINT, deadline).await?;
+            let response = net::send(sys, &self.request(), &net::TOKEN_ENDPOINT, deadline).await?;
             let token = match response.status {
                 200..=299 => token_answered("Buildkite", &response),
                 _ => Err(refused("Buildkite", &response)),

@@ -4,13 +4,15 @@
 use std::path::{Path, PathBuf};
 
 use crate::cache::CacheKey;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::options::types::FederatedTokenSource;
 use crate::options::{FEDERATED_TOKEN_SOURCE, Inputs};
-use crate::process::{self, ProgramCall, ProgramOutput};
+use crate::os::BoxFuture;
+use crate::os::clock::Deadline;
+use crate::os::env::Env;
+use crate::os::process::{self, ProgramCall, ProgramOutput};
 use crate::secret::Secret;
-use crate::situation;
-use crate::sys::{BoxFuture, Deadline, Env, Sys};
+use crate::sys::Sys;
 
 use super::{AssertionSource, excerpt, in_shell, named_by, token_in};
 
@@ -33,7 +35,7 @@ pub(super) fn allowed(text: String, words: Vec<String>, choices: &Inputs) -> Res
     }
     let line = format!("{TRUSTED_COMMANDS}={}", in_shell(&text));
     Err(Error::new(
-        &situation::ASSERTION_SOURCE,
+        ErrorKind::AssertionSource,
         format!("the command `{text}` is not run: only the kubeconfig names it"),
     )
     .from_source(format!("{} in the exec entry", named_by(choices)))
@@ -63,7 +65,7 @@ impl Command {
             return Err(self.failed(ended));
         }
         token_in(ended.stdout.expose()).ok_or_else(|| {
-            Error::new(&situation::TOOL, "the command for the federated token printed no JWT")
+            Error::new(ErrorKind::Tool, "the command for the federated token printed no JWT")
                 .from_source(self.shown())
                 .remedy("make it print the token alone, or JSON that holds it as `token`")
         })
@@ -73,21 +75,21 @@ impl Command {
         let how = ended.code.map_or_else(|| "was killed".to_owned(), |code| format!("ended with exit code {code}"));
         let last = ended.stderr.lines().map(excerpt).rfind(|line| !line.is_empty());
         let words = last.map(|line| format!(": {line}")).unwrap_or_default();
-        Error::new(&situation::TOOL, format!("the command for the federated token {how}{words}"))
+        Error::new(ErrorKind::Tool, format!("the command for the federated token {how}{words}"))
             .from_source(self.shown())
             .remedy("run it by hand to see what it needs")
     }
 
     /// Where the time was over, that says it all.
     fn not_run(&self, error: Error) -> Error {
-        if !error.is(&situation::TOOL) {
+        if error.kind() != ErrorKind::Tool {
             return error;
         }
         error.from_source(self.shown()).remedy("run it by hand to see what it needs")
     }
 
     fn not_found(&self, program: &str) -> Error {
-        Error::new(&situation::TOOL, format!("the program {program} was not found on PATH"))
+        Error::new(ErrorKind::Tool, format!("the program {program} was not found on PATH"))
             .from_source(self.shown())
             .remedy("give the program's name, or its absolute path")
     }
@@ -109,14 +111,14 @@ fn find(env: &Env, program: &str) -> Option<PathBuf> {
 impl AssertionSource for Command {
     fn add_to_key(&self, identity: &mut CacheKey) {
         identity.field("token-command", &self.text);
-        identity.field("machine", &crate::hosts::machine().unwrap_or_default());
+        identity.field("machine", &crate::managed_identity::machine().unwrap_or_default());
     }
 
     fn fetch<'a>(&'a self, sys: &'a Sys, deadline: Deadline) -> BoxFuture<'a, Secret> {
         Box::pin(async move {
             let call = self.call(&sys.env)?;
             sys.terminal.detail(5, || format!("running {}", call.program.display()));
-            let ended = sys.tools.run(&call, deadline.left(&*sys.clock), &*sys.clock).await;
+            let ended = sys.programs.run(&call, deadline.left(&*sys.clock), &*sys.clock).await;
             self.token(&ended.map_err(|error| self.not_run(error))?)
         })
     }

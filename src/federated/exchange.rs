@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::entra::binding::TokenProxy;
 use crate::entra::token::{ClientCredential, TokenError, client_credentials};
+use crate::entra::token_proxy::TokenProxy;
 use crate::entra::{Session, TokenRequest, TokenResponse};
-use crate::error::{Error, one_line};
+use crate::error::{Error, ErrorKind, one_line};
 use crate::options::FEDERATED_TOKEN_SOURCE;
 use crate::options::types::ClientId;
 use crate::secret::Secret;
-use crate::situation;
 
 use super::{AssertionSource, Claims, in_shell};
 
@@ -102,8 +101,7 @@ impl Exchange<'_> {
     /// The pauses that there is time for, together; none where they were of no use just now: kubectl
     /// starts a plugin that fails six times, and would wait for all of them.
     fn pauses(&self) -> Vec<Duration> {
-        let waited = |what: &String| what.starts_with(situation::FEDERATION_MISMATCH.meaning);
-        if self.session.recent_failure.as_ref().is_some_and(waited) {
+        if matches!(self.session.recent_failure, Some((ErrorKind::FederationMismatch, _))) {
             return Vec::new();
         }
         let left = self.left();
@@ -185,7 +183,7 @@ impl Exchange<'_> {
     fn expired(&self, failure: TokenError, assertion: &Secret, remedy: &str) -> Error {
         let age = self.age(assertion).map(|age| format!(", {age}")).unwrap_or_default();
         let error = Error::from(failure).from_source(format!("the token from {}{age}", self.described()));
-        if !error.is(&situation::ASSERTION_INVALID) {
+        if error.kind() != ErrorKind::AssertionInvalid {
             return error;
         }
         let flag = FEDERATED_TOKEN_SOURCE.decl.flag();
@@ -195,7 +193,7 @@ impl Exchange<'_> {
     /// A token that is no good for another reason than its time, or something else altogether.
     fn refused(&self, failure: TokenError) -> Error {
         let error = Error::from(failure);
-        if !error.is(&situation::ASSERTION_INVALID) {
+        if error.kind() != ErrorKind::AssertionInvalid {
             return error;
         }
         error
@@ -254,8 +252,8 @@ mod tests {
 
     use super::super::fake::{World, answer, choices, jwt, token, wait};
     use super::*;
-    use crate::http::Response;
-    use crate::sys::Deadline;
+    use crate::os::clock::Deadline;
+    use crate::sys::http::Response;
 
     type Answers = Vec<Result<Response, Error>>;
 
@@ -357,7 +355,7 @@ a new one takes a while to be known everywhere: trying again for 35 s
     #[test]
     fn no_longer_than_there_is_time() {
         let (world, grant) = exchanged(vec![given("one"), refused(700_213), given("two"), refused(700_213)], 10);
-        assert!(grant.unwrap_err().is(&situation::FEDERATION_MISMATCH));
+        assert!(grant.unwrap_err().kind() == ErrorKind::FederationMismatch);
         assert!(world.seconds() == 5 && world.said().ends_with("trying again for 5 s\n"), "{}", world.said());
         let (world, _) = exchanged(vec![given("one"), refused(700_213)], 3);
         assert!(world.seconds() == 0 && !world.said().contains("trying again"));
@@ -419,7 +417,7 @@ a new one takes a while to be known everywhere: trying again for 35 s
     #[test]
     fn other_refusals_are_final() {
         let (world, grant) = exchanged(vec![given("one"), refused(700_016)], 60);
-        assert!(grant.unwrap_err().is(&situation::APP_UNKNOWN));
+        assert!(grant.unwrap_err().kind() == ErrorKind::AppUnknown);
         assert_eq!(world.said(), "");
     }
 

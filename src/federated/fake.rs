@@ -9,14 +9,17 @@ use std::time::Duration;
 use crate::cache::CacheKey;
 use crate::error::Error;
 use crate::exec_credential::ExecInfo;
-use crate::http::Response;
-use crate::http::fake::{FakeHttp, Recorded};
 use crate::options::args::read;
 use crate::options::{Commands, Inputs, Values};
-use crate::process::{ProgramCall, ProgramOutput, ProgramRunner};
+use crate::os::BoxFuture;
+use crate::os::clock::fake::FakeClock;
+use crate::os::clock::{Clock, Deadline};
+use crate::os::env::Env;
+use crate::os::process::{ProgramCall, ProgramOutput, ProgramRunner};
 use crate::secret::Secret;
-use crate::sys::fake::FakeClock;
-use crate::sys::{BoxFuture, Clock, Deadline, Env, Sys};
+use crate::sys::Sys;
+use crate::sys::http::Response;
+use crate::sys::http::fake::{FakeHttp, Recorded};
 use crate::terminal::Terminal;
 
 use super::AssertionSource;
@@ -76,17 +79,21 @@ pub(crate) fn answer(status: u16, body: &str) -> Result<Response, Error> {
 }
 
 /// Programs that end as they are told to, and the calls.
-#[derive(Default)]
-struct FakeTools {
-    ends: RefCell<VecDeque<ProgramOutput>>,
+#[derive(Default, Clone)]
+struct FakePrograms {
+    ends: Rc<RefCell<VecDeque<ProgramOutput>>>,
     calls: Rc<RefCell<Vec<String>>>,
 }
 
-impl ProgramRunner for FakeTools {
+impl ProgramRunner for FakePrograms {
     fn run<'a>(&'a self, call: &'a ProgramCall, _: Duration, _: &'a dyn Clock) -> BoxFuture<'a, ProgramOutput> {
         self.calls.borrow_mut().push(format!("{} {:?}", call.program.display(), call.arguments));
         let ended = self.ends.borrow_mut().pop_front().expect("an end for every program");
         Box::pin(std::future::ready(Ok(ended)))
+    }
+
+    fn for_env(&self, _: &Env) -> Box<dyn ProgramRunner> {
+        Box::new(self.clone())
     }
 }
 
@@ -136,22 +143,20 @@ impl World {
 
     fn new(answers: Vec<Result<Response, Error>>, ends: Vec<ProgramOutput>, env: Env) -> Self {
         let (clock, said) = (FakeClock::default(), Sink::default());
-        let http = FakeHttp { answers: RefCell::new(answers.into()), ..FakeHttp::default() };
-        let tools = FakeTools { ends: RefCell::new(ends.into()), ..FakeTools::default() };
+        let http = FakeHttp::answering(answers);
+        let tools = FakePrograms { ends: Rc::new(RefCell::new(ends.into())), ..FakePrograms::default() };
         Self {
             clock: clock.clone(),
             requests: http.requests.clone(),
             forms: http.forms.clone(),
             calls: tools.calls.clone(),
             sys: Sys {
-                args: Vec::new(),
                 env,
-                clock: Box::new(clock),
+                clock: Rc::new(clock),
                 http: Box::new(http),
-                tools: Box::new(tools),
-                browser: Box::new(crate::browser::fake::NoBrowser),
-                parent: Vec::new,
+                programs: Box::new(tools),
                 terminal: Terminal::to(said.clone()),
+                ..Sys::fake()
             },
             said,
         }

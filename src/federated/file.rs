@@ -4,12 +4,13 @@
 use std::path::PathBuf;
 
 use crate::cache::CacheKey;
-use crate::error::{Error, io_words};
-use crate::files;
+use crate::error::{Error, ErrorKind, io_words};
 use crate::options::{FEDERATED_TOKEN_FILE, Inputs};
+use crate::os::BoxFuture;
+use crate::os::clock::Deadline;
+use crate::os::files;
 use crate::secret::Secret;
-use crate::situation;
-use crate::sys::{BoxFuture, Deadline, Sys};
+use crate::sys::Sys;
 
 use super::{AssertionSource, Claims, DetectedSource, TOKEN_LIMIT, identify_token, jwt};
 
@@ -61,7 +62,7 @@ impl File {
     }
 
     fn unusable(&self, why: &str) -> Error {
-        Error::new(&situation::ASSERTION_SOURCE, format!("the federated token file {why}"))
+        Error::new(ErrorKind::AssertionSource, format!("the federated token file {why}"))
             .from_source(format!("{}, named by {}", self.path.display(), self.named_by))
             .remedy(format!("correct {}, or see to it that the token is mounted there", self.named_by))
     }

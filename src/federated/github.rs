@@ -4,13 +4,15 @@
 use ::url::Url;
 
 use crate::cache::CacheKey;
-use crate::error::Error;
-use crate::http::{self, Request};
+use crate::error::{Error, ErrorKind};
+use crate::net;
 use crate::options::Inputs;
 use crate::options::types::local_or_https;
+use crate::os::BoxFuture;
+use crate::os::clock::Deadline;
 use crate::secret::Secret;
-use crate::situation;
-use crate::sys::{BoxFuture, Deadline, Sys};
+use crate::sys::Sys;
+use crate::sys::http::Request;
 
 use super::{AssertionSource, DetectedSource, audience, named_by, refused, token_answered};
 
@@ -38,7 +40,7 @@ pub(super) fn found(choices: &Inputs) -> DetectedSource {
 /// Which variable is missing, where GitHub was named explicitly.
 pub(super) fn missing(choices: &Inputs) -> Error {
     let variable = if choices.env.get(URL).is_none() { URL } else { TOKEN };
-    Error::new(&situation::OPTION_MISSING, format!("{variable} is not set"))
+    Error::new(ErrorKind::OptionMissing, format!("{variable} is not set"))
         .from_source(named_by(choices))
         .remedy(PERMISSION)
 }
@@ -66,7 +68,7 @@ impl GitHub {
 /// It is neither https nor on this machine.
 pub(super) fn request_url(variable: &str, text: &str) -> Result<Url, Error> {
     local_or_https(text).map_err(|why| {
-        Error::new(&situation::OPTION_INVALID, format!("the address for federated tokens cannot be used: {why}"))
+        Error::new(ErrorKind::OptionInvalid, format!("the address for federated tokens cannot be used: {why}"))
             .from_source(variable)
             .remedy(format!("correct {variable}"))
     })
@@ -84,7 +86,7 @@ impl AssertionSource for GitHub {
 
     fn fetch<'a>(&'a self, sys: &'a Sys, deadline: Deadline) -> BoxFuture<'a, Secret> {
         Box::pin(async move {
-            let response = http::send(sys, &self.request(), &http::TOKEN_ENDPOINT, deadline).await?;
+            let response = net::send(sys, &self.request(), &net::TOKEN_ENDPOINT, deadline).await?;
             let token =
                 match response.status {
                     200 => token_answered("GitHub", &response),

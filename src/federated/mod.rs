@@ -20,13 +20,15 @@ use serde::Deserialize;
 
 use crate::cache::CacheKey;
 use crate::entra::authority::Authority;
-use crate::error::{Error, one_line};
-use crate::http::Response;
+use crate::error::{Error, ErrorKind, one_line};
 use crate::options::types::FederatedTokenSource;
 use crate::options::{FEDERATED_AUDIENCE, FEDERATED_TOKEN_FILE, FEDERATED_TOKEN_SOURCE, Inputs};
+use crate::os::BoxFuture;
+use crate::os::clock::Deadline;
+use crate::os::env::Env;
 use crate::secret::Secret;
-use crate::situation;
-use crate::sys::{BoxFuture, Deadline, Env, Sys};
+use crate::sys::Sys;
+use crate::sys::http::Response;
 
 pub use azure_pipelines::{access_token, is_pipelines_job, required as azure_pipelines};
 pub use claims::Claims;
@@ -111,7 +113,7 @@ fn named_by(choices: &Inputs) -> String {
 
 /// What to say where [`choose`] found nothing.
 pub fn absent(choices: &Inputs) -> Error {
-    let error = Error::new(&situation::OPTION_MISSING, "federated token file cannot be empty");
+    let error = Error::new(ErrorKind::OptionMissing, "federated token file cannot be empty");
     let (file, source) = (FEDERATED_TOKEN_FILE.decl.flag(), FEDERATED_TOKEN_SOURCE.decl.flag());
     let variable = if azurerm::counts(choices) { azurerm::FILE } else { "AZURE_FEDERATED_TOKEN_FILE" };
     let general = format!("give {file} or set {variable}, or name another source of tokens with {source}");
@@ -202,14 +204,14 @@ fn token_in(answer: &str) -> Option<Secret> {
 /// The token that `who` answered.
 fn token_answered(who: &str, response: &Response) -> Result<Secret, Error> {
     std::str::from_utf8(&response.body).ok().and_then(token_in).ok_or_else(|| {
-        Error::new(&situation::ASSERTION_SOURCE, format!("the answer of {who}, HTTP {}, holds no JWT", response.status))
+        Error::new(ErrorKind::AssertionSource, format!("the answer of {who}, HTTP {}, holds no JWT", response.status))
             .remedy("look for a proxy or login page between this machine and it")
     })
 }
 
 /// What `who` said instead of giving a token; its own words are for `-v`.
 fn refused(who: &str, response: &Response) -> Error {
-    let error = Error::new(&situation::ASSERTION_SOURCE, format!("{who} answered HTTP {}", response.status))
+    let error = Error::new(ErrorKind::AssertionSource, format!("{who} answered HTTP {}", response.status))
         .remedy("run the command again with -v 1 to see what it says");
     match std::str::from_utf8(&response.body).ok().map(excerpt).filter(|words| !words.is_empty()) {
         Some(words) => error.detail(format!("it says: {words}")),

@@ -3,10 +3,13 @@
 use ::url::Url;
 
 use crate::cache::CacheKey;
-use crate::http::{self, Request};
+use crate::net;
 use crate::options::FEDERATED_TOKEN_SOURCE;
+use crate::os::BoxFuture;
+use crate::os::clock::Deadline;
 use crate::secret::Secret;
-use crate::sys::{BoxFuture, Deadline, Sys};
+use crate::sys::Sys;
+use crate::sys::http::Request;
 
 use super::{AssertionSource, refused, token_answered};
 
@@ -16,14 +19,14 @@ pub(super) struct Address(pub(super) Url);
 impl AssertionSource for Address {
     fn add_to_key(&self, identity: &mut CacheKey) {
         identity.field("token-url", self.0.as_str());
-        identity.field("machine", &crate::hosts::machine().unwrap_or_default());
+        identity.field("machine", &crate::managed_identity::machine().unwrap_or_default());
     }
 
     fn fetch<'a>(&'a self, sys: &'a Sys, deadline: Deadline) -> BoxFuture<'a, Secret> {
         Box::pin(async move {
             let request = Request::get(self.0.clone());
-            let response = http::send(sys, &request, &http::TOKEN_ENDPOINT, deadline).await?;
-            let who = http::host(&self.0);
+            let response = net::send(sys, &request, &net::TOKEN_ENDPOINT, deadline).await?;
+            let who = net::host(&self.0);
             let token = match response.status {
                 200 => token_answered(&who, &response),
                 _ => Err(refused(&who, &response)),

@@ -2,11 +2,12 @@
 //! job does.
 
 use crate::cache::CacheKey;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::options::Inputs;
+use crate::os::BoxFuture;
+use crate::os::clock::Deadline;
 use crate::secret::Secret;
-use crate::situation;
-use crate::sys::{BoxFuture, Deadline, Sys};
+use crate::sys::Sys;
 
 use super::{AssertionSource, DetectedSource, identify_token, jwt, named_by};
 
@@ -33,7 +34,7 @@ pub(super) fn found(choices: &Inputs) -> DetectedSource {
 /// It is not set.
 pub(super) fn required(name: &str, choices: &Inputs) -> Result<Box<dyn AssertionSource>, Error> {
     choices.env.get(name).map(|token| Variable::source(name, token)).ok_or_else(|| {
-        Error::new(&situation::OPTION_MISSING, format!("the variable {name} is not set"))
+        Error::new(ErrorKind::OptionMissing, format!("the variable {name} is not set"))
             .from_source(named_by(choices))
             .remedy(format!("set it to the federated token, or correct {}", named_by(choices)))
     })
@@ -52,7 +53,7 @@ impl AssertionSource for Variable {
 
     fn fetch<'a>(&'a self, _: &'a Sys, _: Deadline) -> BoxFuture<'a, Secret> {
         let token = jwt(self.token.expose()).ok_or_else(|| {
-            Error::new(&situation::ASSERTION_SOURCE, format!("the variable {} holds no JWT", self.name))
+            Error::new(ErrorKind::AssertionSource, format!("the variable {} holds no JWT", self.name))
                 .remedy(format!("set {} to the federated token", self.name))
         });
         Box::pin(std::future::ready(token))

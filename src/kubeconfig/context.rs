@@ -3,9 +3,8 @@
 use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 
-use crate::error::Error;
-use crate::situation;
-use crate::sys::own_name;
+use crate::error::{Error, ErrorKind};
+use crate::os::own_name;
 
 use super::KubeconfigFile;
 use super::admin;
@@ -28,7 +27,7 @@ pub struct ContextUser<'f> {
 /// # Errors
 /// A context that no file defines, that names no user, or one that no file defines.
 pub fn find<'f>(files: &'f [KubeconfigFile], name: &str, source: &str) -> Result<ContextUser<'f>, Error> {
-    let wrong = |what: String| Error::new(&situation::KUBECONFIG, what).from_source(source);
+    let wrong = |what: String| Error::new(ErrorKind::Kubeconfig, what).from_source(source);
     let context = contexts(files).find(|context| context.name == name).ok_or_else(|| {
         let known = names(files);
         wrong(format!("no context exists with the name: \"{name}\"")).remedy(if known.is_empty() {

@@ -7,8 +7,9 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use crate::error::io_words;
-use crate::process;
-use crate::sys::{Env, Sys};
+use crate::os::env::Env;
+use crate::os::process;
+use crate::sys::Sys;
 
 use super::document::kuberc::{Allowed, Preference};
 
@@ -106,7 +107,7 @@ fn place(env: &Env) -> Option<PathBuf> {
 }
 
 fn read(path: &Path) -> Result<Option<AllowRule>, String> {
-    let text = match crate::files::read_text(path, LIMIT) {
+    let text = match crate::os::files::read_text(path, LIMIT) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other.map_err(|error| io_words(&error))?,
     };
@@ -169,7 +170,7 @@ mod tests {
         let directory = bin.path().display();
         for name in ["kubentra", "target"] {
             let path = bin.path().join(name);
-            crate::files::create(&path, b"#!/bin/sh\n").unwrap();
+            crate::os::files::create(&path, b"#!/bin/sh\n").unwrap();
             std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         }
         std::os::unix::fs::symlink(bin.path().join("target"), bin.path().join("link")).unwrap();

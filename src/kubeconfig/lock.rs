@@ -10,9 +10,8 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::error::{Error, io_words};
+use crate::error::{Error, ErrorKind, io_words};
 use crate::login::shell_word;
-use crate::situation;
 use crate::sys::Sys;
 
 /// A held lock; dropping it removes the file.
@@ -43,19 +42,19 @@ impl FileLock {
     pub fn hold_or(sys: &Sys, kubeconfig: &Path, cannot: impl Fn(&Path, &io::Error) -> Error) -> Result<Self, Error> {
         let path = lock_path(kubeconfig);
         for _ in 0..ATTEMPTS {
-            match crate::files::create_locked(&path, format!("{OURS}{}\n", std::process::id()).as_bytes()) {
+            match crate::os::files::create_locked(&path, format!("{OURS}{}\n", std::process::id()).as_bytes()) {
                 Ok(file) => return Ok(Self { path, file }),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => clear_dead(kubeconfig),
                 Err(error) => return Err(cannot(&path, &error)),
             }
             match age(sys, &path) {
                 Some(age) if age > STALE => return Err(stale(kubeconfig, &path, age)),
-                Some(_) => sys.pause(PAUSE),
+                Some(_) => sys.clock.pause(PAUSE),
                 None => {}
             }
         }
         let other = if holder_at(&path).is_some() { "kubentra" } else { "program" };
-        Err(Error::new(&situation::FILE, format!("{} is locked by another {other}", kubeconfig.display()))
+        Err(Error::new(ErrorKind::File, format!("{} is locked by another {other}", kubeconfig.display()))
             .from_source(path.display())
             .remedy("wait for that program; if there is none, remove the lock file"))
     }
@@ -99,7 +98,7 @@ fn stale(kubeconfig: &Path, path: &Path, age: Duration) -> Error {
              {remove}"
         ),
     };
-    Error::new(&situation::FILE, what).from_source(path.display()).remedy(remedy)
+    Error::new(ErrorKind::File, what).from_source(path.display()).remedy(remedy)
 }
 
 /// Removes the lock that a killed kubentra has left on `kubeconfig`; kubectl would fail on it for
@@ -113,7 +112,7 @@ pub fn clear_dead(kubeconfig: &Path) {
 
 /// The lock at `path` if it is of a kubentra that lives no more; as long as it is open nobody else finds it.
 fn dead(path: &Path) -> Option<File> {
-    let file = crate::files::open_existing_lock_file(path).ok()?;
+    let file = crate::os::files::open_existing_lock_file(path).ok()?;
     let process = holder(&file)?;
     let is_dead = match file.try_lock() {
         Ok(()) => true,
@@ -122,11 +121,11 @@ fn dead(path: &Path) -> Option<File> {
         Err(TryLockError::Error(_)) => process.parse().is_ok_and(is_gone),
     };
     // Between our open and our lock it may have been removed, and another one made.
-    (is_dead && crate::files::is_still(path, &file)).then_some(file)
+    (is_dead && crate::os::files::is_still(path, &file)).then_some(file)
 }
 
 fn holder_at(path: &Path) -> Option<String> {
-    holder(&crate::files::open_existing_lock_file(path).ok()?)
+    holder(&crate::os::files::open_existing_lock_file(path).ok()?)
 }
 
 /// The process id in a lock of ours.
@@ -162,14 +161,14 @@ fn lock_path(kubeconfig: &Path) -> PathBuf {
 fn cannot(path: &Path, error: &io::Error) -> Error {
     use io::ErrorKind::{NotFound, PermissionDenied, ReadOnlyFilesystem};
     let (why, remedy) = match error.kind() {
-        _ if crate::files::is_full(error) => (io_words(error), "free some space there; nothing was changed"),
+        _ if crate::os::files::is_full(error) => (io_words(error), "free some space there; nothing was changed"),
         NotFound => ("its directory does not exist".into(), "create that, or name another file with --kubeconfig"),
         PermissionDenied | ReadOnlyFilesystem => {
             (io_words(error), "make its directory writable, or name another file with --kubeconfig")
         }
         _ => (io_words(error), "check its directory, or name another file with --kubeconfig"),
     };
-    Error::new(&situation::FILE, format!("the kubeconfig cannot be locked: {why}"))
+    Error::new(ErrorKind::File, format!("the kubeconfig cannot be locked: {why}"))
         .from_source(path.display())
         .remedy(remedy)
 }
@@ -177,7 +176,7 @@ fn cannot(path: &Path, error: &io::Error) -> Error {
 impl Drop for FileLock {
     fn drop(&mut self) {
         // Whoever has removed it by hand may have let another one in.
-        if crate::files::is_still(&self.path, &self.file) {
+        if crate::os::files::is_still(&self.path, &self.file) {
             let _ = std::fs::remove_file(&self.path);
         }
     }
@@ -195,7 +194,7 @@ mod tests {
         // Of a process that is there, of this one, of none, and of one that says nothing.
         let own = std::process::id().to_string();
         for process in ["1", &own, "4194305", "", "x"] {
-            let living = crate::files::create_locked(&path, format!("{OURS}{process}\n").as_bytes()).unwrap();
+            let living = crate::os::files::create_locked(&path, format!("{OURS}{process}\n").as_bytes()).unwrap();
             clear_dead(&kubeconfig);
             assert!(path.exists(), "{process}");
             drop(living);
@@ -210,7 +209,7 @@ mod tests {
         let kubeconfig = directory.path().join("config");
         let path = lock_path(&kubeconfig);
         for content in ["", "kubectl 4194305\n", "kubentra"] {
-            crate::files::replace(&path, content.as_bytes()).unwrap();
+            crate::os::files::replace(&path, content.as_bytes()).unwrap();
             clear_dead(&kubeconfig);
             assert_eq!(std::fs::read_to_string(&path).unwrap(), content);
         }
@@ -221,7 +220,7 @@ mod tests {
     fn a_link_is_not_followed_to_a_lock() {
         let directory = tempfile::tempdir().unwrap();
         let [kubeconfig, other] = ["config", "other"].map(|name| directory.path().join(name));
-        crate::files::create(&other, b"kubentra 4194305\n").unwrap();
+        crate::os::files::create(&other, b"kubentra 4194305\n").unwrap();
         std::os::unix::fs::symlink(&other, lock_path(&kubeconfig)).unwrap();
         clear_dead(&kubeconfig);
         assert!(lock_path(&kubeconfig).symlink_metadata().is_ok() && other.exists());
@@ -252,7 +251,7 @@ mod tests {
     fn a_lock_that_was_replaced_is_left_to_its_new_holder() {
         let directory = tempfile::tempdir().unwrap();
         let kubeconfig = directory.path().join("config");
-        let sys = crate::cache::tests::sys_with(crate::sys::fake::FakeClock::default());
+        let sys = crate::cache::tests::sys_with(crate::os::clock::fake::FakeClock::default());
         let first = FileLock::hold(&sys, &kubeconfig).unwrap();
         std::fs::remove_file(&first.path).unwrap();
         let second = FileLock::hold(&sys, &kubeconfig).unwrap();

@@ -14,9 +14,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::error::{Error, io_words};
-use crate::situation;
-use crate::sys::{Env, Sys};
+use crate::error::{Error, ErrorKind, io_words};
+use crate::os::env::Env;
+use crate::sys::Sys;
 
 use document::{Document, DocumentError};
 
@@ -66,7 +66,7 @@ pub fn default_files(env: &Env) -> Vec<PathBuf> {
 
 /// The error for an edit of the file at `path` that was refused.
 pub fn cannot_edit(path: &Path, why: &DocumentError) -> Error {
-    Error::new(&situation::KUBECONFIG, format!("the kubeconfig cannot be edited: {why}"))
+    Error::new(ErrorKind::Kubeconfig, format!("the kubeconfig cannot be edited: {why}"))
         .from_source(path.display())
         .remedy("rewrite that part by hand; nothing was changed")
 }
@@ -81,7 +81,7 @@ fn load_settled(sys: &Sys, path: &Path) -> Result<KubeconfigFile, Failure> {
         if before.is_none() || !lock::is_held(sys, path) && state(path) == before {
             return loaded;
         }
-        sys.pause(lock::PAUSE);
+        sys.clock.pause(lock::PAUSE);
     }
     load_file(path)
 }
@@ -93,7 +93,7 @@ fn state(path: &Path) -> Option<(u64, Option<SystemTime>)> {
 }
 
 fn load_file(path: &Path) -> Result<KubeconfigFile, Failure> {
-    let text = crate::files::read_text(path, LIMIT).map_err(|error| match error.kind() {
+    let text = crate::os::files::read_text(path, LIMIT).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Failure::Missing,
         io::ErrorKind::InvalidData => Failure::Wrong(io_words(&error)),
         _ => Failure::Unreadable(error),
@@ -114,11 +114,11 @@ impl Failure {
         let shown = path.display();
         let cannot_load = |why: &str| {
             let what = format!("unable to load kubeconfig: error loading config file \"{shown}\": {why}");
-            Error::new(&situation::KUBECONFIG, what)
+            Error::new(ErrorKind::Kubeconfig, what)
         };
         match self {
             Failure::Missing => Error::new(
-                &situation::FILE,
+                ErrorKind::File,
                 format!("unable to load kubeconfig: stat {shown}: no such file or directory"),
             )
             .from_source("--kubeconfig")

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::entra::pop::TokenBinding;
-use crate::error::{Error, listed};
+use crate::error::{Error, ErrorKind, listed};
 use crate::exec_credential;
 use crate::login::{self, EntryArgument, Method, WriteRule};
 use crate::options::args::read_entry;
@@ -12,9 +12,8 @@ use crate::options::{
     AZURE_CONFIG_DIR, COMMAND, CONTEXT, Commands, Decl, ENVIRONMENT, EXEC_API_VERSION, LOGIN, LOGTOSTDERR, POP_CLAIMS,
     ParsedArgs, ParsedFlag, TABLE, VERBOSITY, ValueKind, Values, args, types,
 };
+use crate::os::env::Env;
 use crate::secret::Secret;
-use crate::situation;
-use crate::sys::Env;
 
 use super::KubeconfigFile;
 use super::context::{self, ContextIndex, ContextUser, not_convertible};
@@ -133,7 +132,7 @@ fn of_context(
     let ContextUser { file, index, user, .. } = context::find(files, name, "--context")?;
     if let Some(foreign) = not_convertible(user, routes) {
         let what = format!("the user \"{}\" cannot be converted: {}", user.name, foreign.why);
-        return Err(Error::new(&situation::KUBECONFIG, what)
+        return Err(Error::new(ErrorKind::Kubeconfig, what)
             .from_source(format!("context \"{name}\""))
             .remedy(format!("{}, then convert that", foreign.remedy())));
     }
@@ -163,7 +162,7 @@ fn refuse_one_clusters_claims_for_many(
     }
     let what = format!("{} is for one cluster and would be written for {} users", decl.flag(), concerned.len());
     let remedy = format!("name the context that is meant with {}", CONTEXT.decl.flag());
-    Err(Error::new(&situation::USAGE, what).remedy(remedy))
+    Err(Error::new(ErrorKind::Usage, what).remedy(remedy))
 }
 
 /// Azure/kubelogin passes over the flag where the method does not write it.
@@ -174,7 +173,7 @@ fn refuse_variable(wish: &ConvertRequest) -> Result<(), Error> {
         return Ok(());
     }
     let what = format!("{} does not go with --login {}", decl.flag(), wish.method.name);
-    Err(Error::new(&situation::USAGE, what).remedy(format!("leave out {}", decl.flag())))
+    Err(Error::new(ErrorKind::Usage, what).remedy(format!("leave out {}", decl.flag())))
 }
 
 /// What is wrong with the flags is no user's fault. Those that are not written may say anything.
@@ -332,7 +331,7 @@ fn arguments(wish: &ConvertRequest, source: &Source) -> Result<Vec<String>, Erro
 /// kubelogin names the first flag; the remedy names them all, so that they are looked up once.
 fn required(flags: &[String]) -> Error {
     let all = listed(flags.to_vec());
-    Error::new(&situation::OPTION_MISSING, format!("{} is required", flags[0])).remedy(format!("give {all}"))
+    Error::new(ErrorKind::OptionMissing, format!("{} is required", flags[0])).remedy(format!("give {all}"))
 }
 
 /// The variables that typed flags set; those that the source entry has stay without them.

@@ -3,8 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, io_words};
-use crate::situation;
+use crate::error::{Error, ErrorKind, io_words};
 use crate::sys::Sys;
 
 use super::KubeconfigFile;
@@ -42,7 +41,7 @@ pub fn replace(sys: &Sys, changes: &[FileChange], done: &str, ahead: &mut dyn Re
     let locks = changes.iter().map(|change| FileLock::hold(sys, &change.file.path)).collect::<Result<Vec<_>, _>>()?;
     for change in changes {
         let (path, read) = (&change.file.path, change.file.document.text());
-        if !crate::files::holds(path, read.as_bytes()).map_err(|error| cannot_write(path, &error))? {
+        if !crate::os::files::holds(path, read.as_bytes()).map_err(|error| cannot_write(path, &error))? {
             return Ok(false);
         }
     }
@@ -62,18 +61,18 @@ pub fn replace(sys: &Sys, changes: &[FileChange], done: &str, ahead: &mut dyn Re
 fn replace_one(change: &FileChange) -> Result<(), Error> {
     let target = resolve(&change.file.path)?;
     let text = change.edited.document.text();
-    crate::files::replace(&target, text.as_bytes()).map_err(|error| cannot_write(&target, &error))
+    crate::os::files::replace(&target, text.as_bytes()).map_err(|error| cannot_write(&target, &error))
 }
 
 fn cannot_write(path: &Path, error: &std::io::Error) -> Error {
     let remedy = match error.kind() {
-        _ if crate::files::is_full(error) => "free some space there; the file is as it was",
+        _ if crate::os::files::is_full(error) => "free some space there; the file is as it was",
         std::io::ErrorKind::ResourceBusy | std::io::ErrorKind::CrossesDevices => {
             "the file is a mount point and cannot be replaced: mount its directory instead"
         }
         _ => "check the owner and mode of the file and its directory; the file is as it was",
     };
-    Error::new(&situation::FILE, format!("the kubeconfig cannot be written: {}", io_words(error)))
+    Error::new(ErrorKind::File, format!("the kubeconfig cannot be written: {}", io_words(error)))
         .from_source(path.display())
         .remedy(remedy)
 }

@@ -14,12 +14,12 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::cache::CacheKey;
 use crate::entra::{Session, TokenResponse};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::options::{Inputs, TENANT_ID};
-use crate::process::ProgramCall;
+use crate::os::BoxFuture;
+use crate::os::env::Env;
+use crate::os::process::ProgramCall;
 use crate::secret::Secret;
-use crate::situation;
-use crate::sys::{BoxFuture, Env};
 
 use super::azurecli;
 use super::tool::{self, Tenant, Tool, text_of};
@@ -89,7 +89,7 @@ impl Login for Azd {
     /// identity of a machine that can't be told from others.
     fn cacheable(&self) -> bool {
         let of_unknown_machine =
-            || self.state().is_some_and(AzdState::is_of_a_machine) && crate::hosts::machine().is_none();
+            || self.state().is_some_and(AzdState::is_of_a_machine) && crate::managed_identity::machine().is_none();
         self.place.is_some() && !of_unknown_machine()
     }
 }
@@ -101,7 +101,7 @@ impl Azd {
         let before = self.state();
         let call = ProgramCall { program: azd, arguments: self.arguments(), variables: self.variables() };
         sys.terminal.detail(1, || format!("asking {} for a token", call.program.display()));
-        let ended = sys.tools.run(&call, session.deadline.left(&*sys.clock), &*sys.clock).await?;
+        let ended = sys.programs.run(&call, session.deadline.left(&*sys.clock), &*sys.clock).await?;
         if ended.code != Some(0) {
             return Err(self.explain(ended.code, &ended.stderr));
         }
@@ -109,7 +109,7 @@ impl Azd {
             && !place.state().is_same_account(before)
         {
             // The token would be kept for a sign-in that it may not be of.
-            return Err(Error::new(&situation::TOOL_ACCOUNT, "the sign-in of azd has changed while it was asked")
+            return Err(Error::new(ErrorKind::ToolAccount, "the sign-in of azd has changed while it was asked")
                 .remedy("run the command again"));
         }
         let answer: Answer = AZD.read(&ended.stdout)?;
@@ -137,7 +137,7 @@ impl Azd {
         let complaint = AzdMessage::read(stderr);
         let text = complaint.text.as_str();
         if text.to_ascii_lowercase().contains("not logged in") {
-            let error = Error::new(&situation::TOOL_SIGNED_OUT, "azd is not signed in").remedy("run `azd auth login`");
+            let error = Error::new(ErrorKind::ToolSignedOut, "azd is not signed in").remedy("run `azd auth login`");
             return match &self.place {
                 Some(place) => error.from_source(place.directory.display()),
                 None => error,
@@ -292,7 +292,7 @@ impl AzdDirectory {
             identity.field("azd file", name);
         }
         if state.is_of_a_machine() {
-            identity.field("machine", &crate::hosts::machine().unwrap_or_default());
+            identity.field("machine", &crate::managed_identity::machine().unwrap_or_default());
         }
         if let Some((place, state)) = self.az.as_ref().zip(state.az.as_ref()) {
             place.identify(state, identity);

@@ -4,7 +4,7 @@ use crate::cache::CacheKey;
 use crate::entra::{Session, TokenRequest, TokenResponse, UserClient, device};
 use crate::error::Error;
 use crate::options::{CLIENT_ID, ENVIRONMENT, Inputs, LEGACY, LOGIN_HINT, POP_CLAIMS, POP_ENABLED, TENANT_ID};
-use crate::sys::BoxFuture;
+use crate::os::BoxFuture;
 
 use super::public_client::PublicClient;
 use super::{Login, Method, WriteRule};

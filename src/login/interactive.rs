@@ -5,7 +5,8 @@ use crate::entra::{Session, TokenRequest, TokenResponse, UserClient, browser};
 use crate::error::Error;
 use crate::options::types::RedirectUrl;
 use crate::options::{CLIENT_ID, ENVIRONMENT, Inputs, LOGIN_HINT, POP_CLAIMS, POP_ENABLED, REDIRECT_URL, TENANT_ID};
-use crate::sys::{BoxFuture, Env};
+use crate::os::BoxFuture;
+use crate::os::env::Env;
 use crate::terminal::{prompt_hidden, unattended};
 
 use super::public_client::PublicClient;
@@ -53,7 +54,7 @@ impl Login for Interactive {
 
     /// A browser is seen wherever stderr goes: `kubectl get pods 2>/dev/null` opens it as well.
     fn prompt_hidden(&self, env: &Env) -> Option<String> {
-        if crate::browser::hindrance(env).is_none() { unattended(env) } else { prompt_hidden(env) }
+        if crate::os::browser::hindrance(env).is_none() { unattended(env) } else { prompt_hidden(env) }
     }
 
     fn user_client(&self) -> Option<UserClient<'_>> {

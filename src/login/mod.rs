@@ -5,11 +5,11 @@ mod azd;
 mod azurecli;
 mod azurepipelines;
 mod devicecode;
-mod given_secret;
 mod interactive;
 mod msi;
 mod public_client;
 mod ropc;
+mod secret_option;
 mod spn;
 mod tool;
 mod workloadidentity;
@@ -18,20 +18,20 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-pub use given_secret::SecretOptions;
+pub use secret_option::SecretOptions;
 
 use crate::cache::{Cache, CacheKey, RequestSummary};
 use crate::entra::pop::TokenBinding;
 use crate::entra::{Session, TokenRequest, TokenResponse, UserClient};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::options::types::{GoDuration, Storage};
 use crate::options::{
     AUTHORITY_HOST, CACHE_DIR, CACHE_STORAGE, CLIENT_ID, DISABLE_ENVIRONMENT_OVERRIDE, DISABLE_INSTANCE_DISCOVERY,
     Decl, ENVIRONMENT, Inputs, LOGIN, LOGIN_TIMEOUT, LOGTOSTDERR, Opt, POP_CLAIMS, POP_ENABLED, POP_LIFETIME,
     SERVER_ID, TENANT_ID, TIMEOUT, USE_AZURERM_ENV_VARS, VERBOSITY, ValueKind, ValueSource, Values, shown,
 };
-use crate::situation;
-use crate::sys::{BoxFuture, Env};
+use crate::os::BoxFuture;
+use crate::os::env::Env;
 use crate::terminal::prompt_hidden;
 
 pub use auto::UnavailableMethods;
@@ -334,7 +334,7 @@ fn check_binding(values: &Values, method: &Method, login: &dyn Login) -> Result<
     }
     let what = format!("--login {} has no proof-of-possession tokens", method.name);
     let source = values.source(&POP_ENABLED).map(ToString::to_string).unwrap_or_default();
-    Err(Error::new(&situation::USAGE, what)
+    Err(Error::new(ErrorKind::Usage, what)
         .from_source(source)
         .remedy("use interactive, devicecode, spn, ropc or workloadidentity, or leave out --pop-enabled"))
 }
@@ -349,7 +349,7 @@ impl Method {
         METHODS.iter().copied().find(|method| method.name == name).ok_or_else(|| {
             let source = values.source(&LOGIN).map(ToString::to_string).unwrap_or_default();
             let what = format!("'{name}' is not a supported login method. Supported method is one of {}", names());
-            Error::new(&situation::OPTION_INVALID, what).remedy(format!("correct {source}")).from_source(source)
+            Error::new(ErrorKind::OptionInvalid, what).remedy(format!("correct {source}")).from_source(source)
         })
     }
 
@@ -383,7 +383,7 @@ pub fn check(values: &Values) -> Result<(), Error> {
 
 /// Two options that exclude each other.
 pub fn both_given(one: &str, other: &str) -> Error {
-    Error::new(&situation::USAGE, format!("{one} and {other} are both given")).remedy("give one of them")
+    Error::new(ErrorKind::Usage, format!("{one} and {other} are both given")).remedy("give one of them")
 }
 
 /// The methods with what each is, for the help.
@@ -404,7 +404,7 @@ fn positive(values: &Values, option: &Opt<GoDuration>) -> Result<Option<Duration
     let Some(duration) = values.get(option)? else { return Ok(None) };
     let source = values.source(option).map(ToString::to_string).unwrap_or_default();
     let too_short = || {
-        Error::new(&situation::OPTION_INVALID, format!("{} must be greater than 0", option.decl.name))
+        Error::new(ErrorKind::OptionInvalid, format!("{} must be greater than 0", option.decl.name))
             .from_source(&source)
             .remedy(format!("correct {source}"))
     };

@@ -6,11 +6,11 @@ use std::time::Duration;
 use crate::cache::CacheKey;
 use crate::entra::{Session, TokenResponse};
 use crate::error::Error;
-use crate::hosts::{self, IdKind, IdentityRequest, ManagedIdentitySource, Selector};
+use crate::managed_identity::{self, IdKind, IdentityRequest, ManagedIdentitySource, Selector};
 use crate::options::{
     CLIENT_ID, IDENTITY_OBJECT_ID, IDENTITY_RESOURCE_ID, Inputs, LEGACY, Opt, SERVER_ID, ValueSource, Values,
 };
-use crate::sys::BoxFuture;
+use crate::os::BoxFuture;
 
 use super::{Login, Method, WriteRule, both_given};
 
@@ -38,8 +38,8 @@ struct ManagedIdentity {
 
 fn parse(choices: &Inputs) -> Result<Box<dyn Login>, Error> {
     let (wanted, passed_over) = wanted(choices)?;
-    let host = hosts::detect(choices.env)?;
-    hosts::admit(&*host, wanted.selector.as_ref())?;
+    let host = managed_identity::detect(choices.env)?;
+    managed_identity::admit(&*host, wanted.selector.as_ref())?;
     let mut notes = Vec::new();
     if let (Some(source), Some(selector)) = (passed_over, &wanted.selector) {
         notes.push(format!("{source} is passed over: {} stands before it", selector.source));
@@ -47,7 +47,7 @@ fn parse(choices: &Inputs) -> Result<Box<dyn Login>, Error> {
     if choices.values.is_on(&LEGACY) {
         notes.push("--legacy has no effect with msi: the host decides on the kind of token".into());
     }
-    Ok(Box::new(ManagedIdentity { host, wanted, machine: hosts::machine(), notes }))
+    Ok(Box::new(ManagedIdentity { host, wanted, machine: managed_identity::machine(), notes }))
 }
 
 /// What a host would be asked, and where a name came from that another stands before.
@@ -114,7 +114,7 @@ impl Login for ManagedIdentity {
 mod tests {
     use super::*;
     use crate::options::{Commands, args};
-    use crate::sys::Env;
+    use crate::os::env::Env;
 
     fn chosen<const N: usize>(line: &str, env: [(&str, &str); N]) -> Result<(Option<(IdKind, String)>, bool), String> {
         let words: Vec<_> = line.split_whitespace().map(String::from).collect();

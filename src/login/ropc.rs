@@ -5,16 +5,15 @@
 
 use crate::cache::CacheKey;
 use crate::entra::{Session, TokenRequest, TokenResponse, UserClient, password};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::options::types::ClientId;
 use crate::options::{
     CLIENT_ID, ENVIRONMENT, Inputs, LEGACY, PASSWORD, PASSWORD_FILE, POP_CLAIMS, POP_ENABLED, TENANT_ID, USERNAME,
     Values,
 };
-use crate::situation::{self, Situation};
-use crate::sys::BoxFuture;
+use crate::os::BoxFuture;
 
-use super::given_secret::{SecretOptions, SecretValue};
+use super::secret_option::{SecretOptions, SecretValue};
 use super::{Login, Method, WriteRule};
 
 /// `--login ropc`.
@@ -43,17 +42,12 @@ const OPEN_TENANTS: [&str; 2] = ["common", "consumers"];
 
 const OTHER_WAYS: &str = "use --login interactive, or --login spn or workloadidentity where no person is there";
 
-/// Refusals that another password may not meet; an AD FS has no codes, so that what it says is unknown.
-static OF_THE_PASSWORD: [&Situation; 4] =
-    [&situation::PASSWORD_WRONG, &situation::PASSWORD_EXPIRED, &situation::LOCKED_OUT, &situation::REFUSED];
-
 /// Refusals that no password mends.
-static WANT_MORE: [&Situation; 4] =
-    [&situation::MFA_NEEDED, &situation::POLICY_REFUSED, &situation::DEVICE_REFUSED, &situation::CONFIRM_IN_BROWSER];
+static WANT_MORE: [ErrorKind; 4] =
+    [ErrorKind::MfaNeeded, ErrorKind::PolicyRefused, ErrorKind::DeviceRefused, ErrorKind::ConfirmInBrowser];
 
 /// Refusals of the user, whatever the password.
-static OF_THE_NAME: [&Situation; 3] =
-    [&situation::USER_UNKNOWN, &situation::PASSWORD_ELSEWHERE, &situation::ACCOUNT_DISABLED];
+static OF_THE_NAME: [ErrorKind; 3] = [ErrorKind::UserUnknown, ErrorKind::PasswordElsewhere, ErrorKind::AccountDisabled];
 
 struct Ropc {
     request: TokenRequest,
@@ -73,7 +67,7 @@ fn parse(choices: &Inputs) -> Result<Box<dyn Login>, Error> {
     let username = values.require(&USERNAME, "username cannot be empty")?;
     let named_by = values.source(&USERNAME).map(ToString::to_string).unwrap_or_default();
     let password = SECRET.find(values)?.ok_or_else(|| {
-        Error::new(&situation::OPTION_MISSING, "password cannot be empty").remedy(SECRET.advice(values))
+        Error::new(ErrorKind::OptionMissing, "password cannot be empty").remedy(SECRET.advice(values))
     })?;
     refuse_open_tenant(values)?;
     let brings_own_secret = password.typed && choices.in_entry(&PASSWORD.decl);
@@ -87,7 +81,7 @@ fn refuse_open_tenant(values: &Values) -> Result<(), Error> {
     let Some(tenant) = open else { return Ok(()) };
     let what = format!("signing in with a password needs the user's own tenant, and \"{tenant}\" is none");
     let source = values.source(&TENANT_ID).map(ToString::to_string).unwrap_or_default();
-    Err(Error::new(&situation::OPTION_INVALID, what).from_source(source).remedy("give its ID or one of its domains"))
+    Err(Error::new(ErrorKind::OptionInvalid, what).from_source(source).remedy("give its ID or one of its domains"))
 }
 
 impl Login for Ropc {
@@ -133,17 +127,16 @@ impl Ropc {
     /// kubectl starts a plugin that has failed five times more, and a password that is sent again and
     /// again may lock the account. Another password is another sign-in and does not wait.
     fn refuse_what_was_refused(&self, session: &Session<'_>) -> Result<(), Error> {
-        let Some(what) = &session.recent_failure else { return Ok(()) };
-        let was_one_of = |refusals: &[&Situation]| refusals.iter().any(|refusal| what.starts_with(refusal.meaning));
-        let remedy = if was_one_of(&WANT_MORE) {
+        let Some((kind, what)) = &session.recent_failure else { return Ok(()) };
+        let remedy = if WANT_MORE.contains(kind) {
             OTHER_WAYS
-        } else if was_one_of(&OF_THE_PASSWORD) {
+        } else if kind.counts_against_password() {
             "correct them; the same ones are sent again a minute later"
         } else {
             return Ok(());
         };
         let what = format!("the same password was refused less than a minute ago: {what}");
-        Err(Error::new(&situation::SIGN_IN_JUST_FAILED, what).from_source(self.given_by()).remedy(remedy))
+        Err(Error::new(ErrorKind::SignInJustFailed, what).from_source(self.given_by()).remedy(remedy))
     }
 
     /// What gave name and password.
@@ -154,18 +147,18 @@ impl Ropc {
     /// A refusal is about name or password, so both are named by where they came from; where Entra wants
     /// more than a password, nothing that could be typed here helps.
     fn blame(&self, error: Error) -> Error {
-        let is_one_of = |refusals: &[&'static Situation]| refusals.iter().any(|refusal| error.is(refusal));
+        let kind = error.kind();
         let name = format!("user name from {}", self.named_by);
-        if error.is(&situation::PASSWORD_WRONG) {
+        if kind == ErrorKind::PasswordWrong {
             error.from_source(self.given_by()).remedy("correct them; too many wrong tries lock the account")
-        } else if error.is(&situation::POLICY_REFUSED) {
+        } else if kind == ErrorKind::PolicyRefused {
             // Read on from "ask an administrator of the tenant to".
             error.from_source(name).remedy(format!("say which policy applies; or {OTHER_WAYS}"))
-        } else if is_one_of(&WANT_MORE) {
+        } else if WANT_MORE.contains(&kind) {
             error.from_source(name).remedy(format!("a password alone does not do here any more: {OTHER_WAYS}"))
-        } else if is_one_of(&OF_THE_PASSWORD) {
+        } else if kind.counts_against_password() {
             error.from_source(self.given_by())
-        } else if is_one_of(&OF_THE_NAME) {
+        } else if OF_THE_NAME.contains(&kind) {
             error.from_source(name)
         } else {
             error

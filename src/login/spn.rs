@@ -6,18 +6,17 @@ use crate::cache::CacheKey;
 use crate::entra::certificate::{Certificate, Signing};
 use crate::entra::token::{ClientCredential, client_credentials};
 use crate::entra::{Audience, Session, TokenRequest, TokenResponse};
-use crate::error::{Error, io_words};
+use crate::error::{Error, ErrorKind, io_words};
 use crate::options::types::ClientId;
 use crate::options::{
     CLIENT_CERTIFICATE, CLIENT_CERTIFICATE_PASSWORD, CLIENT_CERTIFICATE_PASSWORD_FILE, CLIENT_ID, CLIENT_SECRET,
     CLIENT_SECRET_FILE, DISABLE_ENVIRONMENT_OVERRIDE, ENVIRONMENT, Inputs, LEGACY, POP_CLAIMS, POP_ENABLED, TENANT_ID,
     ValueSource, Values,
 };
+use crate::os::BoxFuture;
 use crate::secret::Secret;
-use crate::situation;
-use crate::sys::BoxFuture;
 
-use super::given_secret::{SecretOptions, SecretValue};
+use super::secret_option::{SecretOptions, SecretValue};
 use super::{Login, Method, WriteRule};
 
 /// `--login spn`.
@@ -104,7 +103,7 @@ fn parse(choices: &Inputs) -> Result<Box<dyn Login>, Error> {
 
 fn secret(values: &Values) -> Result<SecretValue, Error> {
     SECRET.find(values)?.ok_or_else(|| {
-        Error::new(&situation::OPTION_MISSING, "client secret cannot be empty").remedy(format!(
+        Error::new(ErrorKind::OptionMissing, "client secret cannot be empty").remedy(format!(
             "{}, or a certificate with {}",
             SECRET.advice(values),
             CLIENT_CERTIFICATE.decl.flag()
@@ -118,8 +117,8 @@ impl CertificateFile {
         let Some(path) = values.get(&CLIENT_CERTIFICATE)? else { return Ok(None) };
         let source = values.source(&CLIENT_CERTIFICATE).cloned().unwrap_or(ValueSource::Default);
         let shown = format!("{}, named by {source}", path.0.display());
-        let bytes = crate::files::read_bytes(&path.0, CERTIFICATE_LIMIT).map(Zeroizing::new).map_err(|error| {
-            Error::new(&situation::FILE, format!("the client certificate cannot be read: {}", io_words(&error)))
+        let bytes = crate::os::files::read_bytes(&path.0, CERTIFICATE_LIMIT).map(Zeroizing::new).map_err(|error| {
+            Error::new(ErrorKind::File, format!("the client certificate cannot be read: {}", io_words(&error)))
                 .from_source(&shown)
                 .remedy(format!("correct {source}"))
         })?;
@@ -141,11 +140,11 @@ impl CertificateFile {
 
     /// What Entra says of an assertion is about the file that signed it.
     fn blame(&self, error: Error) -> Error {
-        if error.is(&situation::CERTIFICATE_NAME) {
+        if error.kind() == ErrorKind::CertificateName {
             error.also("the file has to hold the certificates of its issuers too").from_source(&self.shown)
-        } else if error.is(&situation::ASSERTION_INVALID) {
+        } else if error.kind() == ErrorKind::AssertionInvalid {
             error.remedy(CHECK_CERTIFICATE).from_source(&self.shown)
-        } else if error.is(&situation::CERTIFICATE_UNKNOWN) || error.is(&situation::CLOCK_SKEW) {
+        } else if error.kind() == ErrorKind::CertificateUnknown || error.kind() == ErrorKind::ClockSkew {
             error.from_source(&self.shown)
         } else {
             error
@@ -154,7 +153,7 @@ impl CertificateFile {
 
     /// A variable may have given another password than the one that was typed.
     fn blame_password(&self, error: Error) -> Error {
-        if !error.is(&situation::CERTIFICATE_PASSWORD) {
+        if error.kind() != ErrorKind::CertificatePassword {
             return error;
         }
         error.remedy(match &self.password {
@@ -213,7 +212,7 @@ impl Application {
 
     /// A proof that is refused is named by where it came from.
     fn blame(&self, error: Error) -> Error {
-        let about_secret = error.is(&situation::SECRET_WRONG) || error.is(&situation::SECRET_EXPIRED);
+        let about_secret = error.kind() == ErrorKind::SecretWrong || error.kind() == ErrorKind::SecretExpired;
         match &self.proof {
             SpnCredential::Secret(given) if about_secret => error.from_source(&given.source),
             SpnCredential::Certificate(file) => file.blame(error),

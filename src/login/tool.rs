@@ -11,12 +11,11 @@ use serde::de::DeserializeOwned;
 use crate::entra::error::code_in;
 use crate::entra::token::seconds;
 use crate::entra::{Audience, Token, TokenResponse};
-use crate::error::{Error, one_line};
+use crate::error::{Error, ErrorKind, one_line};
 use crate::options::types::TenantId;
 use crate::options::{SERVER_ID, TENANT_ID, Values};
+use crate::os::env::Env;
 use crate::secret::Secret;
-use crate::situation::{self, Situation};
-use crate::sys::Env;
 
 /// A tool that hands out tokens, for messages.
 pub(super) struct Tool {
@@ -36,8 +35,8 @@ impl Tool {
     /// # Errors
     /// It is not installed.
     pub(super) fn find(&self, env: &Env) -> Result<PathBuf, Error> {
-        crate::process::find(env, self.name).ok_or_else(|| {
-            Error::new(&situation::TOOL_MISSING, format!("the {} ({}) is not on PATH", self.title, self.name))
+        crate::os::process::find(env, self.name).ok_or_else(|| {
+            Error::new(ErrorKind::ToolMissing, format!("the {} ({}) is not on PATH", self.title, self.name))
                 .remedy(format!("install it ({}), or use another --login", self.home))
         })
     }
@@ -82,18 +81,21 @@ impl Tool {
     }
 
     fn odd(&self, what: &str) -> Error {
-        Error::new(&situation::TOOL_ANSWER, format!("the answer of {} {what}", self.name))
+        Error::new(ErrorKind::ToolAnswer, format!("the answer of {} {what}", self.name))
             .remedy(format!("look whether `{}` is the {}, and update it", self.name, self.title))
     }
 
     /// The error for a refusal of Entra's that the tool has passed on; `command` is what it suggests.
     pub(super) fn refused_by_entra(&self, complaint: &str, command: Option<&str>) -> Option<Error> {
         let code = code_in(complaint)?;
-        let situation = situation::of_code(code).unwrap_or(&situation::REFUSED);
-        let error = Error::new(situation, format!("{}, AADSTS{code}, says {}", situation.meaning, self.name))
-            .detail(format!("{} says: {}", self.name, sentence(complaint)));
+        let kind = ErrorKind::of_code(code).unwrap_or(ErrorKind::Refused);
+        let error = Error::new(kind, format!("{}, AADSTS{code}, says {}", kind.meaning(), self.name)).detail(format!(
+            "{} says: {}",
+            self.name,
+            sentence(complaint)
+        ));
         Some(match command {
-            _ if mended_by_signing_in(situation) => error.remedy(format!("run `{}`", command.unwrap_or(self.login))),
+            _ if kind.sign_in_helps() => error.remedy(format!("run `{}`", command.unwrap_or(self.login))),
             Some(command) => error.also(&format!("{} suggests `{command}`", self.name)),
             None => error,
         })
@@ -106,10 +108,10 @@ impl Tool {
         let host = host.map_or_else(|| "Entra".to_owned(), one_line);
         let name = self.name;
         let error = if said(&["CERTIFICATE_VERIFY_FAILED", "x509: "]) {
-            Error::new(&situation::TLS, format!("{name} does not trust the certificate of {host}"))
+            Error::new(ErrorKind::Tls, format!("{name} does not trust the certificate of {host}"))
                 .remedy("tell it the CA of the proxy in between (REQUESTS_CA_BUNDLE for az, SSL_CERT_FILE for azd)")
         } else if said(&["Failed to resolve", "Name or service not known", "getaddrinfo failed", "no such host"]) {
-            Error::new(&situation::NAME_NOT_FOUND, format!("{name} cannot find the address of {host}"))
+            Error::new(ErrorKind::NameNotFound, format!("{name} cannot find the address of {host}"))
         } else if said(&[
             "Max retries exceeded",
             "Connection refused",
@@ -117,7 +119,7 @@ impl Tool {
             "ProxyError",
             "i/o timeout",
         ]) {
-            Error::new(&situation::CONNECTION_BROKEN, format!("{name} cannot reach {host}"))
+            Error::new(ErrorKind::ConnectionBroken, format!("{name} cannot reach {host}"))
         } else {
             return None;
         };
@@ -132,23 +134,8 @@ impl Tool {
             (None, Some(code)) => format!("{name} failed with exit code {code} and said nothing"),
             (None, None) => format!("{name} was ended by a signal"),
         };
-        Error::new(&situation::TOOL_FAILED, what).remedy(format!("see whether `{command}` works"))
+        Error::new(ErrorKind::ToolFailed, what).remedy(format!("see whether `{command}` works"))
     }
-}
-
-/// Situations in which signing in to the tool again is the way out, and all of it.
-fn mended_by_signing_in(situation: &Situation) -> bool {
-    [
-        &situation::MFA_NEEDED,
-        &situation::GRANT_ENDED,
-        &situation::ACCOUNT_UNCLEAR,
-        &situation::CONFIRM_IN_BROWSER,
-        &situation::SIGN_IN_EXPIRED,
-        &situation::CODE_UNUSABLE,
-        &situation::REFUSED,
-    ]
-    .into_iter()
-    .any(|mended| std::ptr::eq(mended, situation))
 }
 
 /// The scope that `--server-id` means, as an argument for a tool.
@@ -161,7 +148,7 @@ pub(super) fn scope(values: &Values) -> Result<String, Error> {
     if !server.chars().all(plain) || server.starts_with('-') {
         let source = values.source(&SERVER_ID).map(ToString::to_string).unwrap_or_default();
         return Err(Error::new(
-            &situation::OPTION_INVALID,
+            ErrorKind::OptionInvalid,
             "invalid server-id: it is the ID or the URI of an application",
         )
         .remedy(format!("correct {source}"))
@@ -185,7 +172,7 @@ pub(super) fn tenant(values: &Values) -> Result<Option<Tenant>, Error> {
     let Some(id) = values.get(&TENANT_ID)? else { return Ok(None) };
     let source = values.source(&TENANT_ID).map(ToString::to_string).unwrap_or_default();
     if id.as_str().starts_with('-') {
-        return Err(Error::new(&situation::OPTION_INVALID, "invalid tenantID: a tenant is a GUID or a domain name")
+        return Err(Error::new(ErrorKind::OptionInvalid, "invalid tenantID: a tenant is a GUID or a domain name")
             .remedy(format!("correct {source}"))
             .from_source(source));
     }
@@ -210,7 +197,7 @@ pub(super) fn directory(env: &Env, variable: &str, default: &str) -> Option<Path
 /// is not there.
 pub(super) fn text_of(path: &Path) -> String {
     const LIMIT: u64 = 16 * 1024 * 1024;
-    match crate::files::read_text(path, LIMIT) {
+    match crate::os::files::read_text(path, LIMIT) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
         Err(error) => format!("not readable: {:?}", error.kind()),

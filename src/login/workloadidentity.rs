@@ -2,7 +2,7 @@
 //! system, a cloud.
 
 use crate::cache::CacheKey;
-use crate::entra::binding::TokenProxy;
+use crate::entra::token_proxy::TokenProxy;
 use crate::entra::{Session, TokenRequest, TokenResponse};
 use crate::error::Error;
 use crate::federated::{self, AssertionSource, Exchange};
@@ -11,7 +11,7 @@ use crate::options::{
     AUTHORITY_HOST, CLIENT_ID, DISABLE_TOKEN_PROXY, ENVIRONMENT, FEDERATED_AUDIENCE, FEDERATED_TOKEN_FILE,
     FEDERATED_TOKEN_SOURCE, Inputs, POP_CLAIMS, POP_ENABLED, TENANT_ID,
 };
-use crate::sys::BoxFuture;
+use crate::os::BoxFuture;
 
 use super::{Login, Method, WriteRule};
 
@@ -114,7 +114,7 @@ mod tests {
         let jwt = token("s", "x");
         let known = |line: &str, proxy: &str| {
             let file = tempfile::NamedTempFile::new().unwrap();
-            crate::files::replace(file.path(), jwt.as_bytes()).unwrap();
+            crate::os::files::replace(file.path(), jwt.as_bytes()).unwrap();
             let path = file.path().to_str().unwrap();
             let env = [("AZURE_FEDERATED_TOKEN_FILE", path), ("AZURE_KUBERNETES_TOKEN_PROXY", proxy), ("JWT", &jwt)];
             parsed(line, env, name_of).unwrap()

@@ -10,10 +10,10 @@
 //!       └─ sign in → write ────────────────────────────────────→ done
 //! ```
 
-mod keep;
-mod person;
-mod renewal;
-mod turn;
+mod lock_wait;
+mod prompt;
+mod refresh;
+mod save;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
@@ -22,15 +22,15 @@ use std::time::Duration;
 use crate::cache::{Cache, CacheKey, SignInFailure, Slot, TokenEntry, TryLock};
 use crate::entra::pop::{PopKey, TokenBinding};
 use crate::entra::{Account, Session, Token};
-use crate::error::{Error, io_words};
+use crate::error::{Error, ErrorKind, io_words};
 use crate::login::{Login, Resolved, Spec};
-use crate::situation;
-use crate::sys::{Deadline, Sys};
+use crate::os::clock::Deadline;
+use crate::sys::Sys;
 use crate::terminal::SignedIn;
 
-use keep::is_nameless;
-use renewal::Renewal;
-use turn::LockOutcome;
+use lock_wait::LockOutcome;
+use refresh::Renewal;
+use save::is_nameless;
 
 /// kubectl uses a token until its very last second, so one with less than this is not given out
 /// of the cache.
@@ -143,7 +143,7 @@ impl TokenWithKey {
     /// server believes a signature for 15 minutes at most, so kubectl is told to come back before that.
     fn for_kubectl(self, sys: &Sys, spec: &Spec) -> Result<Token, Error> {
         let TokenBinding::Pop(host) = spec.login.binding() else { return Ok(self.token) };
-        let gone = || Error::new(&situation::KEY, "the key of the token has just been removed by another process");
+        let gone = || Error::new(ErrorKind::Key, "the key of the token has just been removed by another process");
         let key = self.key.as_ref().ok_or_else(gone)?;
         let now = sys.clock.now();
         let end = now.saturating_add(spec.pop_lifetime.as_secs());
@@ -162,7 +162,7 @@ fn obtain(
     // Before the cache's directory is made: a request that must not be sent leaves no trace.
     admit(&*spec.login)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
-        Error::new(&situation::FILE, format!("the process could not be set up: {}", io_words(&error)))
+        Error::new(ErrorKind::File, format!("the process could not be set up: {}", io_words(&error)))
             .remedy("try again")
     })?;
     let outcome = runtime.block_on(until_interrupted(async {
@@ -223,8 +223,8 @@ async fn until_interrupted<T>(work: impl Future<Output = Result<T, Error>>) -> R
     tokio::select! {
         // The handlers stand before the work begins: a signal in between must not leave a terminal as it is.
         biased;
-        Ok(()) = tokio::signal::ctrl_c() => Err(Error::new(&situation::INTERRUPTED, "interrupted")),
-        () = told_to_end() => Err(Error::new(&situation::INTERRUPTED, "told to end")),
+        Ok(()) = tokio::signal::ctrl_c() => Err(Error::new(ErrorKind::Interrupted, "interrupted")),
+        () = told_to_end() => Err(Error::new(ErrorKind::Interrupted, "told to end")),
         outcome = work => outcome,
     }
 }
@@ -294,13 +294,13 @@ impl Attempt<'_> {
         let deadline = Deadline::after(&*self.sys.clock, EARLY_RENEWAL);
         let outcome = tokio::select! {
             outcome = self.renew(&kept, deadline) => outcome,
-            () = self.sys.clock.sleep(EARLY_RENEWAL) => Renewal::Failed(Error::new(&situation::DEADLINE, "no answer in 3 s")),
+            () = self.sys.clock.sleep(EARLY_RENEWAL) => Renewal::Failed(Error::new(ErrorKind::Deadline, "no answer in 3 s")),
         };
         match outcome {
             Renewal::Done(token) => token,
             Renewal::Failed(error) => self.note_early_failure(kept, &error, current),
             Renewal::NeedsSignIn(_) => {
-                let why = Error::new(&situation::GRANT_ENDED, situation::GRANT_ENDED.meaning);
+                let why = Error::new(ErrorKind::GrantEnded, ErrorKind::GrantEnded.meaning());
                 self.note_early_failure(kept, &why, current)
             }
         }
@@ -383,7 +383,7 @@ impl Attempt<'_> {
     async fn machine_signs_in(&self) -> Result<Token, Error> {
         let outcome = self.acquire(&self.session(self.machine_deadline(), None)).await;
         // That nothing was tried is no new failure.
-        if let Some(error) = outcome.as_ref().err().filter(|error| !error.is(&situation::SIGN_IN_JUST_FAILED)) {
+        if let Some(error) = outcome.as_ref().err().filter(|error| error.kind() != ErrorKind::SignInJustFailed) {
             self.note_sign_in_failure(error);
         }
         outcome
@@ -395,7 +395,7 @@ impl Attempt<'_> {
         let kept = self.read();
         let usable =
             kept.token.filter(|token| token.left(self.now()) > LAST_RESORT_VALIDITY && kept.acquired_on <= self.now());
-        let Some(token) = usable.filter(|_| leaves_token_good(&error)) else { return Err(error) };
+        let Some(token) = usable.filter(|_| error.kind().token_serves()) else { return Err(error) };
         self.sys.terminal.detail(1, || format!("the token could not be renewed, it is used to its end: {error}"));
         Ok(token)
     }
@@ -428,7 +428,7 @@ impl Attempt<'_> {
         Session {
             timeout_option: self.spec.timeout_option(),
             claims,
-            recent_failure: kept.sign_in_failure.filter(just_now).map(|failure| failure.what),
+            recent_failure: kept.sign_in_failure.filter(just_now).map(|failure| (failure.kind, failure.what)),
             hint: only.clone().or(before.map(|account| account.username)),
             required_account: only,
             login_command: self.spec.login_command(self.sys.called_as()),
@@ -460,24 +460,6 @@ impl Attempt<'_> {
     }
 }
 
-/// The network's failures, a host or program that does not work, and nobody being there to ask say
-/// nothing against the token in hand.
-fn leaves_token_good(error: &Error) -> bool {
-    let none_of_entras = [
-        &situation::TLS,
-        &situation::PROXY,
-        &situation::CLOCK_SKEW,
-        &situation::NO_IDENTITY_HOST,
-        &situation::HOST_ANSWER,
-        &situation::ASSERTION_SOURCE,
-        &situation::TOOL,
-        &situation::NOBODY_THERE,
-        &situation::SIGN_IN_JUST_FAILED,
-    ];
-    let of_the_way = none_of_entras.into_iter().any(|situation| error.is(situation));
-    of_the_way || matches!(error.situation().turn, situation::Responsible::Network | situation::Responsible::Time)
-}
-
 /// What has failed for another process since `before`: whoever waited for it does not repeat it,
 /// whoever comes later tries anew.
 fn failed_meanwhile<'k>(before: &TokenEntry, now: &'k TokenEntry) -> Option<&'k SignInFailure> {
@@ -486,7 +468,7 @@ fn failed_meanwhile<'k>(before: &TokenEntry, now: &'k TokenEntry) -> Option<&'k 
 
 fn failed_for_another(failure: &SignInFailure) -> Error {
     let what = format!("the same sign-in has just failed in another process: {}", failure.what);
-    Error::new(&situation::SIGN_IN_JUST_FAILED, what).remedy(failure.remedy.clone())
+    Error::new(ErrorKind::SignInJustFailed, what).remedy(failure.remedy.clone())
 }
 
 #[cfg(test)]

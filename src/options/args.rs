@@ -5,9 +5,8 @@
 //! It reads the program's own arguments and those inside kubeconfig entries.
 
 use super::{Commands, Decl, ValueKind, long, short};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::secret::Secret;
-use crate::situation;
 
 /// A flag that was given.
 #[derive(Debug, Clone)]
@@ -200,7 +199,7 @@ impl Reader {
             self.given.unknown.push(flag.to_owned());
             return Ok(());
         }
-        Err(Error::new(&situation::USAGE, what))
+        Err(Error::new(ErrorKind::Usage, what))
     }
 }
 

@@ -7,11 +7,10 @@ use super::{
     AUTHORITY_HOST, Commands, Condition, DISABLE_ENVIRONMENT_OVERRIDE, Decl, FEDERATED_TOKEN_SOURCE, LOGIN, Opt,
     ParsedArgs, ParsedFlag, Precedence, TABLE, USE_AZURERM_ENV_VARS, Var,
 };
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::exec_credential::ExecInfo;
+use crate::os::env::Env;
 use crate::secret::Secret;
-use crate::situation;
-use crate::sys::Env;
 
 /// Where a text came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,7 +112,7 @@ impl Values {
     pub fn require<T>(&self, option: &Opt<T>, missing: &str) -> Result<T, Error> {
         self.get(option)?.ok_or_else(|| {
             let variable = self.variable(&option.decl).map(|name| format!(" or set {name}")).unwrap_or_default();
-            Error::new(&situation::OPTION_MISSING, missing).remedy(format!("give {}{variable}", option.decl.flag()))
+            Error::new(ErrorKind::OptionMissing, missing).remedy(format!("give {}{variable}", option.decl.flag()))
         })
     }
 
@@ -192,7 +191,7 @@ pub fn shown(decl: &Decl, text: &Secret) -> String {
 }
 
 fn invalid(value: &Value, why: &str) -> Error {
-    Error::new(&situation::OPTION_INVALID, why).from_source(&value.source).remedy(format!("correct {}", value.source))
+    Error::new(ErrorKind::OptionInvalid, why).from_source(&value.source).remedy(format!("correct {}", value.source))
 }
 
 fn is_on(given: &ParsedArgs, decl: &Decl) -> bool {

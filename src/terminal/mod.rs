@@ -3,25 +3,25 @@
 //! Where stderr is no terminal, everything is a plain line. On a terminal a prompt takes the room that
 //! it needs, and long work has one line that changes and disappears ([`Terminal::while_waiting`]).
 
-mod look;
 mod prompt;
 mod screen;
-mod seen;
 mod signed_in;
+mod style;
+mod visibility;
 mod wait;
 
 use std::cell::{Cell, RefCell};
 use std::io::Write;
+use std::rc::Rc;
 
-pub use look::{Colour, OutputStyle};
 pub use prompt::Prompt;
-pub use seen::{prompt_hidden, stderr_is_terminal, unattended};
 pub use signed_in::{SignedIn, time_text};
+pub use style::{Colour, OutputStyle};
+pub use visibility::{prompt_hidden, stderr_is_terminal, unattended};
 pub use wait::Wait;
 
-use crate::error::{Error, one_line};
-use crate::situation;
-use crate::sys::Env;
+use crate::error::{Error, ErrorKind, one_line};
+use crate::os::env::Env;
 
 use screen::Screen;
 
@@ -30,7 +30,9 @@ pub const QUIET: &str = "KUBENTRA_QUIET";
 
 /// Stderr. stdout belongs to kubectl and is written by `main` alone.
 pub struct Terminal {
-    out: RefCell<Box<dyn Write>>,
+    out: Rc<RefCell<Box<dyn Write>>>,
+    /// Whether that is the stderr of this process, which may be a screen.
+    is_stderr: bool,
     verbosity: Cell<u8>,
     quiet: bool,
     /// What can be drawn on; `None` where there are only plain lines.
@@ -45,13 +47,24 @@ impl Terminal {
     /// The stderr of this process, as the environment wants it used.
     pub fn stderr(env: &Env) -> Self {
         let quiet = is_quiet(env);
-        Self { quiet, screen: Screen::of_stderr(env).filter(|_| !quiet), ..Self::to(std::io::stderr()) }
+        let screen = Screen::of_stderr(env).filter(|_| !quiet);
+        Self { quiet, screen, is_stderr: true, ..Self::to(std::io::stderr()) }
+    }
+
+    /// The same as another environment wants it used, with the same verbosity.
+    #[must_use]
+    pub fn for_env(&self, env: &Env) -> Self {
+        let quiet = is_quiet(env);
+        let screen = if self.is_stderr && !quiet { Screen::of_stderr(env) } else { None };
+        let (out, verbosity) = (self.out.clone(), self.verbosity.clone());
+        Self { out, is_stderr: self.is_stderr, verbosity, quiet, screen, drawn: Cell::new(0), waits: Cell::new(0) }
     }
 
     /// Plain lines that go to `out`.
     pub fn to(out: impl Write + 'static) -> Self {
         Self {
-            out: RefCell::new(Box::new(out)),
+            out: Rc::new(RefCell::new(Box::new(out))),
+            is_stderr: false,
             verbosity: Cell::new(0),
             quiet: false,
             screen: None,
@@ -112,7 +125,7 @@ impl Terminal {
 
     /// Prints how a command failed: one line, and the details where they were asked for.
     pub fn report(&self, error: &Error) {
-        if error.is(&situation::INTERRUPTED) {
+        if error.kind() == ErrorKind::Interrupted {
             self.write_over_echo();
         }
         self.say(format!("Error: {error}"));
@@ -232,7 +245,7 @@ mod tests {
         assert_eq!(written.take(), "");
         terminal.say("needed");
         terminal.prompt(&Prompt { code: "ABC", address: "https://v", line: "enter ABC" });
-        terminal.report(&Error::new(&situation::INTERRUPTED, "interrupted"));
+        terminal.report(&Error::new(ErrorKind::Interrupted, "interrupted"));
         terminal.set_verbosity(1);
         terminal.detail(0, || "asked for".into());
         assert_eq!(written.take(), "needed\nenter ABC\nError: interrupted\nasked for\n");
@@ -240,7 +253,7 @@ mod tests {
 
     #[test]
     fn the_echo_of_ctrl_c_is_written_over_on_a_terminal_only() {
-        let interrupted = Error::new(&situation::INTERRUPTED, "interrupted");
+        let interrupted = Error::new(ErrorKind::Interrupted, "interrupted");
         let (terminal, written) = Terminal::on(Screen::fake());
         terminal.report(&interrupted);
         assert_eq!(written.take(), "\r\u{1b}[KError: interrupted\n");

@@ -1,6 +1,6 @@
 //! What the terminal behind stderr can show.
 
-use crate::sys::Env;
+use crate::os::env::Env;
 
 use super::stderr_is_terminal;
 

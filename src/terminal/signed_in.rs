@@ -1,7 +1,7 @@
 //! What is said after a person has signed in.
 
 use crate::error::one_line;
-use crate::sys::rfc3339;
+use crate::os::clock::rfc3339;
 
 /// A sign-in that has just succeeded.
 pub struct SignedIn<'a> {

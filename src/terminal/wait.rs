@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
-use crate::sys::{Clock, Deadline};
+use crate::os::clock::{Clock, Deadline};
 
 use super::Terminal;
 use super::screen::Screen;
@@ -152,7 +152,7 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
-    use crate::sys::fake::FakeClock;
+    use crate::os::clock::fake::FakeClock;
     use crate::terminal::fake::Written;
 
     const ERASE: &str = "\r\u{1b}[K";
@@ -187,6 +187,8 @@ mod tests {
         fn monotonic(&self) -> Duration {
             self.time.monotonic()
         }
+
+        fn pause(&self, _: Duration) {}
 
         fn sleep(&self, time: Duration) -> Pin<Box<dyn Future<Output = ()>>> {
             let Some(left) = self.steps.get().checked_sub(1) else { return Box::pin(std::future::pending()) };

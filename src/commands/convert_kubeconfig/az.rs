@@ -3,7 +3,8 @@
 use std::path::{Component, Path, PathBuf};
 
 use crate::kubeconfig;
-use crate::sys::{Env, Sys};
+use crate::os::env::Env;
+use crate::sys::Sys;
 
 /// Whether this is that call.
 pub(super) fn is_calling(sys: &Sys) -> bool {

@@ -4,14 +4,14 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, io_words};
+use crate::error::{Error, ErrorKind, io_words};
 use crate::kubeconfig::lock::FileLock;
 use crate::kubeconfig::{KubeconfigFile, default_files};
 use crate::login::both_given;
 use crate::options::types::OutputFormat as Form;
 use crate::options::{DRY_RUN, OUTPUT_FILE, ParsedArgs, REPORT, Values};
-use crate::situation;
-use crate::sys::{Env, Sys};
+use crate::os::env::Env;
+use crate::sys::Sys;
 
 /// Where the converted kubeconfig goes.
 pub(super) enum Destination {
@@ -59,12 +59,12 @@ pub(super) fn check(given: &ParsedArgs, values: &Values, form: Form) -> Result<(
     let output = OUTPUT_FILE.decl.flag();
     // An empty flag is none elsewhere; here an unset variable of a script would change the original.
     if given.last(&OUTPUT_FILE.decl).is_some_and(|typed| typed.text.is_empty()) {
-        return Err(Error::new(&situation::USAGE, format!("{output} names no file"))
+        return Err(Error::new(ErrorKind::Usage, format!("{output} names no file"))
             .remedy(format!("name one, or leave out {output} to convert the kubeconfig itself; nothing was changed")));
     }
     let Some(path) = values.get(&OUTPUT_FILE)?.map(|path| path.0) else { return Ok(()) };
     if let Some(word) = path.to_str().filter(|word| matches!(*word, "json" | "text" | "yaml")) {
-        return Err(Error::new(&situation::USAGE, format!("{output} names a file, and {word} is the name of a form"))
+        return Err(Error::new(ErrorKind::Usage, format!("{output} names a file, and {word} is the name of a form"))
             .remedy(format!("for the report as JSON give -o json, for a file of that name {output} ./{word}")));
     }
     let stdout = format!("{output} -");
@@ -87,7 +87,7 @@ pub(super) fn check(given: &ParsedArgs, values: &Values, form: Form) -> Result<(
 pub(super) fn write(sys: &Sys, path: &Path, text: &str) -> Result<(), Error> {
     let place = resolved(path)?;
     let lock = FileLock::hold_or(sys, path, |_, error| unwritable(path, error))?;
-    crate::files::replace(&place, text.as_bytes()).map_err(|error| unwritable(path, &error))?;
+    crate::os::files::replace(&place, text.as_bytes()).map_err(|error| unwritable(path, &error))?;
     drop(lock);
     Ok(())
 }
@@ -109,13 +109,13 @@ fn only<'a>(files: &'a [KubeconfigFile], env: &Env) -> Result<&'a KubeconfigFile
         [] => {
             let places = default_files(env);
             let looked = named(places.iter().map(PathBuf::as_path).collect());
-            let error = Error::new(&situation::KUBECONFIG, "there is no kubeconfig to convert");
+            let error = Error::new(ErrorKind::Kubeconfig, "there is no kubeconfig to convert");
             let error = if looked.is_empty() { error } else { error.from_source(format!("looked for {looked}")) };
             Err(error.remedy("name one with --kubeconfig"))
         }
         several => {
             let paths = named(several.iter().map(|file| file.path.as_path()).collect());
-            Err(Error::new(&situation::USAGE, format!("{output} takes one kubeconfig, and there are several: {paths}"))
+            Err(Error::new(ErrorKind::Usage, format!("{output} takes one kubeconfig, and there are several: {paths}"))
                 .from_source("KUBECONFIG")
                 .remedy("name one of them with --kubeconfig"))
         }
@@ -158,14 +158,14 @@ fn names_a_directory(path: &Path) -> bool {
 
 fn unwritable(path: &Path, error: &io::Error) -> Error {
     let remedy = match error.kind() {
-        _ if crate::files::is_full(error) => "free some space there, or name another file",
+        _ if crate::os::files::is_full(error) => "free some space there, or name another file",
         _ => "check the owner and mode of it and of its directory, or name another file",
     };
     cannot_write(path, &io_words(error), remedy)
 }
 
 fn cannot_write(path: &Path, why: &str, remedy: &str) -> Error {
-    Error::new(&situation::FILE, format!("the kubeconfig cannot be written to {}: {why}", path.display()))
+    Error::new(ErrorKind::File, format!("the kubeconfig cannot be written to {}: {why}", path.display()))
         .from_source(OUTPUT_FILE.decl.flag())
         .remedy(remedy)
 }

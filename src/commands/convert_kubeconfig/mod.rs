@@ -7,7 +7,7 @@ mod report;
 
 use std::path::Path;
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::kubeconfig::document::Edit;
 use crate::kubeconfig::journal::{JournalResult, JournalWriter, Operation};
 use crate::kubeconfig::plan::{self, ConvertRequest, Decision, UserPlan};
@@ -16,9 +16,9 @@ use crate::kubeconfig::{self, KubeconfigFile, cannot_edit, diff, lock};
 use crate::login::Method;
 use crate::options::types::OutputFormat as Form;
 use crate::options::{CONTEXT, DRY_RUN, KUBECONFIG, NO_UNDO, OUTPUT_FILE, ParsedArgs, REPORT, Values};
+use crate::os::env::Env;
 use crate::secret::Secret;
-use crate::situation;
-use crate::sys::{Env, Sys};
+use crate::sys::Sys;
 use crate::terminal::{OutputStyle, stderr_is_terminal};
 
 use super::Outcome;
@@ -86,7 +86,7 @@ impl Conversion<'_> {
                 return self.tell_and_print(report, &destination, &files, &changes);
             }
         }
-        Err(Error::new(&situation::KUBECONFIG, "the kubeconfig keeps changing while it is converted")
+        Err(Error::new(ErrorKind::Kubeconfig, "the kubeconfig keeps changing while it is converted")
             .remedy("run the command again when nothing else writes it; nothing was changed"))
     }
 
@@ -171,7 +171,7 @@ fn refuse_pipe(path: &Path) -> Result<(), Error> {
     if !destination::is_no_file(path) {
         return Ok(());
     }
-    Err(Error::new(&situation::FILE, "the kubeconfig is no file and cannot be edited")
+    Err(Error::new(ErrorKind::File, "the kubeconfig is no file and cannot be edited")
         .from_source(path.display())
         .remedy(format!("print the converted one with {} -", OUTPUT_FILE.decl.flag())))
 }
@@ -212,5 +212,5 @@ fn refusal(sys: &Sys, files: &[KubeconfigFile], lines: Vec<UserPlan>) -> Option<
         sys.terminal.say(reason.to_string());
     }
     let what = format!("{} users cannot be converted", all.len());
-    Some(Error::new(&situation::KUBECONFIG, what).remedy("mend what is told of each; nothing was written"))
+    Some(Error::new(ErrorKind::Kubeconfig, what).remedy("mend what is told of each; nothing was written"))
 }

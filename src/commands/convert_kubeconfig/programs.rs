@@ -7,7 +7,8 @@ use crate::kubeconfig::KubeconfigFile;
 use crate::kubeconfig::kuberc::{self, Policy, PolicyRefusal};
 use crate::kubeconfig::plan::{ConvertRequest, UserPlan};
 use crate::options::COMMAND;
-use crate::sys::{Env, Sys};
+use crate::os::env::Env;
+use crate::sys::Sys;
 
 use super::destination::Destination;
 use super::report::{UserReport, UserResult};

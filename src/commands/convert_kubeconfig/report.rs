@@ -29,7 +29,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::error::{Error, listed, turns_text};
+use crate::error::{Error, ErrorKind, listed, turns_text};
 use crate::kubeconfig::context::ContextIndex;
 use crate::kubeconfig::document::{Auth, Edit, RelativePath, User};
 use crate::kubeconfig::journal::JournalResult;
@@ -39,8 +39,8 @@ use crate::kubeconfig::{self, KubeconfigFile};
 use crate::login::{SECRETS, SecretOptions};
 use crate::options::types::OutputFormat as Form;
 use crate::options::{CLIENT_CERTIFICATE, Decl, LOGIN, POP_CLAIMS};
-use crate::situation;
-use crate::sys::{Env, OWN_NAMES, own_name};
+use crate::os::env::Env;
+use crate::os::{OWN_NAMES, own_name};
 
 use super::Conversion;
 use super::destination::Destination;
@@ -398,7 +398,7 @@ impl Report {
     /// None that is known of.
     pub(super) fn json(&self) -> Result<String, Error> {
         let json = serde_json::to_string_pretty(self);
-        let json = json.map_err(|error| Error::new(&situation::FILE, format!("no report can be made: {error}")))?;
+        let json = json.map_err(|error| Error::new(ErrorKind::File, format!("no report can be made: {error}")))?;
         Ok(without_steering(&json) + "\n")
     }
 }
@@ -457,7 +457,7 @@ fn readers(files: &[KubeconfigFile], lines: &[UserPlan], destination: &Destinati
         Destination::File { path, .. } => vec![path],
         Destination::Stdout => Vec::new(),
     };
-    let open = |path: &&Path| Some((path.display().to_string(), crate::files::open_to_others(path)?));
+    let open = |path: &&Path| Some((path.display().to_string(), crate::os::files::open_to_others(path)?));
     let open = paths.iter().filter_map(open);
     open.map(|(path, mode)| format!("warning: others can read {path} (mode {mode:04o}); chmod 600 keeps it to you"))
         .collect()

@@ -3,12 +3,11 @@
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::kubeconfig::diff::{self, Side};
 use crate::kubeconfig::document::{Document, RecordedEdit, Standing, secrets_of_entry};
 use crate::kubeconfig::journal::{Journal, Record, RecordedUser, State, is_gone};
 use crate::kubeconfig::{self, KubeconfigFile};
-use crate::situation;
 use crate::sys::Sys;
 
 /// A record, and what its file holds now.
@@ -120,7 +119,7 @@ fn load(sys: &Sys, path: &Path) -> Result<Option<KubeconfigFile>, Error> {
     match path.metadata() {
         Err(error) if is_gone(&error) => Ok(None),
         Ok(found) if !found.is_file() && !found.is_dir() => {
-            Err(Error::new(&situation::KUBECONFIG, format!("{} is a pipe or a device now", path.display()))
+            Err(Error::new(ErrorKind::Kubeconfig, format!("{} is a pipe or a device now", path.display()))
                 .remedy("put a file there; nothing was changed"))
         }
         _ => Ok(kubeconfig::load(sys, Some(path))?.pop()),

@@ -5,12 +5,11 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::error::{Error, one_line};
+use crate::error::{Error, ErrorKind, one_line};
 use crate::kubeconfig::journal::{FileContent, Journal, Record, State};
 use crate::options::types::OutputFormat as Form;
+use crate::os::clock::rfc3339;
 use crate::secret::Secret;
-use crate::situation;
-use crate::sys::rfc3339;
 
 use super::UndoTarget;
 use super::report::users;
@@ -67,7 +66,7 @@ impl UndoList {
 
     fn json(&self) -> Result<Secret, Error> {
         let json = serde_json::to_string_pretty(self);
-        let json = json.map_err(|error| Error::new(&situation::UNDO, format!("no list can be made: {error}")))?;
+        let json = json.map_err(|error| Error::new(ErrorKind::Undo, format!("no list can be made: {error}")))?;
         Ok(Secret::new(json + "\n"))
     }
 }

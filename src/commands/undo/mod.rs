@@ -18,7 +18,7 @@ use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::path::Path;
 
-use crate::error::{Error, one_line};
+use crate::error::{Error, ErrorKind, one_line};
 use crate::kubeconfig::diff;
 use crate::kubeconfig::document::EditedDocument;
 use crate::kubeconfig::journal::{self, Journal, Record};
@@ -27,7 +27,6 @@ use crate::kubeconfig::replace::{FileChange, ReplaceHook, replace};
 use crate::options::types::OutputFormat as Form;
 use crate::options::{DRY_RUN, KUBECONFIG, LIST, OUTPUT, ParsedArgs, Values};
 use crate::secret::Secret;
-use crate::situation;
 use crate::sys::Sys;
 use crate::terminal::OutputStyle;
 
@@ -50,7 +49,7 @@ pub(super) fn run(sys: &Sys, given: &ParsedArgs) -> Result<Outcome, Error> {
     let form = values.require(&OUTPUT, "output cannot be empty")?;
     let lists = values.is_on(&LIST);
     if form == Form::Json && !lists {
-        return Err(Error::new(&situation::USAGE, "there is JSON of a list only").remedy("give --list, too"));
+        return Err(Error::new(ErrorKind::Usage, "there is JSON of a list only").remedy("give --list, too"));
     }
     let journal = Journal::open(&sys.env).map_err(|why| refused(&why))?;
     if let Some(journal) = &journal {
@@ -65,12 +64,12 @@ pub(super) fn run(sys: &Sys, given: &ParsedArgs) -> Result<Outcome, Error> {
 /// The numbers of the list invite to name one.
 fn refuse_arguments(given: &ParsedArgs) -> Result<(), Error> {
     let Some(argument) = given.positionals.first() else { return Ok(()) };
-    Err(Error::new(&situation::USAGE, format!("undo takes no argument, and \"{argument}\" is one"))
+    Err(Error::new(ErrorKind::Usage, format!("undo takes no argument, and \"{argument}\" is one"))
         .remedy("it takes back the newest change, and the next call the one before it; nothing was changed"))
 }
 
 fn refused(why: &str) -> Error {
-    Error::new(&situation::UNDO, format!("what was kept for undo is not used: {why}"))
+    Error::new(ErrorKind::Undo, format!("what was kept for undo is not used: {why}"))
         .remedy("look at it; what was not taken back can be changed by hand")
 }
 
@@ -169,7 +168,7 @@ impl Undo<'_> {
                 return Ok(Some(outcome));
             }
         }
-        Err(Error::new(&situation::UNDO, "the kubeconfig keeps changing while the edit is taken back")
+        Err(Error::new(ErrorKind::Undo, "the kubeconfig keeps changing while the edit is taken back")
             .remedy("run the command again when nothing else writes it; nothing was changed"))
     }
 

@@ -1,9 +1,9 @@
 //! What is said of an edit: what was taken back, what was left alone, what was passed over.
 
-use crate::error::{Error, listed, one_line, visible};
+use crate::error::{Error, ErrorKind, listed, one_line, visible};
 use crate::kubeconfig::journal::{Record, RecordedUser};
-use crate::situation;
-use crate::sys::{Sys, rfc3339};
+use crate::os::clock::rfc3339;
+use crate::sys::Sys;
 
 use super::finding::{Fate, FileUndo};
 
@@ -41,7 +41,7 @@ impl Report<'_> {
         let are = if left.len() == 1 { "is" } else { "are" };
         (!left.is_empty()).then(|| {
             let what = format!("{} of {all} {are} not taken back: {}", left.len(), listed(left));
-            Error::new(&situation::UNDO, what).remedy("change what is left by hand where you need to")
+            Error::new(ErrorKind::Undo, what).remedy("change what is left by hand where you need to")
         })
     }
 }
@@ -103,7 +103,7 @@ impl SkippedEdit {
         };
         self.problem.unwrap_or_else(|| {
             let what = format!("nothing that is left of {}{and} can be taken back", self.edit);
-            Error::new(&situation::UNDO, what).remedy("change it by hand where you need to; nothing was written")
+            Error::new(ErrorKind::Undo, what).remedy("change it by hand where you need to; nothing was written")
         })
     }
 }

@@ -6,9 +6,8 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use hyper::StatusCode;
 
 use crate::entra::error::EntraError;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::secret::Secret;
-use crate::situation;
 
 /// The answer to this very sign-in.
 #[derive(Debug)]
@@ -96,7 +95,7 @@ pub(super) fn random_word() -> Result<String, Error> {
 fn random_bytes<const N: usize>() -> Result<zeroize::Zeroizing<[u8; N]>, Error> {
     let mut bytes = zeroize::Zeroizing::new([0; N]);
     aws_lc_rs::rand::fill(&mut bytes[..])
-        .map_err(|_| Error::new(&situation::FILE, "the system gives no random numbers").remedy("try again"))?;
+        .map_err(|_| Error::new(ErrorKind::File, "the system gives no random numbers").remedy("try again"))?;
     Ok(bytes)
 }
 
@@ -153,14 +152,14 @@ fn refusal(error: String, description: Option<String>, subcode: Option<String>) 
 pub(super) fn explain(refusal: &EntraError) -> Error {
     let explained = refusal.explain(None);
     let said_no =
-        refusal.suberror == "cancel" || (refusal.error == "access_denied" && explained.is(&situation::REFUSED));
+        refusal.suberror == "cancel" || (refusal.error == "access_denied" && explained.kind() == ErrorKind::Refused);
     if !said_no {
         return explained;
     }
     explained
         .details()
         .iter()
-        .fold(Error::new(&situation::SIGN_IN_DECLINED, situation::SIGN_IN_DECLINED.meaning), |error, line| {
+        .fold(Error::new(ErrorKind::SignInDeclined, ErrorKind::SignInDeclined.meaning()), |error, line| {
             error.detail(line)
         })
 }

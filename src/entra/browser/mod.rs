@@ -2,26 +2,25 @@
 //! (RFC 8252), or by hand from wherever the browser is.
 
 mod answer;
-mod asker;
 mod listener;
 mod page;
 mod paste;
+mod requester;
 
 use std::time::Duration;
 
 use oauth2::{PkceCodeChallenge, PkceCodeVerifier};
 
-use crate::error::{Error, io_words};
+use crate::error::{Error, ErrorKind, io_words};
 use crate::options::types::RedirectUrl;
-use crate::situation;
 use crate::terminal::{QUIET, Wait};
 
 use super::token;
 use super::{Audience, Session, TokenResponse, UserClient};
 use answer::{AuthorizationResponse, OAuthState};
-use asker::Requester;
 use listener::{CallbackHandler, CallbackPaths, CallbackServer, Listener};
 use page::Page;
+use requester::Requester;
 
 /// Leads the person's browser to the login page, and waits for what it brings back to `redirect` or to
 /// a free port.
@@ -198,7 +197,7 @@ impl<'a> Flow<'a> {
     fn nobody_there(&self, why: &str) -> Error {
         let terminal = &self.session.sys.terminal;
         let without = if terminal.is_quiet() { format!(" without {QUIET}") } else { String::new() };
-        Error::new(&situation::NOBODY_THERE, "a browser is needed to sign in, and none can be opened here")
+        Error::new(ErrorKind::NobodyThere, "a browser is needed to sign in, and none can be opened here")
             .from_source(why)
             .remedy(format!("run `{}` in a terminal{without}, or {ELSEWHERE}", self.session.login_command))
     }
@@ -206,7 +205,7 @@ impl<'a> Flow<'a> {
     fn nobody_finished(&self) -> Error {
         let what = format!("nobody finished the sign-in in {} s", self.session.deadline.given().as_secs());
         let longer = format!("run the command again, give a longer {}, or {ELSEWHERE}", self.session.timeout_option);
-        Error::new(&situation::SIGN_IN_EXPIRED, what).remedy(longer)
+        Error::new(ErrorKind::SignInExpired, what).remedy(longer)
     }
 }
 
@@ -259,16 +258,16 @@ impl AuthorizationRequest<'_> {
 
 fn unusable(port: Option<u16>, error: &std::io::Error) -> Error {
     let Some(port) = port else {
-        return Error::new(&situation::REDIRECT_PORT, format!("no port of localhost can be had: {}", io_words(error)))
+        return Error::new(ErrorKind::RedirectPort, format!("no port of localhost can be had: {}", io_words(error)))
             .remedy("sign in without one (--login devicecode)");
     };
     if error.kind() == std::io::ErrorKind::AddrInUse {
         let what = format!("port {port} of localhost, where the browser shall come back to, is taken");
-        return Error::new(&situation::REDIRECT_PORT, what).from_source("--redirect-url");
+        return Error::new(ErrorKind::RedirectPort, what).from_source("--redirect-url");
     }
     let what =
         format!("port {port} of localhost, where the browser shall come back to, cannot be had: {}", io_words(error));
-    Error::new(&situation::REDIRECT_PORT, what).from_source("--redirect-url").remedy("give another port")
+    Error::new(ErrorKind::RedirectPort, what).from_source("--redirect-url").remedy("give another port")
 }
 
 #[cfg(test)]

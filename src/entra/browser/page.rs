@@ -8,7 +8,7 @@ use hyper::header::{CONTENT_TYPE, LOCATION};
 use hyper::{Response, StatusCode};
 
 use super::answer::RejectedRequest;
-use super::asker::Requester;
+use super::requester::Requester;
 use crate::error::{Error, one_line};
 
 const TEMPLATE: &str = include_str!("page.html");
@@ -192,7 +192,7 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::situation;
+    use crate::error::ErrorKind;
 
     const HOSTILE: &str = "<script>alert('1')</script>\"&{{style}}";
 
@@ -208,7 +208,7 @@ mod tests {
     fn every_text_is_escaped() {
         let asker = Requester { command: Some(HOSTILE.into()), cluster: Some(HOSTILE.into()) };
         no_markup_of(&Page::signed_in(Some(HOSTILE), HOSTILE, &asker));
-        let error = Error::new(&situation::REFUSED, HOSTILE).remedy(HOSTILE).detail(HOSTILE);
+        let error = Error::new(ErrorKind::Refused, HOSTILE).remedy(HOSTILE).detail(HOSTILE);
         no_markup_of(&Page::failed(&error));
     }
 
@@ -220,8 +220,7 @@ mod tests {
 
     #[test]
     fn a_failure_says_what_happened_and_what_to_do() {
-        let error =
-            Error::new(&situation::CONSENT_MISSING, "nobody has consented, AADSTS65001").detail("Entra says: x");
+        let error = Error::new(ErrorKind::ConsentMissing, "nobody has consented, AADSTS65001").detail("Entra says: x");
         let page = Page::failed(&error);
         for part in [
             "<h1>You are not signed in</h1>",

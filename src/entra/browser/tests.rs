@@ -1,14 +1,16 @@
 //! What is said while the browser has its time.
 
 use super::*;
-use crate::browser::{Browser, Opening};
 use crate::entra::TokenRequest;
 use crate::exec_credential::ExecInfo;
 use crate::options::args::read;
 use crate::options::types::ClientId;
 use crate::options::{Commands, Inputs, Values};
-use crate::sys::fake::FakeClock;
-use crate::sys::{Clock, Deadline, Env, Sys};
+use crate::os::browser::{Browser, Opening};
+use crate::os::clock::fake::FakeClock;
+use crate::os::clock::{Clock, Deadline};
+use crate::os::env::Env;
+use crate::sys::Sys;
 use crate::terminal::Terminal;
 
 /// Says that it has opened a browser, whether there is one or not.
@@ -28,16 +30,7 @@ impl Browser for Opens {
 fn said(quiet: bool) -> (String, u64) {
     let (terminal, written) = Terminal::plain(quiet);
     let clock = FakeClock::default();
-    let sys = Sys {
-        args: Vec::new(),
-        env: Env::default(),
-        clock: Box::new(clock.clone()),
-        http: Box::new(crate::http::fake::FakeHttp::default()),
-        tools: Box::new(crate::process::fake::NoTools),
-        browser: Box::new(Opens),
-        parent: Vec::new,
-        terminal,
-    };
+    let sys = Sys { clock: std::rc::Rc::new(clock.clone()), browser: std::rc::Rc::new(Opens), terminal, ..Sys::fake() };
     let args = ["-t", "T", "--server-id", "S"].map(String::from);
     let given = read(&args, Commands::GET_TOKEN).unwrap();
     let values = Values::resolve(&given, &sys.env);

@@ -19,10 +19,9 @@ use serde::Serialize;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
 
-use crate::error::{Error, one_line};
+use crate::error::{Error, ErrorKind, one_line};
+use crate::os::clock::rfc3339;
 use crate::secret::Secret;
-use crate::situation;
-use crate::sys::rfc3339;
 
 /// A client certificate with its RSA key.
 pub struct Certificate {
@@ -309,10 +308,10 @@ impl Validity {
         let name = &certificate.subject;
         let dates = format!("{shown}, valid from {} until {}", rfc3339(self.from), rfc3339(self.until));
         Err(if now > self.until {
-            Error::new(&situation::CERTIFICATE_EXPIRED, format!("the client certificate {name} has expired"))
+            Error::new(ErrorKind::CertificateExpired, format!("the client certificate {name} has expired"))
                 .from_source(dates)
         } else {
-            Error::new(&situation::CERTIFICATE_EXPIRED, format!("the client certificate {name} is not valid yet"))
+            Error::new(ErrorKind::CertificateExpired, format!("the client certificate {name} is not valid yet"))
                 .from_source(format!("{dates}, this machine's clock says {}", rfc3339(now)))
                 .remedy("set the clock if it is wrong, else use the certificate that is valid now")
         })
@@ -323,7 +322,7 @@ const BOTH: &str = "give a PFX file, or a PEM file with the certificate and its 
 const NEW_KEY: &str = "make a certificate with an RSA key of 2048 bits or more";
 
 fn file_error(what: impl Into<String>, remedy: &str) -> Error {
-    Error::new(&situation::CERTIFICATE_FILE, what).remedy(remedy)
+    Error::new(ErrorKind::CertificateFile, what).remedy(remedy)
 }
 
 fn damaged(part: &str) -> Error {
@@ -336,5 +335,5 @@ fn not_opened(password: Option<&Secret>) -> Error {
         Some(_) => "the password does not open the client certificate's file",
         None => "the client certificate's file needs a password",
     };
-    Error::new(&situation::CERTIFICATE_PASSWORD, what)
+    Error::new(ErrorKind::CertificatePassword, what)
 }

@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::error::io_words;
-use crate::sealed::private::{FileCheck, check_directory, own_and_tighten};
-use crate::sealed::{self, EncryptedDir, Fingerprint, lock};
-use crate::sys::{Env, Sys};
+use crate::os::env::Env;
+use crate::store::permissions::{FileCheck, check_directory, own_and_tighten};
+use crate::store::{self, EncryptedDir, Fingerprint, lock};
+use crate::sys::Sys;
 
 pub use keeping::{JournalResult, JournalWriter};
 pub use record::{FileContent, Operation, Record, RecordedUser, State, is_gone};
@@ -79,7 +80,7 @@ impl Journal {
         match EncryptedDir::open(directory.clone(), LIMIT)? {
             Some(vault) => Ok(Some(Self { vault, directory })),
             None if names(&directory).is_empty() => Ok(None),
-            None => Err(format!("{} is missing, damaged or open to others", directory.join(sealed::KEY).display())),
+            None => Err(format!("{} is missing, damaged or open to others", directory.join(store::KEY).display())),
         }
     }
 
@@ -89,7 +90,7 @@ impl Journal {
         let vault = EncryptedDir::create(directory.clone(), LIMIT)?;
         let records = directory.join(RECORDS);
         let failed = |error| format!("{}: {}", records.display(), io_words(&error));
-        crate::files::create_private_directory(&records).map_err(failed)?;
+        crate::os::files::create_private_directory(&records).map_err(failed)?;
         own_and_tighten(&records)?;
         Ok(Self { vault, directory })
     }
@@ -172,7 +173,7 @@ impl Journal {
 
 /// The names of all records below `directory`, the oldest first.
 fn names(directory: &Path) -> Vec<String> {
-    let names = sealed::names(&directory.join(RECORDS), RECORD);
+    let names = store::names(&directory.join(RECORDS), RECORD);
     names.into_iter().filter(|name| moment(name).is_some()).collect()
 }
 
@@ -206,7 +207,7 @@ fn is_over(edit: &EditGroup, now: u64) -> bool {
 fn random() -> Option<String> {
     let mut bytes = [0; 4];
     aws_lc_rs::rand::fill(&mut bytes).ok()?;
-    Some(sealed::hexadecimal(&bytes))
+    Some(store::hexadecimal(&bytes))
 }
 
 #[cfg(test)]
@@ -216,7 +217,7 @@ mod tests {
     use crate::kubeconfig::KubeconfigFile;
     use crate::kubeconfig::document::{Document, Edit, ExecChange};
     use crate::kubeconfig::replace::FileChange;
-    use crate::sys::fake::FakeClock;
+    use crate::os::clock::fake::FakeClock;
 
     const OLD: &str = "users:\r\n- name: u\r\n  user: {exec: {args: [x], command: c}} # c\r\n- name: v\r\n  user:\r\n    exec:\r\n      args: [y]\r\n";
 
@@ -232,7 +233,7 @@ mod tests {
             let (clock, home) = (FakeClock::default(), tempfile::tempdir().unwrap());
             let mut sys = sys_with(clock.clone());
             sys.env = Env::from([("XDG_STATE_HOME", home.path().join("state").to_str().unwrap())]);
-            crate::files::create(&home.path().join("config"), OLD.as_bytes()).unwrap();
+            crate::os::files::create(&home.path().join("config"), OLD.as_bytes()).unwrap();
             Self { sys, clock, home }
         }
 

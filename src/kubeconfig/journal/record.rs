@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::files::read_text;
 use crate::kubeconfig::LIMIT;
 use crate::kubeconfig::replace::FileChange;
-use crate::sealed::Fingerprint;
+use crate::os::files::read_text;
+use crate::store::Fingerprint;
 
 use super::Journal;
 

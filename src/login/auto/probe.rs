@@ -4,12 +4,11 @@ use std::path::Path;
 
 use crate::cache::{Cache, CacheKey, Slot, TokenEntry};
 use crate::entra::{Session, TokenResponse};
-use crate::error::Error;
-use crate::hosts::{self, imds};
-use crate::situation;
+use crate::error::{Error, ErrorKind};
+use crate::managed_identity::{self, imds};
 
 use super::super::Login;
-use super::ways::ImdsProbe;
+use super::methods::ImdsProbe;
 
 /// The token of this machine's identity, or why there is none. Only a machine that has an identity
 /// is asked in earnest: on a laptop the address of IMDS swallows whatever is sent to it. One that has
@@ -43,7 +42,7 @@ pub(super) async fn try_imds(
     match login.acquire(session).await {
         Ok(grant) => Ok(Ok(grant)),
         // The probe, or an earlier token, has shown that it is there: only the identity can be missing.
-        Err(error) if !named && error.is(&situation::IDENTITY_UNKNOWN) => {
+        Err(error) if !named && error.kind() == ErrorKind::IdentityUnknown => {
             memory.absent(session, now);
             Ok(Err(error.what().to_owned()))
         }
@@ -93,9 +92,10 @@ impl<'c> NegativeCache<'c> {
 /// What tells this machine from others that share a home directory with it, also after a restart: a
 /// person who has signed in here stays signed in. Containers of one image may have one id.
 pub(super) fn machine() -> String {
-    let read = |path: &str| crate::files::read_text(Path::new(path), 1024).ok().filter(|text| !text.trim().is_empty());
+    let read =
+        |path: &str| crate::os::files::read_text(Path::new(path), 1024).ok().filter(|text| !text.trim().is_empty());
     match read("/etc/machine-id") {
         Some(id) => format!("{id}{}", read("/proc/sys/kernel/hostname").unwrap_or_default()),
-        None => hosts::machine().unwrap_or_default(),
+        None => managed_identity::machine().unwrap_or_default(),
     }
 }

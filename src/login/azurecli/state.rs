@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 
 use crate::cache::CacheKey;
 use crate::login::tool::{directory, text_of};
-use crate::sys::Env;
+use crate::os::env::Env;
 
 /// Where az keeps its sign-in, and what of the environment decides about its tokens.
 pub(in crate::login) struct Place {
@@ -109,7 +109,7 @@ impl Place {
             identity.field("az file", name);
         }
         if state.is_of_a_machine() {
-            identity.field("machine", &crate::hosts::machine().unwrap_or_default());
+            identity.field("machine", &crate::managed_identity::machine().unwrap_or_default());
         }
     }
 }

@@ -8,7 +8,7 @@ use kubentra::kubeconfig::document::{Auth, Document, Edit, EditedDocument, ExecC
 use kubentra::kubeconfig::plan::{ConvertRequest, Decision, plan};
 use kubentra::login::Method;
 use kubentra::options::{Commands, Values, args};
-use kubentra::sys::Env;
+use kubentra::os::env::Env;
 
 /// The text after `convert-kubeconfig FLAGS`, the same where nothing is to change; or why it is refused.
 pub fn convert(text: &str, flags: &[&str]) -> Result<String, String> {

@@ -3,26 +3,14 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
-use crate::browser::fake::NoBrowser;
-use crate::error::Error;
-use crate::situation;
-use crate::sys::{Env, SystemClock};
-use crate::terminal::Terminal;
+use crate::error::{Error, ErrorKind};
+use crate::os::clock::SystemClock;
 
 const LOGIN: &str = "https://login.example/authorize?state=right";
 const GET_ANSWER: &str = "GET /?code=c&state=right HTTP/1.1\r\nHost: localhost:1\r\n\r\n";
 
 fn sys() -> Sys {
-    Sys {
-        args: Vec::new(),
-        env: Env::default(),
-        clock: Box::new(SystemClock::start()),
-        http: Box::new(crate::http::fake::FakeHttp::default()),
-        tools: Box::new(crate::process::fake::NoTools),
-        browser: Box::new(NoBrowser),
-        parent: Vec::new,
-        terminal: Terminal::to(std::io::sink()),
-    }
+    Sys { clock: std::rc::Rc::new(SystemClock::start()), ..Sys::fake() }
 }
 
 fn places(path: &str) -> CallbackPaths {
@@ -181,7 +169,7 @@ fn the_last_page_reaches_the_browser() {
                 browsers
             })
             .await;
-        let page = Page::failed(&Error::new(&situation::CONSENT_MISSING, "nobody has consented"));
+        let page = Page::failed(&Error::new(ErrorKind::ConsentMissing, "nobody has consented"));
         reception.close(page).await;
         let mut pages = Vec::new();
         for mut browser in browsers {

@@ -1,0 +1,256 @@
+//! One kubeconfig for laptop, pipeline and pod: the first way to sign in that is there.
+//!
+//! | Order | Way | It is there when |
+//! |---|---|---|
+//! | 1 | application | its secret or certificate is given |
+//! | 2 | workload identity | a federated token is there, and the environment names the application |
+//! | 3 | Azure Pipelines | the job has a service connection and its access token |
+//! | 4 | managed identity | the environment names a host of one, or IMDS answers a short probe and has one |
+//! | 5 | Azure CLI | `az` is on `PATH` and somebody is signed in to it |
+//! | 6 | Azure Developer CLI | the same of `azd` |
+//! | 7 | a person with the browser | there is a client to sign in with, and a browser can be opened |
+//! | 8 | a person with a device code | there is a client to sign in with; whether somebody would see a prompt matters only then |
+//!
+//! What was set up on purpose comes before what merely happens to be there, machines before people,
+//! and a way that is there and fails is an error: going on would sign in as somebody else.
+
+mod methods;
+mod probe;
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::cache::{Cache, CacheKey};
+use crate::entra::pop::TokenBinding;
+use crate::entra::{Session, TokenResponse};
+use crate::error::{Error, ErrorKind};
+use crate::options::{
+    AUTHORITY_HOST, AZURE_PIPELINES_SERVICE_CONNECTION_ID, CLIENT_CERTIFICATE, CLIENT_CERTIFICATE_PASSWORD_FILE,
+    CLIENT_ID, CLIENT_SECRET_FILE, DISABLE_TOKEN_PROXY, ENVIRONMENT, FEDERATED_AUDIENCE, FEDERATED_TOKEN_FILE,
+    FEDERATED_TOKEN_SOURCE, IDENTITY_OBJECT_ID, IDENTITY_RESOURCE_ID, Inputs, LEGACY, LOGIN_HINT, POP_CLAIMS,
+    POP_ENABLED, REDIRECT_URL, SUBSCRIPTION, TENANT_ID,
+};
+use crate::os::BoxFuture;
+
+use super::{Login, Method, Resolved, WriteRule};
+use methods::{AutoMethod, Availability, ImdsProbe, METHODS, NOTHING_ELSE};
+use probe::{NegativeCache, machine, try_imds};
+
+/// `--login auto`.
+pub(super) static METHOD: Method = Method {
+    name: "auto",
+    about: "the first of these that is there, be it on a laptop, in a pipeline or in a pod",
+    arguments: &[
+        WriteRule::Inherited.of(&CLIENT_ID),
+        WriteRule::Inherited.of(&TENANT_ID),
+        WriteRule::InheritedUnlessDefault.of(&ENVIRONMENT),
+        WriteRule::Inherited.of(&LEGACY),
+        WriteRule::Inherited.of(&POP_ENABLED),
+        WriteRule::Inherited.of(&POP_CLAIMS),
+        WriteRule::Inherited.of(&REDIRECT_URL),
+        WriteRule::Inherited.of(&LOGIN_HINT),
+        WriteRule::Inherited.of(&AUTHORITY_HOST),
+        WriteRule::InheritedFromSameMethod.of(&CLIENT_SECRET_FILE),
+        WriteRule::InheritedFromSameMethod.of(&CLIENT_CERTIFICATE),
+        WriteRule::InheritedFromSameMethod.of(&CLIENT_CERTIFICATE_PASSWORD_FILE),
+        WriteRule::InheritedFromSameMethod.of(&IDENTITY_RESOURCE_ID).unless(&IDENTITY_OBJECT_ID),
+        WriteRule::InheritedFromSameMethod.of(&IDENTITY_OBJECT_ID).unless(&IDENTITY_RESOURCE_ID),
+        WriteRule::InheritedFromSameMethod.of(&FEDERATED_TOKEN_FILE),
+        WriteRule::InheritedFromSameMethod.of(&FEDERATED_TOKEN_SOURCE).replaced_by(&FEDERATED_TOKEN_FILE),
+        WriteRule::InheritedFromSameMethod.of(&FEDERATED_AUDIENCE),
+        WriteRule::InheritedFromSameMethod.of(&DISABLE_TOKEN_PROXY),
+        WriteRule::InheritedFromSameMethod.of(&AZURE_PIPELINES_SERVICE_CONNECTION_ID),
+        WriteRule::InheritedFromSameMethod.of(&SUBSCRIPTION),
+    ],
+    variables: &[],
+    parse,
+};
+
+/// A way that may be the one.
+struct Candidate {
+    /// Its place among the ways.
+    order: usize,
+    way: &'static AutoMethod,
+    login: Rc<dyn Login>,
+    reason: Reason,
+}
+
+/// Why a way counts as present.
+enum Reason {
+    Known(String),
+    /// A probe has to say.
+    Probe(ImdsProbe),
+    /// It does if a browser can be opened.
+    Browser,
+}
+
+struct Auto {
+    /// In order; only the last one is certainly there.
+    candidates: Vec<Candidate>,
+    in_vain: UnavailableMethods,
+}
+
+/// What was looked for in vain.
+#[derive(Debug, Clone, Default)]
+pub struct UnavailableMethods {
+    /// What is not there, and why, each with its place in the order.
+    absent: Vec<(usize, String)>,
+    hint: Option<String>,
+}
+
+fn parse(choices: &Inputs) -> Result<Box<dyn Login>, Error> {
+    let bound = choices.values.is_on(&POP_ENABLED);
+    let mut auto = Auto { candidates: Vec::new(), in_vain: UnavailableMethods::default() };
+    for (order, way) in METHODS.iter().enumerate() {
+        let (login, reason) = match (way.detect)(choices, way.method)? {
+            Availability::Unavailable(why) => {
+                auto.in_vain.note(order, why);
+                continue;
+            }
+            Availability::NeedsSetup(why, hint) => {
+                auto.in_vain.note(order, why);
+                auto.in_vain.hint = Some(hint);
+                continue;
+            }
+            Availability::NeedsProbe(login, question) => (login, Reason::Probe(question)),
+            Availability::NeedsBrowser(login) => (login, Reason::Browser),
+            Availability::Available(login, reason) => (login, Reason::Known(reason)),
+        };
+        if bound && *login.binding() == TokenBinding::Bearer {
+            auto.in_vain.note(order, format!("{} has no proof-of-possession tokens", way.name));
+            continue;
+        }
+        let certain = matches!(reason, Reason::Known(_));
+        auto.candidates.push(Candidate { order, way, login: login.into(), reason });
+        if certain {
+            break;
+        }
+    }
+    Ok(Box::new(auto))
+}
+
+impl Login for Auto {
+    /// Whatever could change the choice is part of the name in the cache: a new secret, a sign-in to
+    /// az or its end takes effect with the next call. A probe's outcome is not, nor whether a browser can
+    /// be opened: they are looked up when a token is wanted. What would be asked, and the machine, stand
+    /// for a probe.
+    fn add_to_key(&self, identity: &mut CacheKey) {
+        for Candidate { way, login, reason, .. } in &self.candidates {
+            identity.field("way", way.method.name);
+            match reason {
+                Reason::Known(_) | Reason::Browser => login.add_to_key(identity),
+                Reason::Probe(ImdsProbe { host, wanted }) => {
+                    host.add_to_key(wanted, identity);
+                    identity.field("machine", &machine());
+                }
+            }
+        }
+    }
+
+    fn acquire<'a>(&'a self, _: &'a Session<'a>) -> BoxFuture<'a, TokenResponse> {
+        // Settling comes first, and what it has settled on signs in.
+        Box::pin(std::future::ready(Err(self.in_vain.error())))
+    }
+
+    fn resolve<'a>(
+        &'a self,
+        session: &'a Session<'a>,
+        cache: &'a Cache,
+        before: Option<&'a str>,
+    ) -> BoxFuture<'a, Option<Resolved>> {
+        Box::pin(self.choose(session, cache, before))
+    }
+
+    fn binding(&self) -> &TokenBinding {
+        self.candidates.first().map_or(&TokenBinding::Bearer, |candidate| candidate.login.binding())
+    }
+
+    fn may_prompt(&self) -> bool {
+        self.candidates.iter().any(|candidate| candidate.login.prompts())
+    }
+
+    fn default_timeout(&self) -> Duration {
+        self.candidates.iter().map(|candidate| candidate.login.default_timeout()).max().unwrap_or_default()
+    }
+}
+
+impl Auto {
+    async fn choose(
+        &self,
+        session: &Session<'_>,
+        cache: &Cache,
+        before: Option<&str>,
+    ) -> Result<Option<Resolved>, Error> {
+        let mut in_vain = self.in_vain.clone();
+        let mut chosen = None;
+        for (index, candidate) in self.candidates.iter().enumerate() {
+            match &candidate.reason {
+                Reason::Known(reason) => chosen = Some((candidate, reason.as_str(), None)),
+                Reason::Browser => match session.sys.browser.unavailable_reason(&session.sys.env) {
+                    None => chosen = Some((candidate, NOTHING_ELSE, None)),
+                    Some(why) => in_vain.note(candidate.order, format!("no browser can be opened ({why})")),
+                },
+                Reason::Probe(question) => {
+                    let memory = NegativeCache::of(cache, question, self.is_last_hope(index, session));
+                    let served = before == Some(candidate.way.method.name);
+                    match try_imds(session, &memory, &*candidate.login, question, served).await? {
+                        Ok(grant) => chosen = Some((candidate, "IMDS has one", Some(grant))),
+                        Err(why) => in_vain.note(candidate.order, format!("no managed identity ({why})")),
+                    }
+                }
+            }
+            if chosen.is_some() {
+                break;
+            }
+        }
+        for (_, line) in &in_vain.absent {
+            session.sys.terminal.detail(1, || format!("auto: {line}"));
+        }
+        match chosen {
+            Some((candidate, reason, grant)) => Ok(Some(candidate.settled(reason, grant, in_vain))),
+            None => Err(in_vain.error()),
+        }
+    }
+
+    /// Whether nothing that comes after the candidate at `index` could sign in, unless there is an
+    /// earlier sign-in of a person.
+    fn is_last_hope(&self, index: usize, session: &Session<'_>) -> bool {
+        let mut later = self.candidates.iter().skip(index + 1);
+        let env = &session.sys.env;
+        later.all(|candidate| candidate.login.prompts() && candidate.login.prompt_hidden(env).is_some())
+    }
+}
+
+impl Candidate {
+    fn settled(&self, reason: &str, grant: Option<TokenResponse>, in_vain: UnavailableMethods) -> Resolved {
+        let reason = format!("auto: signing in with {} ({reason})", self.way.name);
+        Resolved { login: self.login.clone(), method: self.way.method.name, reason, grant, in_vain }
+    }
+}
+
+impl UnavailableMethods {
+    /// Both ways of a person may be out for the same reason, which is told once.
+    fn note(&mut self, order: usize, why: String) {
+        if self.absent.iter().any(|(_, known)| *known == why) {
+            return;
+        }
+        let at = self.absent.partition_point(|(other, _)| *other < order);
+        self.absent.insert(at, (order, why));
+    }
+
+    /// That nobody would see a prompt either.
+    pub fn nobody_sees(&self, why: &str) -> Error {
+        let mut all = self.clone();
+        all.note(METHODS.len(), format!("nobody would see a prompt ({why})"));
+        all.error()
+    }
+
+    fn error(&self) -> Error {
+        let all: Vec<_> = self.absent.iter().map(|(_, why)| why.as_str()).collect();
+        let what = all.join(", ");
+        let general = "set AZURE_CLIENT_ID and AZURE_TENANT_ID with a secret or a federated token, sign in to az, \
+                       or name a way with --login";
+        let remedy = self.hint.as_ref().map_or_else(|| general.to_owned(), |hint| format!("{hint}, or {general}"));
+        Error::new(ErrorKind::NobodyThere, format!("there is no way to sign in here: {what}")).remedy(remedy)
+    }
+}

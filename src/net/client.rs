@@ -1,0 +1,279 @@
+//! The real client: reqwest over rustls, set up at the first request.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper_util::client::proxy::matcher::Matcher;
+use reqwest::header::{
+    CONTENT_TYPE, DATE, HOST, HeaderMap, HeaderName, LOCATION, RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE,
+};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
+use url::Url;
+
+use super::failure::{self, FailureContext, NameNotFound};
+use super::tls::{self, RejectedCertificates};
+use crate::sys::http::{BODY_LIMIT, Http, Method, Request, Response, Transport};
+
+use super::host;
+use crate::error::{Error, ErrorKind};
+use crate::os::BoxFuture;
+use crate::os::clock::Clock;
+use crate::os::env::Env;
+
+/// A connection that isn't there after this time will not come.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
+/// Azure DevOps' name for a request.
+static TRACE: HeaderName = HeaderName::from_static("x-vss-e2eid");
+
+/// reqwest, configured from the environment snapshot and built at the first request.
+pub struct ReqwestHttp {
+    settings: Settings,
+    ready: RefCell<Vec<(Transport, Rc<Ready>)>>,
+}
+
+#[derive(Debug, Clone)]
+struct Settings {
+    proxy: Option<(&'static str, String)>,
+    no_proxy: String,
+    certificates: tls::ExtraRoots,
+}
+
+struct Ready {
+    client: reqwest::Client,
+    refusals: Arc<RejectedCertificates>,
+    matcher: Option<Matcher>,
+}
+
+impl ReqwestHttp {
+    /// A client that follows `HTTPS_PROXY`, `NO_PROXY`, `SSL_CERT_FILE` and `SSL_CERT_DIR` of `env`.
+    ///
+    /// A proxy may be an exec entry's: it sees hosts' names and sealed bytes. Whom to believe is said by the
+    /// user alone.
+    pub fn new(env: &Env) -> Self {
+        let proxy = env.first(&["HTTPS_PROXY", "https_proxy"]).map(|(name, value)| {
+            let known = if name == "HTTPS_PROXY" { "HTTPS_PROXY" } else { "https_proxy" };
+            (known, value.to_owned())
+        });
+        let no_proxy = env.first(&["NO_PROXY", "no_proxy"]).map(|(_, hosts)| hosts).unwrap_or_default();
+        Self {
+            settings: Settings {
+                proxy,
+                no_proxy: format!("{no_proxy},{NEVER_PROXIED}"),
+                certificates: tls::ExtraRoots::from_env(env),
+            },
+            ready: RefCell::default(),
+        }
+    }
+
+    /// The client for `way`, built when it is first wanted.
+    fn ready(&self, way: &Transport, url: &Url) -> Result<Rc<Ready>, Error> {
+        if let Some((_, ready)) = self.ready.borrow().iter().find(|(known, _)| known == way) {
+            return Ok(ready.clone());
+        }
+        let ready = Rc::new(Ready::build(&self.settings, way, url)?);
+        self.ready.borrow_mut().push((way.clone(), ready.clone()));
+        Ok(ready)
+    }
+
+    fn route<'a>(&'a self, ready: &Ready, url: &'a Url) -> FailureContext<'a> {
+        let uri = url.as_str().parse::<oauth2::http::Uri>().ok();
+        let proxied = uri.is_some_and(|uri| ready.matcher.as_ref().is_some_and(|m| m.intercept(&uri).is_some()));
+        let proxy = self.settings.proxy.as_ref().filter(|_| proxied);
+        FailureContext { url, proxy: proxy.map(|(variable, address)| (*variable, address.as_str())) }
+    }
+}
+
+/// Go never sends these through a proxy, and no proxy could reach them: loopback, and link-local
+/// addresses such as the instance metadata service.
+const NEVER_PROXIED: &str = "localhost,127.0.0.0/8,::1,169.254.0.0/16,fe80::/10";
+
+/// What lies on this machine or its host answers a connection at once or not at all.
+const DIRECT_CONNECT_LIMIT: Duration = Duration::from_secs(5);
+const PROBE_CONNECT_LIMIT: Duration = Duration::from_millis(400);
+
+impl Ready {
+    fn build(settings: &Settings, way: &Transport, url: &Url) -> Result<Self, Error> {
+        let (config, refusals) = tls::config(&settings.certificates, way)?;
+        let limit = match way {
+            Transport::Public => CONNECT_LIMIT,
+            Transport::Probe => PROBE_CONNECT_LIMIT,
+            Transport::Direct | Transport::Pinned(_) | Transport::Bound { .. } => DIRECT_CONNECT_LIMIT,
+        };
+        let mut builder = reqwest::Client::builder()
+            .tls_backend_preconfigured(config)
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(limit)
+            .dns_resolver(Arc::new(Resolver { only: stand_in(way, url) }))
+            .no_proxy();
+        let mut matcher = None;
+        if let Some((variable, address)) = settings.proxy.as_ref().filter(|_| *way == Transport::Public) {
+            if !usable_scheme(address) {
+                return Err(unusable_proxy(variable));
+            }
+            let proxy = reqwest::Proxy::all(address).map_err(|_| unusable_proxy(variable))?;
+            builder = builder.proxy(proxy.no_proxy(reqwest::NoProxy::from_string(&settings.no_proxy)));
+            matcher = Some(Matcher::builder().all(address.clone()).no(settings.no_proxy.clone()).build());
+        }
+        let client = builder.build().map_err(|error| {
+            Error::new(ErrorKind::Tls, "the HTTP client could not be set up").detail(format!("{error:?}"))
+        })?;
+        Ok(Self { client, refusals, matcher })
+    }
+}
+
+/// The host that is connected to in place of the server name that is sent.
+fn stand_in(way: &Transport, url: &Url) -> Option<String> {
+    let Transport::Bound { name: Some(_), .. } = way else { return None };
+    url.host_str().map(|host| host.trim_matches(['[', ']']).to_owned())
+}
+
+/// What reqwest does not know it would pass over in silence and connect directly.
+fn usable_scheme(address: &str) -> bool {
+    let schemes = ["http", "https", "socks5", "socks5h"];
+    address.split_once("://").is_none_or(|(scheme, _)| schemes.contains(&scheme.to_ascii_lowercase().as_str()))
+}
+
+/// The address may hold a password, so the message names the variable only.
+fn unusable_proxy(variable: &str) -> Error {
+    Error::new(ErrorKind::Proxy, "the proxy address is not one that can be used")
+        .from_source(variable)
+        .remedy(format!("write {variable}=http://HOST:PORT"))
+}
+
+impl Http for ReqwestHttp {
+    fn send<'a>(&'a self, request: &'a Request, limit: Duration, clock: &'a dyn Clock) -> BoxFuture<'a, Response> {
+        Box::pin(async move {
+            let ready = self.ready(&request.transport, &request.url)?;
+            let route = self.route(&ready, &request.url);
+            tokio::select! {
+                answer = exchange(&ready.client, request) => {
+                    answer.map_err(|error| failure::explain(&error, &route, &ready.refusals, clock.now()))
+                }
+                () = clock.sleep(limit) => Err(Error::new(ErrorKind::Deadline, "no answer in time")),
+            }
+        })
+    }
+
+    fn for_env(&self, env: &Env) -> Box<dyn Http> {
+        Box::new(Self::new(env))
+    }
+}
+
+async fn exchange(client: &reqwest::Client, request: &Request) -> Result<Response, failure::TransportFailure> {
+    let mut answer = written(client, request).send().await?;
+    let mut response = Response {
+        status: answer.status().as_u16(),
+        retry_after: retry_after(answer.headers()),
+        date: date(answer.headers()),
+        location: text(answer.headers(), &LOCATION),
+        challenge: text(answer.headers(), &WWW_AUTHENTICATE),
+        content_type: text(answer.headers(), &CONTENT_TYPE),
+        trace: text(answer.headers(), &TRACE),
+        body: Vec::new(),
+    };
+    while let Some(chunk) = answer.chunk().await? {
+        if response.body.len() + chunk.len() > BODY_LIMIT {
+            return Err(failure::TransportFailure::TooLarge);
+        }
+        response.body.extend_from_slice(&chunk);
+    }
+    Ok(response)
+}
+
+fn written(client: &reqwest::Client, request: &Request) -> reqwest::RequestBuilder {
+    let mut url = request.url.clone();
+    let mut builder = match &request.transport {
+        // The name that TLS sends is the URL's; whom the request is for stands in `Host`.
+        Transport::Bound { name: Some(name), .. } if url.set_host(Some(name)).is_ok() => {
+            on(client, request, url).header(HOST, host(&request.url))
+        }
+        _ => on(client, request, url),
+    };
+    builder = builder.header(USER_AGENT, concat!("kubentra/", env!("CARGO_PKG_VERSION")));
+    for (name, value) in &request.headers {
+        builder = builder.header(*name, value.expose());
+    }
+    builder
+}
+
+fn on(client: &reqwest::Client, request: &Request, url: Url) -> reqwest::RequestBuilder {
+    match request.method {
+        Method::Get => client.get(url),
+        Method::Post => client.post(url).body(request.body.to_vec()),
+    }
+}
+
+fn text(headers: &HeaderMap, name: &reqwest::header::HeaderName) -> Option<String> {
+    Some(headers.get(name)?.to_str().ok()?.to_owned())
+}
+
+/// Seconds, or an HTTP date (RFC 9110, section 10.2.3); a date counts from the server's own clock.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let value = text(headers, &RETRY_AFTER)?;
+    if let Ok(seconds) = value.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    Some(Duration::from_secs(http_date(&value)?.saturating_sub(date(headers)?)))
+}
+
+fn date(headers: &HeaderMap) -> Option<u64> {
+    http_date(&text(headers, &DATE)?)
+}
+
+fn http_date(text: &str) -> Option<u64> {
+    u64::try_from(OffsetDateTime::parse(text, &Rfc2822).ok()?.unix_timestamp()).ok()
+}
+
+/// The system's resolver, whose failure can be recognised afterwards.
+struct Resolver {
+    /// The one host that every name stands for, if there is one.
+    only: Option<String>,
+}
+
+impl reqwest::dns::Resolve for Resolver {
+    fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
+        let name = self.only.clone().unwrap_or_else(|| name.as_str().to_owned());
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await.map(Iterator::collect::<Vec<_>>);
+            let addresses = found.map_err(|_| NameNotFound(name))?;
+            Ok(Box::new(addresses.into_iter()) as reqwest::dns::Addrs)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_as_seconds_and_as_a_date() {
+        let mut headers = HeaderMap::new();
+        headers.insert(RETRY_AFTER, "12".parse().unwrap());
+        assert_eq!(retry_after(&headers), Some(Duration::from_secs(12)));
+        headers.insert(RETRY_AFTER, "Sun, 06 Nov 1994 08:49:47 GMT".parse().unwrap());
+        headers.insert(DATE, "Sun, 06 Nov 1994 08:49:37 GMT".parse().unwrap());
+        assert_eq!(retry_after(&headers), Some(Duration::from_secs(10)));
+    }
+
+    #[test]
+    fn loopback_and_link_local_are_never_proxied() {
+        let env = Env::from([("HTTPS_PROXY", "http://user:pw@proxy.test:3128"), ("NO_PROXY", ".corp.test")]);
+        let http = ReqwestHttp::new(&env);
+        let proxied = |url: &str, way: &Transport| {
+            let url = Url::parse(url).unwrap();
+            http.route(&http.ready(way, &url).unwrap(), &url).proxy.is_some()
+        };
+        let direct = |url| proxied(url, &Transport::Direct);
+        let proxied = |url| proxied(url, &Transport::Public);
+        assert!(!direct("https://login.microsoftonline.com/"));
+        assert!(proxied("https://login.microsoftonline.com/"));
+        for direct in ["https://localhost/", "https://127.0.0.9/", "https://[::1]/", "https://169.254.169.254/"] {
+            assert!(!proxied(direct), "{direct}");
+        }
+        assert!(!proxied("https://adfs.corp.test/"));
+    }
+}

@@ -1,0 +1,11 @@
+//! Directories of sealed files: what no other user shall read, and what nobody shall have changed.
+//! The cache of tokens is one, with [its own rules](crate::cache) of what is kept.
+
+mod cipher;
+mod dir;
+mod key_store;
+pub(crate) mod lock;
+pub(crate) mod permissions;
+
+pub(crate) use cipher::{Fingerprint, hexadecimal};
+pub(crate) use dir::{EncryptedDir, KEY, LOCK, names};

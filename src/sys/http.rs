@@ -1,0 +1,194 @@
+//! HTTP as the rest of the program sees it: a request, its answer, and who sends one.
+
+use std::time::Duration;
+
+use url::Url;
+use zeroize::Zeroizing;
+
+use crate::os::BoxFuture;
+use crate::os::clock::Clock;
+use crate::os::env::Env;
+use crate::secret::Secret;
+
+/// One request, whoever it is for.
+pub struct Request {
+    /// GET or POST.
+    pub method: Method,
+    /// Where to.
+    pub url: Url,
+    /// Names and values; what is said about a request never holds the values.
+    pub headers: Vec<(&'static str, Secret)>,
+    /// The body. It carries secrets, so it is wiped and never logged.
+    pub body: Zeroizing<Vec<u8>>,
+    /// How the other side is reached, and how it is recognised.
+    pub transport: Transport,
+}
+
+/// What a request asks a server to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// Reading.
+    Get,
+    /// Everything that changes something there, and every token request.
+    Post,
+}
+
+/// How a server is reached, and how it is recognised.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Transport {
+    /// Through the proxy of the environment, where it names one, and trusted as every public host is.
+    Public,
+    /// Never through a proxy: what hands out identities lies on this machine or beside it, and a
+    /// proxy that answers in its place would be given the request's secret.
+    Direct,
+    /// As `Direct`, for a look whether anybody is there: a connection that does not stand in 0.4 s
+    /// means that nobody is.
+    Probe,
+    /// Directly, and recognised by the SHA-1 of its certificate alone (Service Fabric).
+    Pinned([u8; 20]),
+    /// Directly, with these PEM roots and no others, under this server name (AKS identity bindings).
+    Bound {
+        /// The CA, as PEM.
+        roots: Vec<u8>,
+        /// The name that is sent and verified, where it is not the URL's.
+        name: Option<String>,
+    },
+}
+
+impl Request {
+    /// A GET without headers of its own.
+    pub fn get(url: Url) -> Self {
+        Self { method: Method::Get, url, headers: Vec::new(), body: Zeroizing::default(), transport: Transport::Public }
+    }
+
+    /// A POST with an empty body.
+    pub fn post(url: Url) -> Self {
+        Self { method: Method::Post, ..Self::get(url) }
+    }
+
+    /// A POST of the form `fields`, which is what every token request is.
+    pub fn form(url: Url, fields: &[(&str, &str)]) -> Self {
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        Self::encoded_form(url, body.into_bytes())
+    }
+
+    /// A POST of a form that is encoded already.
+    pub fn encoded_form(url: Url, body: Vec<u8>) -> Self {
+        let body = Zeroizing::new(body);
+        Self { body, ..Self::post(url) }.header("Content-Type", "application/x-www-form-urlencoded")
+    }
+
+    /// With one more header.
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, Secret::new(value)));
+        self
+    }
+
+    /// On another way than the public one.
+    #[must_use]
+    pub fn over(self, way: Transport) -> Self {
+        Self { transport: way, ..self }
+    }
+}
+
+/// An answer, whatever its status.
+#[derive(Debug, Default, Clone)]
+pub struct Response {
+    /// The status code.
+    pub status: u16,
+    /// How long the server asks to wait (`Retry-After`), in whole seconds.
+    pub retry_after: Option<Duration>,
+    /// The server's clock (`Date`), in seconds since the Unix epoch.
+    pub date: Option<u64>,
+    /// Where a redirect points; it is never followed.
+    pub location: Option<String>,
+    /// The challenge of a 401 (`WWW-Authenticate`).
+    pub challenge: Option<String>,
+    /// `Content-Type`, as sent.
+    pub content_type: Option<String>,
+    /// What Azure DevOps calls the request by (`x-vss-e2eid`), for those who look for it there.
+    pub trace: Option<String>,
+    /// At most [`BODY_LIMIT`] bytes.
+    pub body: Vec<u8>,
+}
+
+/// No answer of a token endpoint comes near this many bytes.
+pub const BODY_LIMIT: usize = 1024 * 1024;
+
+/// One attempt at a request.
+pub trait Http {
+    /// Sends `request` once and reads the answer within `limit`.
+    fn send<'a>(&'a self, request: &'a Request, limit: Duration, clock: &'a dyn Clock) -> BoxFuture<'a, Response>;
+
+    /// The same for another environment.
+    fn for_env(&self, env: &Env) -> Box<dyn Http>;
+}
+
+#[cfg(test)]
+pub(crate) mod fake {
+    //! Scripted answers, for tests of retries and polling.
+
+    use std::cell::RefCell;
+    use std::collections::VecDeque;
+    use std::rc::Rc;
+
+    use super::{BoxFuture, Duration, Env, Http, Method, Request, Response, Transport};
+
+    use crate::error::Error;
+
+    /// Gives the scripted answers in turn and records the requests.
+    #[derive(Default, Clone)]
+    pub(crate) struct FakeHttp {
+        pub(crate) answers: Rc<RefCell<VecDeque<Result<Response, Error>>>>,
+        pub(crate) forms: Rc<RefCell<Vec<String>>>,
+        pub(crate) requests: Rc<RefCell<Vec<Recorded>>>,
+    }
+
+    impl FakeHttp {
+        /// One that gives `answers`.
+        pub(crate) fn answering(answers: impl IntoIterator<Item = Result<Response, Error>>) -> Self {
+            Self { answers: Rc::new(RefCell::new(answers.into_iter().collect())), ..Self::default() }
+        }
+    }
+
+    /// A request with nothing hidden.
+    #[derive(Debug, PartialEq, Eq)]
+    pub(crate) struct Recorded {
+        pub(crate) method: Method,
+        pub(crate) url: String,
+        pub(crate) headers: Vec<(&'static str, String)>,
+        pub(crate) body: String,
+        pub(crate) way: Transport,
+    }
+
+    impl From<&Request> for Recorded {
+        fn from(request: &Request) -> Self {
+            Self {
+                method: request.method,
+                url: request.url.to_string(),
+                headers: request.headers.iter().map(|(name, value)| (*name, value.expose().to_owned())).collect(),
+                body: String::from_utf8_lossy(&request.body).into_owned(),
+                way: request.transport.clone(),
+            }
+        }
+    }
+
+    impl Http for FakeHttp {
+        fn send<'a>(
+            &'a self,
+            request: &'a Request,
+            _: Duration,
+            _: &'a dyn crate::os::clock::Clock,
+        ) -> BoxFuture<'a, Response> {
+            self.forms.borrow_mut().push(String::from_utf8_lossy(&request.body).into_owned());
+            self.requests.borrow_mut().push(request.into());
+            let answer = self.answers.borrow_mut().pop_front().expect("an answer for every request");
+            Box::pin(std::future::ready(answer))
+        }
+
+        fn for_env(&self, _: &Env) -> Box<dyn Http> {
+            Box::new(self.clone())
+        }
+    }
+}
