@@ -3,9 +3,10 @@
 use clap::error::{ContextKind, ContextValue};
 
 use crate::commands::definition::{Purpose, clap_command};
-use crate::commands::{Command, Outcome, version};
+use crate::commands::{Command, version};
 use crate::error::{Error, ErrorKind};
 use crate::options::{Commands, Decl, ParsedArgs, VERBOSITY, args};
+use crate::outcome::Outcome;
 use crate::secret::Secret;
 use crate::sys::Sys;
 

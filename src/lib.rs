@@ -9,17 +9,21 @@
 //! - [`federated`]: the sources of federated tokens, a file each, and their exchange
 //! - [`entra`]: authorities, requests, answers, refusals; [`net`]: the one HTTP client under them
 //! - [`managed_identity`]: what hands out managed identities, a file each
-//! - [`kubeconfig`]: reading, planning and surgical editing, and the journal that `undo` reads
+//! - [`kubeconfig`]: reading and surgical editing; [`convert`]: what is planned and told; [`undo`]: the journal, and back
 //! - `store`: private directories of encrypted files, for the cache and the journal
 //! - [`sys`]: everything outside the process; [`os`]: its parts; [`error`]: what can go wrong and what to do
 
+pub mod azure;
 pub mod cache;
+pub mod cache_key;
 pub mod cli;
 pub mod commands;
+pub mod convert;
 pub mod entra;
 pub mod error;
 pub mod exec_credential;
 pub mod federated;
+mod jwt;
 pub mod kubeconfig;
 pub mod login;
 pub mod managed_identity;
@@ -27,8 +31,11 @@ pub mod net;
 pub mod obtain;
 pub mod options;
 pub mod os;
+pub mod outcome;
 pub mod secret;
-mod store;
+mod shell;
+pub mod store;
 pub mod sys;
 pub mod terminal;
+pub mod undo;
 pub mod world;

@@ -130,11 +130,12 @@ impl Gone {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::{CacheKey, RequestSummary};
+    use crate::cache::RequestSummary;
+    use crate::cache_key::CacheKey;
     use crate::entra::{Account, Token};
-    use crate::options::types::Storage;
     use crate::os::clock::fake::FakeClock;
     use crate::secret::Secret;
+    use crate::store::Storage;
 
     fn sys() -> (Sys, FakeClock) {
         let clock = FakeClock::default();

@@ -11,13 +11,12 @@ mod entry;
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
-use zeroize::Zeroizing;
-
+use crate::cache_key::CacheKey;
 use crate::entra::Account;
 use crate::entra::pop::PopKey;
 use crate::error::io_words;
-use crate::options::types::Storage;
 use crate::secret::Secret;
+use crate::store::Storage;
 use crate::store::{self, EncryptedDir, lock};
 use crate::sys::Sys;
 
@@ -37,38 +36,6 @@ const GRANT: &str = "grant";
 const POP_KEY: &str = "popkey";
 /// No entry comes near this many bytes.
 const LIMIT: u64 = 256 * 1024;
-
-/// A canonical, versioned serialisation of everything that tells one request from another. Fields
-/// are length-prefixed, so that no two requests write the same bytes.
-#[derive(PartialEq, Eq)]
-pub struct CacheKey(Zeroizing<Vec<u8>>);
-
-impl CacheKey {
-    /// An identity of `kind`: "token" or "grant".
-    pub fn new(kind: &str) -> Self {
-        let mut identity = Self(Zeroizing::new(Vec::with_capacity(512)));
-        identity.field("kubentra 1", kind);
-        identity
-    }
-
-    /// Adds a field. The text may be secret: only a keyed hash of the whole leaves this value.
-    pub fn field(&mut self, name: &str, text: &str) {
-        self.bytes(name, text.as_bytes());
-    }
-
-    /// Adds a field that is no text. It may be secret, too.
-    pub fn bytes(&mut self, name: &str, bytes: &[u8]) {
-        for part in [name.as_bytes(), bytes] {
-            self.0.extend_from_slice(&(part.len() as u64).to_be_bytes());
-            self.0.extend_from_slice(part);
-        }
-    }
-
-    #[cfg(test)]
-    pub(crate) fn written(&self) -> &[u8] {
-        &self.0
-    }
-}
 
 /// The cache of this run.
 pub struct Cache {
@@ -118,7 +85,7 @@ impl Cache {
     /// The place of the token that `identity` names, if there is a cache.
     pub fn slot(&self, identity: &CacheKey) -> Option<Slot<'_>> {
         let CacheState::Open(vault) = &self.state else { return None };
-        Some(Slot { cache: self, vault, name: vault.name(&identity.0) })
+        Some(Slot { cache: self, vault, name: vault.name(identity.written()) })
     }
 
     /// The refresh token that `identity` names, if there is one.
@@ -214,7 +181,7 @@ impl Cache {
 }
 
 fn grant_file(vault: &EncryptedDir, identity: &CacheKey) -> String {
-    format!("{}.{}", vault.name(&identity.0), GRANT)
+    format!("{}.{}", vault.name(identity.written()), GRANT)
 }
 
 /// One place of the cache, with its lock.

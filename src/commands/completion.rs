@@ -7,8 +7,8 @@ use crate::options::ParsedArgs;
 use crate::secret::Secret;
 use crate::sys::Sys;
 
-use super::Outcome;
 use super::definition::{Purpose, clap_command};
+use crate::outcome::Outcome;
 
 /// The shells that Azure/kubelogin knows.
 pub(super) const SHELLS: &[&str] = &["bash", "zsh", "fish", "powershell"];

@@ -7,7 +7,7 @@ use crate::obtain;
 use crate::options::{Inputs, POP_CLAIMS, ParsedArgs, Values};
 use crate::sys::Sys;
 
-use super::Outcome;
+use crate::outcome::Outcome;
 
 /// One `ExecCredential` for stdout.
 pub(super) fn run(sys: &Sys, given: &ParsedArgs) -> Result<Outcome, Error> {

@@ -5,16 +5,18 @@ use crate::error::{Error, ErrorKind, one_line};
 use crate::exec_credential::ExecInfo;
 use crate::login::Spec;
 use crate::obtain::{self, SignIn, SignInOutcome};
-use crate::options::types::Storage;
 use crate::options::{
     CACHE_DIR, CACHE_STORAGE, CONTEXT, Decl, Inputs, KUBECONFIG, LOGIN_HINT, LOGIN_TIMEOUT, LOGTOSTDERR, ParsedArgs,
     ParsedFlag, REDIRECT_URL, TIMEOUT, VERBOSITY, Values,
 };
+use crate::store::Storage;
 use crate::sys::Sys;
 use crate::terminal::time_text;
 
-use super::entry::ContextEntry;
-use super::{Outcome, get_token};
+use super::context_entry::ContextEntry;
+use crate::outcome::Outcome;
+
+use super::get_token;
 
 /// What is not about whose token for which server is wanted.
 static OF_THE_RUN: [&Decl; 8] = [

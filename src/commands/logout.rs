@@ -4,15 +4,15 @@ use std::path::Path;
 
 use crate::cache::{self, Cache, DeleteFilter, Deleted, RefreshTokenEntry, Slot, TokenEntry};
 use crate::entra::Account;
-use crate::entra::claims::Claims;
+use crate::entra::access_token::AccessTokenClaims;
 use crate::error::{Error, ErrorKind, listed, one_line};
 use crate::login::{self, Spec};
-use crate::options::types::Storage;
 use crate::options::{ALL, CONTEXT, Decl, Inputs, KUBECONFIG, LOGIN_HINT, ParsedArgs, Values};
+use crate::store::Storage;
 use crate::sys::Sys;
 
-use super::Outcome;
-use super::entry::ContextEntry;
+use super::context_entry::ContextEntry;
+use crate::outcome::Outcome;
 
 /// For the help.
 pub(super) const NOTES: &str = "\
@@ -101,7 +101,9 @@ fn person(sys: &Sys, cache: &Cache, directory: &Path, name: &str) -> Result<Outc
         Some(account) => is_meant(account),
         // Az has signed in, or another program: the token alone says who.
         None => kept.token.as_ref().is_some_and(|token| {
-            Claims::of(&token.access_token).person().is_some_and(|person| person.to_lowercase() == name.to_lowercase())
+            AccessTokenClaims::of(&token.access_token)
+                .person()
+                .is_some_and(|person| person.to_lowercase() == name.to_lowercase())
         }),
     };
     if meant.is_empty() && !cache.slots().iter().any(|slot| token(slot, &slot.read())) {

@@ -1,20 +1,21 @@
 //! The commands, a file each.
 
 mod completion;
-mod convert_kubeconfig;
+mod context_entry;
 pub mod definition;
-mod entry;
 mod get_token;
 mod login;
 mod logout;
 mod remove_cache_dir;
 mod status;
-mod undo;
 
+use crate::convert;
 use crate::error::Error;
 use crate::options::{Commands, ParsedArgs};
+use crate::outcome::Outcome;
 use crate::secret::Secret;
 use crate::sys::Sys;
+use crate::undo;
 
 /// A command as data.
 pub struct Command {
@@ -36,28 +37,6 @@ pub struct Command {
     pub run: fn(&Sys, &ParsedArgs) -> Result<Outcome, Error>,
 }
 
-/// How a command ended that could do its work.
-#[derive(Debug)]
-pub struct Outcome {
-    /// What stdout shall say.
-    pub stdout: Secret,
-    /// What the work has found to be wrong: it is told, and the exit code says so.
-    pub problem: Option<Error>,
-}
-
-impl Outcome {
-    /// Nothing for stdout: what there was to say went to stderr.
-    pub fn silent() -> Self {
-        Secret::new("").into()
-    }
-}
-
-impl From<Secret> for Outcome {
-    fn from(stdout: Secret) -> Self {
-        Self { stdout, problem: None }
-    }
-}
-
 /// Every command, in the order of the help.
 pub static COMMANDS: &[Command] = &[
     Command {
@@ -71,7 +50,7 @@ pub static COMMANDS: &[Command] = &[
         name: "convert-kubeconfig",
         about: "Rewrite the AKS users of a kubeconfig to sign in with this program",
         set: Commands::CONVERT,
-        run: convert_kubeconfig::run,
+        run: convert::run,
         ..PLAIN
     },
     Command {

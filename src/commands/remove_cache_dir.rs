@@ -6,7 +6,7 @@ use crate::login;
 use crate::options::{CACHE_DIR, ParsedArgs, Values};
 use crate::sys::Sys;
 
-use super::Outcome;
+use crate::outcome::Outcome;
 
 /// Removes our files and says what went.
 pub(super) fn run(sys: &Sys, given: &ParsedArgs) -> Result<Outcome, Error> {

@@ -16,17 +16,18 @@
 use serde::Serialize;
 
 use crate::cache::{self, Cache, RefreshTokenEntry, RequestSummary, SignInFailure, TokenEntry};
-use crate::entra::claims::Claims;
+use crate::entra::access_token::AccessTokenClaims;
 use crate::entra::{Account, CLUSTERS};
 use crate::error::{Error, ErrorKind, one_line};
 use crate::login;
-use crate::options::types::{OutputFormat as Form, Storage};
+use crate::options::types::OutputFormat as Form;
 use crate::options::{CACHE_STORAGE, OUTPUT, ParsedArgs, Values};
 use crate::os::clock::rfc3339;
 use crate::secret::Secret;
+use crate::store::Storage;
 use crate::sys::Sys;
 
-use super::Outcome;
+use crate::outcome::Outcome;
 
 /// A sign-in that failed longer ago than this, in seconds, is no news.
 const LATELY: u64 = 600;
@@ -216,7 +217,7 @@ impl TokenStatus {
         if token.is_none() && (failure.is_none() || kept.about.is_none()) {
             return None;
         }
-        let claims = token.map(|token| Claims::of(&token.access_token)).unwrap_or_default();
+        let claims = token.map(|token| AccessTokenClaims::of(&token.access_token)).unwrap_or_default();
         let about = kept.about.clone().unwrap_or_default();
         let account = kept.account.as_ref().map(|account| account.username.as_str()).or(claims.person());
         let application = claims.application().filter(|_| account.is_none());

@@ -5,10 +5,11 @@ use std::path::Path;
 use serde::Deserialize;
 use url::Url;
 
-use crate::cache::CacheKey;
+use crate::azure::cloud::Cloud;
+use crate::azure::id::{AuthorityHost, TenantId};
+use crate::cache_key::CacheKey;
 use crate::error::{Error, ErrorKind};
 use crate::net::host;
-use crate::options::types::{AuthorityHost, Cloud, TenantId};
 use crate::options::{AUTHORITY_HOST, ENVIRONMENT, Inputs, TENANT_ID, ValueSource};
 use crate::os::env::Env;
 

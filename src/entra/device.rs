@@ -13,7 +13,7 @@ use crate::os::clock::Deadline;
 use crate::secret::Secret;
 use crate::terminal::{Prompt, Wait};
 
-use super::error::EntraError;
+use super::entra_error::EntraError;
 use super::token::{Endpoint, RawTokenResponse, TokenError, seconds};
 use super::{Audience, Session, TokenResponse, UserClient};
 
@@ -239,9 +239,9 @@ impl PollResult {
 mod tests {
 
     use super::*;
+    use crate::azure::id::ClientId;
     use crate::entra::TokenRequest;
     use crate::options::args::read;
-    use crate::options::types::ClientId;
     use crate::options::{Commands, Inputs, Values};
     use crate::os::clock::Clock;
     use crate::os::clock::fake::FakeClock;

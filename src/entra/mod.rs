@@ -1,13 +1,14 @@
 //! Entra ID: where it is, what is asked of it, what it answers, and what its refusals mean.
 
+pub mod access_token;
 pub mod authority;
 pub mod browser;
 pub mod certificate;
-pub mod claims;
 pub mod device;
-pub mod error;
+pub mod entra_error;
 pub mod password;
 pub mod pop;
+pub mod pop_claims;
 pub mod token;
 pub mod token_proxy;
 
@@ -16,9 +17,9 @@ use std::cell::Cell;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::cache::CacheKey;
+use crate::azure::id::ClientId;
+use crate::cache_key::CacheKey;
 use crate::error::{Error, ErrorKind, one_line};
-use crate::options::types::ClientId;
 use crate::options::{Inputs, LEGACY, SERVER_ID};
 use crate::os::clock::Deadline;
 use crate::secret::Secret;

@@ -14,9 +14,9 @@ use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::entra::pop_claims::PopClaims;
 use crate::error::{Error, ErrorKind};
 use crate::exec_credential::Cluster;
-use crate::options::types::PopClaims;
 use crate::options::{Inputs, LEGACY, POP_CLAIMS, POP_ENABLED, Values};
 use crate::secret::Secret;
 

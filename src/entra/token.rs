@@ -4,22 +4,21 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use oauth2::basic::{BasicRevocationErrorResponse, BasicTokenIntrospectionResponse, BasicTokenType};
 use oauth2::{AuthType, EndpointNotSet, EndpointSet, HttpRequest, HttpResponse, RequestTokenError, Scope};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use url::Url;
 
+use crate::azure::id::ClientId;
 use crate::error::{Error, ErrorKind};
+use crate::jwt;
 use crate::net::{self, host};
-use crate::options::types::ClientId;
 use crate::secret::Secret;
 use crate::sys::http::Request;
 
-use super::claims::Claims;
-use super::error::EntraError;
+use super::access_token::AccessTokenClaims;
+use super::entra_error::EntraError;
 use super::token_proxy::TokenProxy;
 use super::{Account, Audience, Session, Token, TokenRequest, TokenResponse, UserClient};
 
@@ -301,7 +300,7 @@ impl<'a> Endpoint<'a> {
             let bearer = matches!(answer.token_type, BasicTokenType::Bearer);
             return if bearer { Ok(()) } else { Err(self.not_entra("holds a token that is not a bearer token")) };
         };
-        let claims = answer.access_token.secret().split('.').nth(1).and_then(decode::<BoundClaims>);
+        let claims = jwt::claims::<BoundClaims>(answer.access_token.secret());
         let elsewhere = claims.is_some_and(|claims| claims.cnf.is_none_or(|cnf| cnf.kid != key.kid()));
         if elsewhere { Err(self.not_entra("holds a token that is not bound to our key")) } else { Ok(()) }
     }
@@ -377,7 +376,7 @@ impl RawTokenResponse {
     /// signature adds nothing (`OpenID` Connect Core, 3.1.3.7, point 6). What neither says the access
     /// token does: the v1 endpoint gives no id token unasked.
     fn account(&self) -> Option<Account> {
-        let told = Claims::of(&Secret::new(self.access_token.secret())).account();
+        let told = AccessTokenClaims::of(&Secret::new(self.access_token.secret())).account();
         match (self.account_of_id_token(), told) {
             (Some(account), Some(told)) if account.is_unnamed() => Some(Account { id: account.id, ..told }),
             (account, told) => account.or(told),
@@ -385,9 +384,8 @@ impl RawTokenResponse {
     }
 
     fn account_of_id_token(&self) -> Option<Account> {
-        let claims: IdClaims =
-            self.id_token.as_ref().and_then(|token| decode(token.expose().split('.').nth(1)?)).unwrap_or_default();
-        let home: Option<ClientInfo> = self.client_info.as_ref().and_then(|info| decode(info.expose()));
+        let claims: IdClaims = self.id_token.as_ref().and_then(|token| jwt::claims(token.expose())).unwrap_or_default();
+        let home: Option<ClientInfo> = self.client_info.as_ref().and_then(|info| jwt::decode(info.expose()));
         let id = match home {
             Some(home) => format!("{}.{}", home.uid, home.utid),
             None => claims
@@ -469,11 +467,6 @@ impl IdClaims {
     }
 }
 
-pub(super) fn decode<T: DeserializeOwned>(base64url: &str) -> Option<T> {
-    let bytes = BASE64_URL_SAFE_NO_PAD.decode(base64url.trim_end_matches('=')).ok()?;
-    serde_json::from_slice(&bytes).ok()
-}
-
 /// Seconds as a number (v2) or as a string (v1).
 pub fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     serde_json::Value::deserialize(deserializer).map(|value| seconds_of(&value))
@@ -490,6 +483,9 @@ pub fn seconds_of(value: &serde_json::Value) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+
     use super::*;
 
     fn answer(json: &str) -> RawTokenResponse {

@@ -3,7 +3,7 @@
 
 use ::url::Url;
 
-use crate::cache::CacheKey;
+use crate::cache_key::CacheKey;
 use crate::error::{Error, ErrorKind};
 use crate::net;
 use crate::options::{AZURE_PIPELINES_SERVICE_CONNECTION_ID, Inputs};

@@ -5,7 +5,7 @@ use ::url::Url;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use crate::cache::CacheKey;
+use crate::cache_key::CacheKey;
 use crate::error::Error;
 use crate::net;
 use crate::options::Inputs;

@@ -3,18 +3,19 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::cache::CacheKey;
+use crate::cache_key::CacheKey;
 use crate::error::{Error, ErrorKind};
-use crate::options::types::FederatedTokenSource;
+use crate::federated::FederatedTokenSource;
 use crate::options::{FEDERATED_TOKEN_SOURCE, Inputs};
 use crate::os::BoxFuture;
 use crate::os::clock::Deadline;
 use crate::os::env::Env;
 use crate::os::process::{self, ProgramCall, ProgramOutput};
 use crate::secret::Secret;
+use crate::shell;
 use crate::sys::Sys;
 
-use super::{AssertionSource, excerpt, in_shell, named_by, token_in};
+use super::{AssertionSource, excerpt, named_by, token_in};
 
 /// The variable that allows commands of kubeconfigs: whole commands, separated by `;`.
 pub const TRUSTED_COMMANDS: &str = "KUBENTRA_TRUSTED_COMMANDS";
@@ -33,7 +34,7 @@ pub(super) fn allowed(text: String, words: Vec<String>, choices: &Inputs) -> Res
     if choices.says_user(&FEDERATED_TOKEN_SOURCE) || is_listed(&words, choices.env) {
         return Ok(Box::new(Command { text, words }));
     }
-    let line = format!("{TRUSTED_COMMANDS}={}", in_shell(&text));
+    let line = format!("{TRUSTED_COMMANDS}={}", shell::word(&text));
     Err(Error::new(
         ErrorKind::AssertionSource,
         format!("the command `{text}` is not run: only the kubeconfig names it"),

@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::azure::id::ClientId;
 use crate::entra::token::{ClientCredential, TokenError, client_credentials};
 use crate::entra::token_proxy::TokenProxy;
 use crate::entra::{Session, TokenRequest, TokenResponse};
 use crate::error::{Error, ErrorKind, one_line};
 use crate::options::FEDERATED_TOKEN_SOURCE;
-use crate::options::types::ClientId;
 use crate::secret::Secret;
+use crate::shell;
 
-use super::{AssertionSource, Claims, in_shell};
+use super::{AssertionClaims, AssertionSource};
 
 /// One exchange.
 pub struct Exchange<'a> {
@@ -118,7 +119,7 @@ impl Exchange<'_> {
     /// Says what Entra compares, and what would make it match, before any waiting: whoever makes the
     /// credential now may still be in time. The token itself is never shown.
     fn tell_mismatch(&self, assertion: &Secret, pauses: &[Duration]) {
-        let claims = Claims::of(assertion.expose()).unwrap_or_default();
+        let claims = AssertionClaims::of(assertion.expose()).unwrap_or_default();
         let say = |line: String| self.session.sys.terminal.say(line);
         let shown = |claim: &Option<String>| claim.as_deref().map_or("(none)".into(), bounded);
         say(format!("no federated credential of {} matches the token from {}:", self.client, self.described()));
@@ -140,18 +141,18 @@ impl Exchange<'_> {
     }
 
     /// The command that makes the credential.
-    fn creation(&self, claims: &Claims) -> String {
+    fn creation(&self, claims: &AssertionClaims) -> String {
         let text = |claim: &Option<String>| claim.as_deref().map(bounded).unwrap_or_default();
         let (issuer, subject) = (text(&claims.issuer), text(&claims.subject));
         let audiences = [bounded(self.audience(claims))];
         let parameters =
             json!({ "name": credential_name(&subject), "issuer": issuer, "subject": subject, "audiences": audiences });
-        let (client, parameters) = (in_shell(self.client.as_str()), in_shell(&parameters.to_string()));
+        let (client, parameters) = (shell::word(self.client.as_str()), shell::word(&parameters.to_string()));
         format!("az ad app federated-credential create --id {client} --parameters {parameters}")
     }
 
     /// A credential has exactly one audience: the usual one, if the token is for it.
-    fn audience<'c>(&self, claims: &'c Claims) -> &'c str {
+    fn audience<'c>(&self, claims: &'c AssertionClaims) -> &'c str {
         let usual = self.request.authority.federated_audience();
         let mut audiences = claims.audiences.iter().map(String::as_str);
         audiences.clone().find(|audience| *audience == usual).or_else(|| audiences.next()).unwrap_or(usual)
@@ -203,7 +204,7 @@ impl Exchange<'_> {
 
     /// How old a token is, by this machine's clock.
     fn age(&self, assertion: &Secret) -> Option<String> {
-        let claims = Claims::of(assertion.expose())?;
+        let claims = AssertionClaims::of(assertion.expose())?;
         let now = self.session.sys.clock.now();
         let issued = claims.issued_on.map(|on| format!("issued {} ago", minutes(now.saturating_sub(on))));
         let ended = claims.expires_on.filter(|on| *on <= now).map(|on| format!("expired {} ago", minutes(now - on)));

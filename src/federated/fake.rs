@@ -6,7 +6,7 @@ use std::io::Write;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::cache::CacheKey;
+use crate::cache_key::CacheKey;
 use crate::error::Error;
 use crate::exec_credential::ExecInfo;
 use crate::options::args::read;
@@ -23,7 +23,7 @@ use crate::sys::http::fake::{FakeHttp, Recorded};
 use crate::terminal::Terminal;
 
 use super::AssertionSource;
-pub(crate) use super::claims::fake::jwt;
+pub(crate) use super::assertion::fake::jwt;
 
 /// What kubectl sets.
 pub(crate) const EXEC: (&str, &str) = ("KUBERNETES_EXEC_INFO", "{}");

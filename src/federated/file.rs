@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use crate::cache::CacheKey;
+use crate::cache_key::CacheKey;
 use crate::error::{Error, ErrorKind, io_words};
 use crate::options::{FEDERATED_TOKEN_FILE, Inputs};
 use crate::os::BoxFuture;
@@ -12,7 +12,7 @@ use crate::os::files;
 use crate::secret::Secret;
 use crate::sys::Sys;
 
-use super::{AssertionSource, Claims, DetectedSource, TOKEN_LIMIT, identify_token, jwt};
+use super::{AssertionClaims, AssertionSource, DetectedSource, TOKEN_LIMIT, identify_token, jwt};
 
 pub(super) struct File {
     path: PathBuf,
@@ -70,7 +70,7 @@ impl File {
 
 /// Issuer, subject and audiences.
 fn who(token: &Secret) -> Option<(Option<String>, Option<String>, Vec<String>)> {
-    Claims::of(token.expose()).map(|claims| (claims.issuer, claims.subject, claims.audiences))
+    AssertionClaims::of(token.expose()).map(|claims| (claims.issuer, claims.subject, claims.audiences))
 }
 
 impl AssertionSource for File {

@@ -3,11 +3,11 @@
 
 use ::url::Url;
 
-use crate::cache::CacheKey;
+use crate::cache_key::CacheKey;
 use crate::error::{Error, ErrorKind};
 use crate::net;
+use crate::net::trust::local_or_https;
 use crate::options::Inputs;
-use crate::options::types::local_or_https;
 use crate::os::BoxFuture;
 use crate::os::clock::Deadline;
 use crate::secret::Secret;

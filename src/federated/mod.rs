@@ -2,10 +2,10 @@
 //! (RFC 7523): where clusters, build systems and programs keep them. A source is one file here and
 //! one line in `RECOGNISED` or `named`.
 
+mod assertion;
 mod azure_pipelines;
 mod azurerm;
 mod buildkite;
-mod claims;
 mod command;
 mod exchange;
 #[cfg(test)]
@@ -13,15 +13,15 @@ pub(crate) mod fake;
 mod file;
 mod github;
 mod gitlab;
+mod named_source;
 mod url;
 mod variable;
 
 use serde::Deserialize;
 
-use crate::cache::CacheKey;
+use crate::cache_key::CacheKey;
 use crate::entra::authority::Authority;
 use crate::error::{Error, ErrorKind, one_line};
-use crate::options::types::FederatedTokenSource;
 use crate::options::{FEDERATED_AUDIENCE, FEDERATED_TOKEN_FILE, FEDERATED_TOKEN_SOURCE, Inputs};
 use crate::os::BoxFuture;
 use crate::os::clock::Deadline;
@@ -30,10 +30,11 @@ use crate::secret::Secret;
 use crate::sys::Sys;
 use crate::sys::http::Response;
 
+pub use assertion::AssertionClaims;
 pub use azure_pipelines::{access_token, is_pipelines_job, required as azure_pipelines};
-pub use claims::Claims;
 pub use command::TRUSTED_COMMANDS;
 pub use exchange::Exchange;
+pub use named_source::{FederatedTokenSource, without_keys};
 
 /// Where federated tokens come from.
 pub trait AssertionSource {
@@ -157,7 +158,7 @@ fn audience(choices: &Inputs) -> Result<String, Error> {
 /// Writes whom the token `text` stands for: a renewed one finds the same place in the cache. What is
 /// no JWT stands for nobody but itself.
 fn identify_token(identity: &mut CacheKey, text: &str) {
-    let Some(claims) = Claims::of(text) else { return identity.field("token", text) };
+    let Some(claims) = AssertionClaims::of(text) else { return identity.field("token", text) };
     for (name, value) in [("issuer", &claims.issuer), ("subject", &claims.subject)] {
         if let Some(value) = value {
             identity.field(name, value);
@@ -174,7 +175,7 @@ const TOKEN_LIMIT: usize = 64 * 1024;
 /// `text` without the blanks around it, if it is a JWT.
 fn jwt(text: &str) -> Option<Secret> {
     let token = text.trim();
-    (token.len() <= TOKEN_LIMIT && Claims::of(token).is_some()).then(|| Secret::new(token))
+    (token.len() <= TOKEN_LIMIT && AssertionClaims::of(token).is_some()).then(|| Secret::new(token))
 }
 
 /// The names under which services and programs give tokens as JSON: GitHub, Buildkite and
@@ -239,15 +240,6 @@ fn without_tokens(text: &str) -> String {
         rest = rest[start..].trim_start_matches(is_of_token);
     }
     clean + rest
-}
-
-/// `text` as one word of a shell's command line, for lines that people copy.
-fn in_shell(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]
@@ -447,13 +439,6 @@ mod tests {
         let token = token("s", "canary");
         assert_eq!(excerpt(&format!("bad\n\ttoken=\"{token}\", {token}")), "bad token=\"<token>\", <token>");
         assert_eq!(excerpt(&"ä".repeat(400)), format!("{}…", "ä".repeat(300)));
-    }
-
-    #[test]
-    fn words_for_a_shell() {
-        for (text, word) in [("a-b.c:d/e@f", "a-b.c:d/e@f"), ("", "''"), ("$(x)", "'$(x)'"), ("it's", r"'it'\''s'")] {
-            assert_eq!(in_shell(text), word);
-        }
     }
 
     #[test]

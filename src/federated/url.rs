@@ -2,7 +2,7 @@
 
 use ::url::Url;
 
-use crate::cache::CacheKey;
+use crate::cache_key::CacheKey;
 use crate::net;
 use crate::options::FEDERATED_TOKEN_SOURCE;
 use crate::os::BoxFuture;

@@ -1,7 +1,7 @@
 //! A token in a variable. Systems that put it there do so once for a job, and it may end before the
 //! job does.
 
-use crate::cache::CacheKey;
+use crate::cache_key::CacheKey;
 use crate::error::{Error, ErrorKind};
 use crate::options::Inputs;
 use crate::os::BoxFuture;

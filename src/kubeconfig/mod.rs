@@ -1,13 +1,10 @@
 //! Kubeconfigs: which files, what stands in them, and how they are changed.
 
-mod admin;
 pub mod context;
 pub mod diff;
 pub mod document;
-pub mod journal;
+pub mod file_lock;
 pub mod kuberc;
-pub mod lock;
-pub mod plan;
 pub mod replace;
 
 use std::io;
@@ -29,7 +26,7 @@ pub struct KubeconfigFile {
 }
 
 /// No kubeconfig comes near this many bytes.
-const LIMIT: u64 = 64 * 1024 * 1024;
+pub(crate) const LIMIT: u64 = 64 * 1024 * 1024;
 
 /// Reads the kubeconfigs that kubectl would read: `given`, else the list in `KUBECONFIG`, else
 /// `~/.kube/config`. Of the last two, files that don't exist are passed over.
@@ -74,14 +71,14 @@ pub fn cannot_edit(path: &Path, why: &DocumentError) -> Error {
 /// client-go empties a file under its lock and then writes it anew: what is read while there is a lock, or
 /// while the file changes, may be a part. Waits a second for that to end.
 fn load_settled(sys: &Sys, path: &Path) -> Result<KubeconfigFile, Failure> {
-    for _ in 0..lock::ATTEMPTS {
+    for _ in 0..file_lock::ATTEMPTS {
         let before = state(path);
         let loaded = load_file(path);
         // What comes out of a pipe comes once.
-        if before.is_none() || !lock::is_held(sys, path) && state(path) == before {
+        if before.is_none() || !file_lock::is_held(sys, path) && state(path) == before {
             return loaded;
         }
-        sys.clock.pause(lock::PAUSE);
+        sys.clock.pause(file_lock::PAUSE);
     }
     load_file(path)
 }

@@ -8,7 +8,7 @@ use crate::sys::Sys;
 
 use super::KubeconfigFile;
 use super::document::EditedDocument;
-use super::lock::FileLock;
+use super::file_lock::FileLock;
 
 /// A file and what it becomes.
 pub struct FileChange<'a> {

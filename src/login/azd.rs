@@ -12,7 +12,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::cache::CacheKey;
+use crate::cache_key::CacheKey;
 use crate::entra::{Session, TokenResponse};
 use crate::error::{Error, ErrorKind};
 use crate::options::{Inputs, TENANT_ID};

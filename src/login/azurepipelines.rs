@@ -56,7 +56,7 @@ mod tests {
     use super::super::Spec;
     use crate::federated::fake::choices;
 
-    fn name_of(spec: &Spec) -> crate::cache::CacheKey {
+    fn name_of(spec: &Spec) -> crate::cache_key::CacheKey {
         spec.cache_key()
     }
 

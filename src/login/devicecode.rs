@@ -1,6 +1,6 @@
 //! A person signs in on any device with a browser, by a short code.
 
-use crate::cache::CacheKey;
+use crate::cache_key::CacheKey;
 use crate::entra::{Session, TokenRequest, TokenResponse, UserClient, device};
 use crate::error::Error;
 use crate::options::{CLIENT_ID, ENVIRONMENT, Inputs, LEGACY, LOGIN_HINT, POP_CLAIMS, POP_ENABLED, TENANT_ID};

@@ -1,9 +1,9 @@
 //! A person signs in with the browser of this machine, or with another one by pasting the answer.
 
-use crate::cache::CacheKey;
+use crate::cache_key::CacheKey;
+use crate::entra::browser::RedirectUrl;
 use crate::entra::{Session, TokenRequest, TokenResponse, UserClient, browser};
 use crate::error::Error;
-use crate::options::types::RedirectUrl;
 use crate::options::{CLIENT_ID, ENVIRONMENT, Inputs, LOGIN_HINT, POP_CLAIMS, POP_ENABLED, REDIRECT_URL, TENANT_ID};
 use crate::os::BoxFuture;
 use crate::os::env::Env;

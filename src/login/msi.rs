@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use crate::cache::CacheKey;
+use crate::cache_key::CacheKey;
 use crate::entra::{Session, TokenResponse};
 use crate::error::Error;
 use crate::managed_identity::{self, IdKind, IdentityRequest, ManagedIdentitySource, Selector};

@@ -1,10 +1,10 @@
 //! What the sign-ins of a person have in common, whatever they are asked by: the public client, what is
 //! wanted, and who may sign in.
 
-use crate::cache::CacheKey;
+use crate::azure::id::ClientId;
+use crate::cache_key::CacheKey;
 use crate::entra::{TokenRequest, UserClient};
 use crate::error::Error;
-use crate::options::types::ClientId;
 use crate::options::{CLIENT_ID, Inputs, LOGIN_HINT};
 
 /// A public client that a person signs in with.

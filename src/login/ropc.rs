@@ -3,10 +3,10 @@
 //! Kept because Azure/kubelogin has it and pipelines use it. A tenant that wants a second factor, which
 //! Microsoft asks of all, refuses it.
 
-use crate::cache::CacheKey;
+use crate::azure::id::ClientId;
+use crate::cache_key::CacheKey;
 use crate::entra::{Session, TokenRequest, TokenResponse, UserClient, password};
 use crate::error::{Error, ErrorKind};
-use crate::options::types::ClientId;
 use crate::options::{
     CLIENT_ID, ENVIRONMENT, Inputs, LEGACY, PASSWORD, PASSWORD_FILE, POP_CLAIMS, POP_ENABLED, TENANT_ID, USERNAME,
     Values,

@@ -2,12 +2,12 @@
 
 use zeroize::Zeroizing;
 
-use crate::cache::CacheKey;
+use crate::azure::id::ClientId;
+use crate::cache_key::CacheKey;
 use crate::entra::certificate::{Certificate, Signing};
 use crate::entra::token::{ClientCredential, client_credentials};
 use crate::entra::{Audience, Session, TokenRequest, TokenResponse};
 use crate::error::{Error, ErrorKind, io_words};
-use crate::options::types::ClientId;
 use crate::options::{
     CLIENT_CERTIFICATE, CLIENT_CERTIFICATE_PASSWORD, CLIENT_CERTIFICATE_PASSWORD_FILE, CLIENT_ID, CLIENT_SECRET,
     CLIENT_SECRET_FILE, DISABLE_ENVIRONMENT_OVERRIDE, ENVIRONMENT, Inputs, LEGACY, POP_CLAIMS, POP_ENABLED, TENANT_ID,

@@ -3,16 +3,15 @@
 
 use std::path::{Path, PathBuf};
 
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::entra::error::code_in;
+use crate::azure::id::TenantId;
+use crate::entra::entra_error::code_in;
 use crate::entra::token::seconds;
 use crate::entra::{Audience, Token, TokenResponse};
 use crate::error::{Error, ErrorKind, one_line};
-use crate::options::types::TenantId;
+use crate::jwt;
 use crate::options::{SERVER_ID, TENANT_ID, Values};
 use crate::os::env::Env;
 use crate::secret::Secret;
@@ -226,13 +225,14 @@ fn end_of(token: &Secret) -> Option<u64> {
         #[serde(deserialize_with = "seconds")]
         exp: Option<u64>,
     }
-    let claims = token.expose().split('.').nth(1)?;
-    let claims = BASE64_URL_SAFE_NO_PAD.decode(claims.trim_end_matches('=')).ok()?;
-    serde_json::from_slice::<Claims>(&claims).ok()?.exp
+    jwt::claims::<Claims>(token.expose())?.exp
 }
 
 #[cfg(test)]
 pub(super) mod tests {
+    use base64::Engine;
+    use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+
     use super::*;
     use crate::options::args::read;
     use crate::options::{Commands, ParsedArgs};

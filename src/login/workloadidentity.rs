@@ -1,12 +1,12 @@
 //! An application or a managed identity signs in with the token of another issuer: a cluster, a build
 //! system, a cloud.
 
-use crate::cache::CacheKey;
+use crate::azure::id::ClientId;
+use crate::cache_key::CacheKey;
 use crate::entra::token_proxy::TokenProxy;
 use crate::entra::{Session, TokenRequest, TokenResponse};
 use crate::error::Error;
 use crate::federated::{self, AssertionSource, Exchange};
-use crate::options::types::ClientId;
 use crate::options::{
     AUTHORITY_HOST, CLIENT_ID, DISABLE_TOKEN_PROXY, ENVIRONMENT, FEDERATED_AUDIENCE, FEDERATED_TOKEN_FILE,
     FEDERATED_TOKEN_SOURCE, Inputs, POP_CLAIMS, POP_ENABLED, TENANT_ID,
@@ -86,7 +86,7 @@ mod tests {
     use super::super::Spec;
     use crate::federated::fake::{EXEC, choices, token};
 
-    fn name_of(spec: &Spec) -> crate::cache::CacheKey {
+    fn name_of(spec: &Spec) -> crate::cache_key::CacheKey {
         spec.cache_key()
     }
 

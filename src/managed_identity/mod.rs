@@ -4,12 +4,12 @@
 //! What is said of hosts follows Microsoft's documentation of each and the agreement of its SDKs
 //! (azidentity, azure-identity, MSAL); none of it was tried on the real ones.
 
-mod answer;
 mod app_service;
 mod arc;
 mod azure_ml;
 mod cloud_shell;
 pub mod imds;
+mod response;
 mod service_fabric;
 
 use std::path::Path;
@@ -17,19 +17,20 @@ use std::time::Duration;
 
 use url::Url;
 
-pub use answer::IdentityError;
+pub use response::IdentityError;
 
-use crate::cache::CacheKey;
+use crate::cache_key::CacheKey;
 use crate::entra::{Session, Token};
 use crate::error::{Error, ErrorKind};
+use crate::net::trust;
 use crate::net::{self, Retry};
-use crate::options::{ValueSource, types};
+use crate::options::ValueSource;
 use crate::os::BoxFuture;
 use crate::os::env::Env;
 use crate::secret::Secret;
 use crate::sys::http::{Request, Response, Transport};
 
-use answer::IdentityResponse;
+use response::IdentityResponse;
 
 const IDENTITY_ENDPOINT: &str = "IDENTITY_ENDPOINT";
 const IDENTITY_HEADER: &str = "IDENTITY_HEADER";
@@ -239,9 +240,9 @@ fn unreachable<H: ManagedIdentitySource + ?Sized>(host: &H, error: Error) -> Err
     let explained = if nobody.contains(&error.kind()) {
         host.absent()
     } else if error.kind() == ErrorKind::AnswerBroken {
-        answer::not_its_own(host.name(), "is cut off")
+        response::not_its_own(host.name(), "is cut off")
     } else if error.kind() == ErrorKind::NotEntra {
-        answer::not_its_own(host.name(), "is too large for one with a token")
+        response::not_its_own(host.name(), "is too large for one with a token")
     } else {
         return error;
     };
@@ -295,12 +296,12 @@ fn unknown(selector: Option<&Selector>, place: &str) -> Error {
 /// The address in `variable`: what hands out identities lies on this machine, beside it or in its
 /// private network, or proves itself by https.
 fn endpoint(env: &Env, variable: &'static str) -> Result<Url, Error> {
-    usable(types::private_or_https(env.get(variable).unwrap_or_default()), variable)
+    usable(trust::private_or_https(env.get(variable).unwrap_or_default()), variable)
 }
 
 /// The address `text`, which lies on this machine or beside it, or proves itself by https.
 fn address(text: &str, source: &'static str) -> Result<Url, Error> {
-    usable(types::local_or_https(text), source)
+    usable(trust::local_or_https(text), source)
 }
 
 fn usable(address: Result<Url, String>, source: &'static str) -> Result<Url, Error> {

@@ -82,7 +82,7 @@ fn refused(route: &FailureContext) -> Error {
 /// No proxy leads to this machine and its link.
 fn not_listening(url: &Url) -> Error {
     let error = Error::new(ErrorKind::ConnectionRefused, format!("{} refused the connection", host(url)));
-    if url.host().is_some_and(|host| crate::options::types::is_local(&host)) {
+    if url.host().is_some_and(|host| crate::net::trust::is_local(&host)) {
         error.remedy("see why nothing listens there")
     } else {
         error

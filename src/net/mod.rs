@@ -6,6 +6,7 @@
 mod client;
 mod failure;
 mod tls;
+pub mod trust;
 
 use std::time::Duration;
 

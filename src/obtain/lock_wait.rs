@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::cache::{CacheKey, LockGuard, Slot, TokenEntry, TryLock};
+use crate::cache::{LockGuard, Slot, TokenEntry, TryLock};
+use crate::cache_key::CacheKey;
 use crate::entra::Token;
 use crate::error::{Error, ErrorKind};
 use crate::os::clock::Deadline;

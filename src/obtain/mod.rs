@@ -19,7 +19,8 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::cache::{Cache, CacheKey, SignInFailure, Slot, TokenEntry, TryLock};
+use crate::cache::{Cache, SignInFailure, Slot, TokenEntry, TryLock};
+use crate::cache_key::CacheKey;
 use crate::entra::pop::{PopKey, TokenBinding};
 use crate::entra::{Account, Session, Token};
 use crate::error::{Error, ErrorKind, io_words};

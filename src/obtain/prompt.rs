@@ -2,7 +2,7 @@
 
 use crate::cache::{SignInFailure, TokenEntry};
 use crate::entra::Token;
-use crate::entra::error::EntraError;
+use crate::entra::entra_error::EntraError;
 use crate::error::{Error, ErrorKind};
 
 use super::lock_wait::LockOutcome;

@@ -1,11 +1,12 @@
 //! Renewing without a person: by the refresh token of this request, or of the one person it can mean.
 
-use crate::cache::{CacheKey, RefreshTokenEntry, RequestSummary, Slot, TokenEntry};
-use crate::entra::error::EntraError;
+use crate::azure::id::ClientId;
+use crate::cache::{RefreshTokenEntry, RequestSummary, Slot, TokenEntry};
+use crate::cache_key::CacheKey;
+use crate::entra::entra_error::EntraError;
 use crate::entra::token::{self, TokenError};
 use crate::entra::{Account, Token, UserClient};
 use crate::error::{Error, listed, one_line};
-use crate::options::types::ClientId;
 use crate::os::clock::Deadline;
 
 use super::Attempt;

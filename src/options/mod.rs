@@ -12,11 +12,14 @@ use std::collections::BTreeMap;
 pub use args::{ParsedArgs, ParsedFlag};
 pub use values::{Inputs, ValueSource, Values, shown};
 
+use crate::azure::cloud::Cloud;
+use crate::azure::id::{AuthorityHost, ClientId, Subscription, TenantId};
+use crate::entra::browser::RedirectUrl;
+use crate::entra::pop_claims::PopClaims;
+use crate::federated::FederatedTokenSource;
 use crate::secret::Secret;
-use types::{
-    AuthorityHost, ClientId, Cloud, FederatedTokenSource, FilePath, GoDuration, OutputFormat, PopClaims, RedirectUrl,
-    Storage, Subscription, TenantId,
-};
+use crate::store::Storage;
+use types::{FilePath, GoDuration, OutputFormat};
 
 /// An option whose text parses to `T`.
 pub struct Opt<T: 'static> {

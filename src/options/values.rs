@@ -2,13 +2,14 @@
 
 use std::fmt;
 
-use super::types::{without_keys, without_password};
 use super::{
     AUTHORITY_HOST, Commands, Condition, DISABLE_ENVIRONMENT_OVERRIDE, Decl, FEDERATED_TOKEN_SOURCE, LOGIN, Opt,
     ParsedArgs, ParsedFlag, Precedence, TABLE, USE_AZURERM_ENV_VARS, Var,
 };
 use crate::error::{Error, ErrorKind};
 use crate::exec_credential::ExecInfo;
+use crate::federated::without_keys;
+use crate::net::trust::without_password;
 use crate::os::env::Env;
 use crate::secret::Secret;
 

@@ -6,6 +6,8 @@ mod dir;
 mod key_store;
 pub(crate) mod lock;
 pub(crate) mod permissions;
+mod storage;
 
 pub(crate) use cipher::{Fingerprint, hexadecimal};
 pub(crate) use dir::{EncryptedDir, KEY, LOCK, names};
+pub use storage::Storage;

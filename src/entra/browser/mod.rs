@@ -1,23 +1,25 @@
 //! The browser: an authorization code with PKCE (RFC 6749, 7636), brought back to this machine
 //! (RFC 8252), or by hand from wherever the browser is.
 
-mod answer;
+mod authorization_response;
 mod listener;
 mod page;
 mod paste;
+mod redirect_url;
 mod requester;
+
+pub use redirect_url::RedirectUrl;
 
 use std::time::Duration;
 
 use oauth2::{PkceCodeChallenge, PkceCodeVerifier};
 
 use crate::error::{Error, ErrorKind, io_words};
-use crate::options::types::RedirectUrl;
 use crate::terminal::{QUIET, Wait};
 
 use super::token;
 use super::{Audience, Session, TokenResponse, UserClient};
-use answer::{AuthorizationResponse, OAuthState};
+use authorization_response::{AuthorizationResponse, OAuthState};
 use listener::{CallbackHandler, CallbackPaths, CallbackServer, Listener};
 use page::Page;
 use requester::Requester;
@@ -78,7 +80,7 @@ impl<'a> Flow<'a> {
         let state = OAuthState::random()?;
         let page =
             |mode| AuthorizationRequest { session, person, redirect_uri: &redirect_uri, challenge: &challenge, mode };
-        let entry = answer::random_word()?;
+        let entry = authorization_response::random_word()?;
         let places = CallbackPaths {
             login: page("form_post").address(&state),
             path: redirect.map_or("/", RedirectUrl::path).to_owned(),
@@ -111,7 +113,7 @@ impl<'a> Flow<'a> {
                 self.session.check_account(&grant)?;
                 Ok(grant)
             }
-            AuthorizationResponse::Refused(refusal) => Err(answer::explain(&refusal)),
+            AuthorizationResponse::Refused(refusal) => Err(authorization_response::explain(&refusal)),
         }
     }
 

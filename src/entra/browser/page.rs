@@ -7,7 +7,7 @@ use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, LOCATION};
 use hyper::{Response, StatusCode};
 
-use super::answer::RejectedRequest;
+use super::authorization_response::RejectedRequest;
 use super::requester::Requester;
 use crate::error::{Error, one_line};
 

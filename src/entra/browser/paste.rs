@@ -1,6 +1,6 @@
 //! The answer by hand, from a browser on another machine: its address bar holds it.
 
-use super::answer::{AuthorizationResponse, OAuthState, RejectedRequest};
+use super::authorization_response::{AuthorizationResponse, OAuthState, RejectedRequest};
 use crate::secret::Secret;
 use hyper::StatusCode;
 

@@ -1,10 +1,10 @@
 //! What is said while the browser has its time.
 
 use super::*;
+use crate::azure::id::ClientId;
 use crate::entra::TokenRequest;
 use crate::exec_credential::ExecInfo;
 use crate::options::args::read;
-use crate::options::types::ClientId;
 use crate::options::{Commands, Inputs, Values};
 use crate::os::browser::{Browser, Opening};
 use crate::os::clock::fake::FakeClock;

@@ -7,8 +7,8 @@
 
 mod edit;
 mod env;
+mod exec_edit;
 pub(in crate::kubeconfig) mod kuberc;
-mod plan;
 mod read;
 mod relative;
 mod scalar;

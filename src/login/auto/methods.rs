@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::cache::CacheKey;
+use crate::cache_key::CacheKey;
 use crate::entra::{Session, TokenResponse};
 use crate::error::{Error, ErrorKind};
 use crate::federated;

@@ -20,7 +20,8 @@ mod probe;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::cache::{Cache, CacheKey};
+use crate::cache::Cache;
+use crate::cache_key::CacheKey;
 use crate::entra::pop::TokenBinding;
 use crate::entra::{Session, TokenResponse};
 use crate::error::{Error, ErrorKind};

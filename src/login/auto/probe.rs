@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use crate::cache::{Cache, CacheKey, Slot, TokenEntry};
+use crate::cache::{Cache, Slot, TokenEntry};
+use crate::cache_key::CacheKey;
 use crate::entra::{Session, TokenResponse};
 use crate::error::{Error, ErrorKind};
 use crate::managed_identity::{self, imds};

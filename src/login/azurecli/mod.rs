@@ -11,11 +11,11 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::cache::CacheKey;
+use crate::azure::id::Subscription;
+use crate::cache_key::CacheKey;
 use crate::entra::token::seconds;
 use crate::entra::{Session, TokenResponse};
 use crate::error::{Error, ErrorKind};
-use crate::options::types::Subscription;
 use crate::options::{AZURE_CONFIG_DIR, Inputs, SUBSCRIPTION, TENANT_ID, ValueSource};
 use crate::os::BoxFuture;
 use crate::os::process::{ProgramCall, ProgramOutput};

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::cache::CacheKey;
+use crate::cache_key::CacheKey;
 use crate::login::tool::{directory, text_of};
 use crate::os::env::Env;
 

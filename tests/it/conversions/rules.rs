@@ -3,9 +3,9 @@
 
 use std::path::PathBuf;
 
+use kubentra::convert::plan::{ConvertRequest, Decision, plan};
 use kubentra::kubeconfig::KubeconfigFile;
 use kubentra::kubeconfig::document::{Auth, Document, Edit, EditedDocument, ExecChange, NewExec};
-use kubentra::kubeconfig::plan::{ConvertRequest, Decision, plan};
 use kubentra::login::Method;
 use kubentra::options::{Commands, Values, args};
 use kubentra::os::env::Env;

@@ -26,7 +26,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
 use zeroize::Zeroizing;
 
-use super::answer::{AuthorizationResponse, OAuthState, RejectedRequest};
+use super::authorization_response::{AuthorizationResponse, OAuthState, RejectedRequest};
 use super::page::Page;
 use crate::sys::Sys;
 

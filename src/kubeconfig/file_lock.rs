@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::error::{Error, ErrorKind, io_words};
-use crate::login::shell_word;
+use crate::shell;
 use crate::sys::Sys;
 
 /// A held lock; dropping it removes the file.
@@ -87,7 +87,7 @@ fn stale(kubeconfig: &Path, path: &Path, age: Duration) -> Error {
         _ => format!("{} days", minutes / 1440),
     };
     let what = format!("{} has been locked for {age}, which no program needs", kubeconfig.display());
-    let remove = format!("`rm {}`", shell_word(&path.display().to_string()));
+    let remove = format!("`rm {}`", shell::word(&path.display().to_string()));
     let remedy = match holder_at(path) {
         Some(process) => format!(
             "a kubentra holds it, process {process} here or in a container that shares the directory: end that \

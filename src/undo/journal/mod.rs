@@ -4,8 +4,8 @@
 //! about tokens and leave them alone. An entry that was converted may hold tokens and secrets, so its
 //! record ends after [a while](MAX_AGE) and makes way for [newer ones](MAX_EDITS).
 
-mod keeping;
 mod record;
+mod writer;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,8 +16,8 @@ use crate::store::permissions::{FileCheck, check_directory, own_and_tighten};
 use crate::store::{self, EncryptedDir, Fingerprint, lock};
 use crate::sys::Sys;
 
-pub use keeping::{JournalResult, JournalWriter};
 pub use record::{FileContent, Operation, Record, RecordedUser, State, is_gone};
+pub use writer::{JournalResult, JournalWriter};
 
 /// So many edits are kept.
 pub const MAX_EDITS: usize = 50;

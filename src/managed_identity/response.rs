@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use time::format_description::parse_borrowed;
 
 use crate::entra::Token;
-use crate::entra::error::code_in;
+use crate::entra::entra_error::code_in;
 use crate::entra::token::seconds_of;
 use crate::error::{Error, ErrorKind, one_line};
 use crate::secret::Secret;

@@ -1,11 +1,11 @@
 //! What is said of an edit: what was taken back, what was left alone, what was passed over.
 
 use crate::error::{Error, ErrorKind, listed, one_line, visible};
-use crate::kubeconfig::journal::{Record, RecordedUser};
 use crate::os::clock::rfc3339;
 use crate::sys::Sys;
+use crate::undo::journal::{Record, RecordedUser};
 
-use super::finding::{Fate, FileUndo};
+use super::file_undo::{Fate, FileUndo};
 
 /// What is said about each user of an edit that is taken back.
 pub(super) struct Report<'a> {

@@ -2,12 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::azure::cloud::Cloud;
 use crate::entra::pop::TokenBinding;
 use crate::error::{Error, ErrorKind, listed};
 use crate::exec_credential;
+use crate::kubeconfig::KubeconfigFile;
+use crate::kubeconfig::context::{self, ContextIndex, ContextUser};
+use crate::kubeconfig::document::{Auth, Edit, Exec, ExecChange, NewExec, User, Variable};
 use crate::login::{self, EntryArgument, Method, WriteRule};
 use crate::options::args::read_entry;
-use crate::options::types::Cloud;
 use crate::options::{
     AZURE_CONFIG_DIR, COMMAND, CONTEXT, Commands, Decl, ENVIRONMENT, EXEC_API_VERSION, LOGIN, LOGTOSTDERR, POP_CLAIMS,
     ParsedArgs, ParsedFlag, TABLE, VERBOSITY, ValueKind, Values, args, types,
@@ -15,9 +18,7 @@ use crate::options::{
 use crate::os::env::Env;
 use crate::secret::Secret;
 
-use super::KubeconfigFile;
-use super::context::{self, ContextIndex, ContextUser, not_convertible};
-use super::document::{Auth, Edit, Exec, ExecChange, NewExec, User, Variable};
+use super::skip_reason::not_convertible;
 
 /// What the user asked for.
 pub struct ConvertRequest<'a> {
@@ -454,8 +455,8 @@ fn is_of_the_run(decl: &Decl) -> bool {
 mod tests {
     use std::path::PathBuf;
 
-    use super::super::document::Document;
     use super::*;
+    use crate::kubeconfig::document::Document;
 
     /// A method whose entries have a variable.
     static WITH_VARIABLE: Method = Method {

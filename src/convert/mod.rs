@@ -1,18 +1,19 @@
 //! `convert-kubeconfig`: exec entries out of what AKS hands out.
 
+mod admin;
 mod az;
 mod destination;
+pub mod plan;
 mod programs;
 mod report;
+pub mod skip_reason;
 
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind};
 use crate::kubeconfig::document::Edit;
-use crate::kubeconfig::journal::{JournalResult, JournalWriter, Operation};
-use crate::kubeconfig::plan::{self, ConvertRequest, Decision, UserPlan};
 use crate::kubeconfig::replace::{FileChange, ReplaceHook, replace};
-use crate::kubeconfig::{self, KubeconfigFile, cannot_edit, diff, lock};
+use crate::kubeconfig::{self, KubeconfigFile, cannot_edit, diff, file_lock};
 use crate::login::Method;
 use crate::options::types::OutputFormat as Form;
 use crate::options::{CONTEXT, DRY_RUN, KUBECONFIG, NO_UNDO, OUTPUT_FILE, ParsedArgs, REPORT, Values};
@@ -20,13 +21,15 @@ use crate::os::env::Env;
 use crate::secret::Secret;
 use crate::sys::Sys;
 use crate::terminal::{OutputStyle, stderr_is_terminal};
+use crate::undo::journal::{JournalResult, JournalWriter, Operation};
 
-use super::Outcome;
+use crate::outcome::Outcome;
 use destination::Destination;
+use plan::{ConvertRequest, Decision, UserPlan};
 use report::{FileDiff, Report};
 
 /// Converts, or shows what it would do; says for each user what it did.
-pub(super) fn run(sys: &Sys, given: &ParsedArgs) -> Result<Outcome, Error> {
+pub(crate) fn run(sys: &Sys, given: &ParsedArgs) -> Result<Outcome, Error> {
     let values = Values::resolve(given, &sys.env);
     let contexts: Vec<&str> = given.every(&CONTEXT.decl).collect();
     let wish = ConvertRequest {
@@ -72,7 +75,7 @@ impl Conversion<'_> {
             let destination = Destination::of(self.values, &files, &self.sys.env)?;
             let in_place = matches!(destination, Destination::Original) && !self.dry_run;
             for file in files.iter().filter(|_| in_place) {
-                lock::clear_dead(&file.path);
+                file_lock::clear_dead(&file.path);
             }
             let lines = plan::plan(&files, self.wish)?;
             if lines.iter().any(|line| matches!(line.decision, Decision::Impossible(_))) {

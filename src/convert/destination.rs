@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind, io_words};
-use crate::kubeconfig::lock::FileLock;
+use crate::kubeconfig::file_lock::FileLock;
 use crate::kubeconfig::{KubeconfigFile, default_files};
 use crate::login::both_given;
 use crate::options::types::OutputFormat as Form;

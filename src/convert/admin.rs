@@ -2,10 +2,12 @@
 //! for two years and cannot be revoked by itself. They are not converted but replaced: by the entry that
 //! AKS hands out for Entra.
 
-use crate::login::shell_word;
+use crate::shell;
 
-use super::context::{ContextIndex, SkipReason};
-use super::document::User;
+use crate::kubeconfig::context::ContextIndex;
+use crate::kubeconfig::document::User;
+
+use super::skip_reason::SkipReason;
 
 /// Why `user` is not converted and the command that replaces it, if it is such a credential.
 pub(super) fn of_aks(user: &User, routes: &ContextIndex) -> Option<SkipReason> {
@@ -61,7 +63,7 @@ fn cluster(names: &str, user: &User, routes: &ContextIndex) -> Cluster {
     let known = by_context.or_else(|| names.split_once('_').filter(|(_, name)| !name.contains('_')));
     // A kubeconfig may come from anywhere, and the command will be pasted.
     match known.filter(|(group, name)| is_azure_name(group) && is_azure_name(name)) {
-        Some((group, name)) => Cluster { group: shell_word(group), name: shell_word(name) },
+        Some((group, name)) => Cluster { group: shell::word(group), name: shell::word(name) },
         None => Cluster { group: "GROUP".into(), name: "NAME".into() },
     }
 }
@@ -90,10 +92,10 @@ fn host(server: &str) -> Option<String> {
 mod tests {
     use std::path::PathBuf;
 
-    use super::super::KubeconfigFile;
-    use super::super::context::not_convertible;
-    use super::super::document::Document;
     use super::*;
+    use crate::convert::skip_reason::not_convertible;
+    use crate::kubeconfig::KubeconfigFile;
+    use crate::kubeconfig::document::Document;
 
     fn instead(user: &str, cluster: &str, server: &str) -> Option<String> {
         let text = format!(

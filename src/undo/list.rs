@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, one_line};
-use crate::kubeconfig::journal::{FileContent, Journal, Record, State};
 use crate::options::types::OutputFormat as Form;
 use crate::os::clock::rfc3339;
 use crate::secret::Secret;
+use crate::undo::journal::{FileContent, Journal, Record, State};
 
 use super::UndoTarget;
-use super::report::users;
+use super::undo_report::users;
 
 #[derive(Serialize)]
 struct UndoList {

@@ -1,14 +1,14 @@
 //! What a JWT says of itself, for display and for the cache's keys, and never for trust: only Entra
 //! checks the signature.
 
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::Value;
+
+use crate::jwt;
 
 /// The registered claims (RFC 7519, section 4.1) that a federated credential is compared with, and
 /// its times in seconds since the Unix epoch.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Claims {
+pub struct AssertionClaims {
     /// `iss`.
     pub issuer: Option<String>,
     /// `sub`.
@@ -21,7 +21,7 @@ pub struct Claims {
     pub expires_on: Option<u64>,
 }
 
-impl Claims {
+impl AssertionClaims {
     /// Reads the claims of `token`, if it is a JWT: three parts of base64url, the second of them a JSON
     /// object. Claims of another type than the usual count as missing.
     pub fn of(token: &str) -> Option<Self> {
@@ -30,8 +30,7 @@ impl Claims {
         if !parts.iter().all(|part| is_base64url(part)) {
             return None;
         }
-        let json = BASE64_URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
-        let claims: serde_json::Map<String, Value> = serde_json::from_slice(&json).ok()?;
+        let claims: serde_json::Map<String, Value> = jwt::decode(payload)?;
         let claim = |name| claims.get(name).unwrap_or(&Value::Null);
         Some(Self {
             issuer: text(claim("iss")),
@@ -72,7 +71,8 @@ fn seconds(value: &Value) -> Option<u64> {
 pub(crate) mod fake {
     //! Unsigned tokens.
 
-    use super::{BASE64_URL_SAFE_NO_PAD, Engine};
+    use base64::Engine;
+    use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
     /// A JWT with these claims and this signature.
     pub(crate) fn jwt(claims: &str, signature: &str) -> String {
@@ -84,20 +84,27 @@ pub(crate) mod fake {
 #[cfg(test)]
 mod tests {
     use super::fake::jwt;
+    use base64::Engine;
+    use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+
     use super::*;
 
     #[test]
     fn claims_of_a_token() {
-        let claims = Claims::of(&jwt(r#"{"iss":"i","sub":"s","aud":["a","b"],"iat":5,"exp":7.9}"#, "x")).unwrap();
+        let claims =
+            AssertionClaims::of(&jwt(r#"{"iss":"i","sub":"s","aud":["a","b"],"iat":5,"exp":7.9}"#, "x")).unwrap();
         assert_eq!((claims.issuer.as_deref(), claims.subject.as_deref()), (Some("i"), Some("s")));
         assert_eq!(claims.audiences, ["a", "b"]);
         assert_eq!((claims.issued_on, claims.expires_on), (Some(5), Some(7)));
-        assert_eq!(Claims::of(&jwt(r#"{"aud":"a"}"#, "x")).unwrap().audiences, ["a"]);
+        assert_eq!(AssertionClaims::of(&jwt(r#"{"aud":"a"}"#, "x")).unwrap().audiences, ["a"]);
     }
 
     #[test]
     fn odd_claims_count_as_missing() {
-        assert_eq!(Claims::of(&jwt(r#"{"iss":1,"sub":"","aud":{},"iat":-3,"exp":"x"}"#, "x")), Some(Claims::default()));
+        assert_eq!(
+            AssertionClaims::of(&jwt(r#"{"iss":1,"sub":"","aud":{},"iat":-3,"exp":"x"}"#, "x")),
+            Some(AssertionClaims::default())
+        );
     }
 
     #[test]
@@ -105,15 +112,15 @@ mod tests {
         let whole = jwt("{}", "x");
         for text in ["", "a.b", "a.b.c", &format!("{whole}.x"), &format!("{whole}\n"), &jwt("[]", "x"), &jwt("{}", "")]
         {
-            assert_eq!(Claims::of(text), None, "{text}");
+            assert_eq!(AssertionClaims::of(text), None, "{text}");
         }
     }
 
     proptest::proptest! {
         #[test]
         fn no_text_makes_it_panic(payload: Vec<u8>, text: String) {
-            let _ = Claims::of(&text);
-            let _ = Claims::of(&format!("a.{}.c", BASE64_URL_SAFE_NO_PAD.encode(payload)));
+            let _ = AssertionClaims::of(&text);
+            let _ = AssertionClaims::of(&format!("a.{}.c", BASE64_URL_SAFE_NO_PAD.encode(payload)));
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
+use crate::convert::plan::{ConvertRequest, UserPlan};
 use crate::error::listed;
 use crate::kubeconfig::KubeconfigFile;
 use crate::kubeconfig::kuberc::{self, Policy, PolicyRefusal};
-use crate::kubeconfig::plan::{ConvertRequest, UserPlan};
 use crate::options::COMMAND;
 use crate::os::env::Env;
 use crate::sys::Sys;

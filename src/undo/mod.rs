@@ -10,9 +10,10 @@
 //! | `edits[].what` | what it was, such as `convert-kubeconfig to azurecli` |
 //! | `edits[].files[]` | `file`, `users` (their names) and `state`: `can be taken back` (after the edits before it), `changed since`, `file is gone` or `cannot be read` |
 
-mod finding;
+mod file_undo;
+pub mod journal;
 mod list;
-mod report;
+mod undo_report;
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -21,8 +22,7 @@ use std::path::Path;
 use crate::error::{Error, ErrorKind, one_line};
 use crate::kubeconfig::diff;
 use crate::kubeconfig::document::EditedDocument;
-use crate::kubeconfig::journal::{self, Journal, Record};
-use crate::kubeconfig::lock::{FileLock, clear_dead};
+use crate::kubeconfig::file_lock::{FileLock, clear_dead};
 use crate::kubeconfig::replace::{FileChange, ReplaceHook, replace};
 use crate::options::types::OutputFormat as Form;
 use crate::options::{DRY_RUN, KUBECONFIG, LIST, OUTPUT, ParsedArgs, Values};
@@ -30,19 +30,20 @@ use crate::secret::Secret;
 use crate::sys::Sys;
 use crate::terminal::OutputStyle;
 
-use super::Outcome;
-use finding::FileUndo;
-use report::{Report, SkippedEdit};
+use crate::outcome::Outcome;
+use file_undo::FileUndo;
+use journal::{Journal, Record};
+use undo_report::{Report, SkippedEdit};
 
 /// For the help.
-pub(super) const NOTES: &str = "\
+pub(crate) const NOTES: &str = "\
     Without --kubeconfig the newest edit is taken back, in all the files that it was made to. An entry that has \
     been changed since is shown and left alone; an edit of which nothing can be taken back any more is passed \
     over, and the one before it is meant. The last 50 edits are kept for 30 days, sealed, for they may \
     hold secrets; convert-kubeconfig --no-undo keeps nothing.";
 
 /// Takes back the newest edit, or lists them all.
-pub(super) fn run(sys: &Sys, given: &ParsedArgs) -> Result<Outcome, Error> {
+pub(crate) fn run(sys: &Sys, given: &ParsedArgs) -> Result<Outcome, Error> {
     refuse_arguments(given)?;
     let values = Values::resolve(given, &sys.env);
     let file = values.get(&KUBECONFIG)?.map(|path| path.0);

@@ -5,7 +5,7 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use hyper::StatusCode;
 
-use crate::entra::error::EntraError;
+use crate::entra::entra_error::EntraError;
 use crate::error::{Error, ErrorKind};
 use crate::secret::Secret;
 

@@ -29,11 +29,10 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::convert::plan::{self, Decision, UserPlan};
 use crate::error::{Error, ErrorKind, listed, turns_text};
 use crate::kubeconfig::context::ContextIndex;
 use crate::kubeconfig::document::{Auth, Edit, RelativePath, User};
-use crate::kubeconfig::journal::JournalResult;
-use crate::kubeconfig::plan::{self, Decision, UserPlan};
 use crate::kubeconfig::replace::FileChange;
 use crate::kubeconfig::{self, KubeconfigFile};
 use crate::login::{SECRETS, SecretOptions};
@@ -41,6 +40,7 @@ use crate::options::types::OutputFormat as Form;
 use crate::options::{CLIENT_CERTIFICATE, Decl, LOGIN, POP_CLAIMS};
 use crate::os::env::Env;
 use crate::os::{OWN_NAMES, own_name};
+use crate::undo::journal::JournalResult;
 
 use super::Conversion;
 use super::destination::Destination;

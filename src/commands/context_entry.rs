@@ -1,5 +1,6 @@
 //! The exec entry that a context leads to, read as the command line that kubectl would run.
 
+use crate::convert::skip_reason::not_convertible;
 use crate::error::{Error, ErrorKind};
 use crate::exec_credential::{Cluster, ExecInfo};
 use crate::kubeconfig::context::{self, ContextIndex, ContextUser};
@@ -7,6 +8,7 @@ use crate::kubeconfig::document::{Auth, Exec, Variable};
 use crate::kubeconfig::{self, KubeconfigFile};
 use crate::options::{CONTEXT, Commands, KUBECONFIG, ParsedArgs, Values, args};
 use crate::os::env::Env;
+use crate::shell;
 use crate::sys::Sys;
 
 /// An exec entry of ours.
@@ -73,7 +75,7 @@ fn exec_of<'f>(
         )
         .from_source(format!("context \"{context}\""))
     };
-    if let Some(foreign) = context::not_convertible(user, &ContextIndex::new(files)) {
+    if let Some(foreign) = not_convertible(user, &ContextIndex::new(files)) {
         return Err(wrong(&foreign.why).remedy(format!("name another context, or {}", foreign.remedy())));
     }
     match &user.auth {
@@ -86,8 +88,8 @@ fn exec_of<'f>(
 /// The command that converts the user of `context`.
 fn conversion(sys: &Sys, values: &Values, context: &str) -> String {
     let file = values.get(&KUBECONFIG).ok().flatten().map(|path| path.0.display().to_string());
-    let file = file.map(|path| format!(" {} {}", KUBECONFIG.decl.flag(), crate::login::shell_word(&path)));
-    let context = crate::login::shell_word(context);
+    let file = file.map(|path| format!(" {} {}", KUBECONFIG.decl.flag(), shell::word(&path)));
+    let context = shell::word(context);
     format!("{} convert-kubeconfig {} {context}{}", sys.called_as(), CONTEXT.decl.flag(), file.unwrap_or_default())
 }
 

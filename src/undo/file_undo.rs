@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, ErrorKind};
 use crate::kubeconfig::diff::{self, Side};
 use crate::kubeconfig::document::{Document, RecordedEdit, Standing, secrets_of_entry};
-use crate::kubeconfig::journal::{Journal, Record, RecordedUser, State, is_gone};
 use crate::kubeconfig::{self, KubeconfigFile};
 use crate::sys::Sys;
+use crate::undo::journal::{Journal, Record, RecordedUser, State, is_gone};
 
 /// A record, and what its file holds now.
 pub(super) struct FileUndo<'r> {

@@ -6,12 +6,12 @@ use serde::Deserialize;
 use crate::secret::Secret;
 
 use super::Account;
-use super::token::decode;
+use crate::jwt;
 
 /// The claims that name somebody.
 #[derive(Deserialize, Default)]
 #[serde(default)]
-pub struct Claims {
+pub struct AccessTokenClaims {
     upn: Option<String>,
     unique_name: Option<String>,
     preferred_username: Option<String>,
@@ -25,10 +25,10 @@ pub struct Claims {
 /// Stands in the names that a directory gives its guests.
 const GUEST: &str = "#EXT#";
 
-impl Claims {
+impl AccessTokenClaims {
     /// The claims of `token`; none, where it is no JWT.
     pub fn of(token: &Secret) -> Self {
-        token.expose().split('.').nth(1).and_then(decode).unwrap_or_default()
+        jwt::claims(token.expose()).unwrap_or_default()
     }
 
     /// The person, if it is one. Names of other identity providers stand behind a `#`.
@@ -64,8 +64,8 @@ mod tests {
 
     use super::*;
 
-    fn claims(json: &str) -> Claims {
-        Claims::of(&Secret::new(format!("h.{}.s", BASE64_URL_SAFE_NO_PAD.encode(json))))
+    fn claims(json: &str) -> AccessTokenClaims {
+        AccessTokenClaims::of(&Secret::new(format!("h.{}.s", BASE64_URL_SAFE_NO_PAD.encode(json))))
     }
 
     #[test]
@@ -87,7 +87,7 @@ mod tests {
         assert_eq!((app.person(), app.application()), (None, Some("a")));
         assert_eq!(claims(r#"{"azp":"z"}"#).application(), Some("z"));
         for none in ["", "opaque", "a.b.c"] {
-            assert_eq!(Claims::of(&Secret::new(none)).application(), None, "{none}");
+            assert_eq!(AccessTokenClaims::of(&Secret::new(none)).application(), None, "{none}");
         }
     }
 }

@@ -1,0 +1,4 @@
+//! What is Azure's own: its clouds, and the ids that name things in them.
+
+pub mod cloud;
+pub mod id;

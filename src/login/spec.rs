@@ -1,0 +1,174 @@
+//! One request of `get-token` or `login`, parsed.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::cache::RequestSummary;
+use crate::cache_key::CacheKey;
+use crate::entra::pop::TokenBinding;
+use crate::error::{Error, ErrorKind};
+use crate::options::types::GoDuration;
+use crate::options::{
+    AUTHORITY_HOST, CACHE_DIR, CACHE_STORAGE, CLIENT_ID, Decl, ENVIRONMENT, Inputs, LOGIN_TIMEOUT, LOGTOSTDERR, Opt,
+    POP_CLAIMS, POP_ENABLED, POP_LIFETIME, SERVER_ID, TENANT_ID, TIMEOUT, VERBOSITY, ValueKind, ValueSource, Values,
+    shown,
+};
+use crate::os::env::Env;
+use crate::shell;
+use crate::store::Storage;
+
+use super::{Login, Method};
+
+/// How long kubectl may use a signed token where nobody says so. Guard believes a signature for 15
+/// minutes, other verifiers for 5; which of them a hosted cluster has is unverified.
+const POP_WINDOW: Duration = Duration::from_secs(240);
+
+/// Everything that one run of `get-token` needs to know.
+pub struct Spec<'c> {
+    method: &'static Method,
+    /// How to sign in.
+    pub login: Box<dyn Login>,
+    /// The time for everything, if one was given, and by which flag or variable.
+    pub timeout: Option<(Duration, ValueSource)>,
+    /// The time for a person.
+    pub login_timeout: Duration,
+    /// How tokens are kept.
+    pub storage: Storage,
+    /// Where, if there is a place.
+    pub cache_dir: Option<PathBuf>,
+    /// How long kubectl may use a signed token before it asks for the next.
+    pub pop_lifetime: Duration,
+    /// What it was parsed from.
+    choices: &'c Inputs<'c>,
+}
+
+impl<'c> Spec<'c> {
+    /// Parses `choices`, in the order of Azure/kubelogin's validation.
+    ///
+    /// # Errors
+    /// The first thing that is missing or wrong.
+    pub fn parse(choices: &'c Inputs<'c>) -> Result<Self, Error> {
+        let values = choices.values;
+        let method = Method::find(values)?;
+        check(values)?;
+        TokenBinding::check(values, choices.exec.cluster.is_some())?;
+        values.require(&SERVER_ID, "server-id is required")?;
+        let login = (method.parse)(choices)?;
+        check_binding(values, method, &*login)?;
+        Ok(Self {
+            method,
+            timeout: positive(values, &TIMEOUT)?.zip(values.source(&TIMEOUT).cloned()),
+            login_timeout: positive(values, &LOGIN_TIMEOUT)?.unwrap_or_default(),
+            storage: kept(&*login, values.require(&CACHE_STORAGE, "cache storage cannot be empty")?),
+            cache_dir: cache_dir(values, choices.env)?,
+            pop_lifetime: positive(values, &POP_LIFETIME)?.unwrap_or(POP_WINDOW),
+            choices,
+            login,
+        })
+    }
+
+    /// What is asked for, in the words of the options.
+    pub fn summary(&self) -> RequestSummary {
+        let values = self.choices.values;
+        RequestSummary {
+            method: self.method.name.into(),
+            cloud: self.login.request().map(|request| request.authority.environment()),
+            tenant: values.get(&TENANT_ID).ok().flatten().map(|tenant| tenant.to_string()),
+            client: values.get(&CLIENT_ID).ok().flatten().map(|client| client.to_string()),
+            server: values.get(&SERVER_ID).ok().flatten(),
+        }
+    }
+
+    /// The flag or variable that gives a person's sign-in its time, for messages.
+    pub fn timeout_option(&self) -> String {
+        self.timeout.as_ref().map_or_else(|| LOGIN_TIMEOUT.decl.flag(), |(_, source)| source.to_string())
+    }
+
+    /// The command with which a person signs in for the same by hand, without secrets.
+    pub fn login_command(&self, program: &str) -> String {
+        let given = self.choices.given;
+        let flags = given
+            .flags()
+            .iter()
+            .filter(|typed| !typed.decl.secret && !LEFT_OUT.iter().any(|out| std::ptr::eq(*out, typed.decl)));
+        let words = flags.map(|typed| match (typed.decl.takes, typed.text.expose()) {
+            (ValueKind::Nothing, "true") => typed.decl.flag(),
+            (ValueKind::Nothing, text) => format!("{}={text}", typed.decl.flag()),
+            _ => format!("{} {}", typed.decl.flag(), shell::word(&shown(typed.decl, &typed.text))),
+        });
+        // What kubectl has said of the cluster it does not say to a person.
+        let claims = match self.login.binding() {
+            TokenBinding::Pop(host) if given.last(&POP_CLAIMS.decl).is_none() => {
+                Some(format!("{} {}", POP_CLAIMS.decl.flag(), shell::word(&format!("u={host}"))))
+            }
+            _ => None,
+        };
+        let words: Vec<_> = words.chain(claims).collect();
+        format!("{program} login {}", words.join(" ")).trim_end().to_owned()
+    }
+
+    /// What names this request's place in the cache.
+    pub fn cache_key(&self) -> CacheKey {
+        let mut identity = CacheKey::new("token");
+        identity.field("method", self.method.name);
+        self.login.add_to_key(&mut identity);
+        identity
+    }
+}
+
+/// What has no part in a sign-in by hand.
+static LEFT_OUT: [&Decl; 4] = [&VERBOSITY.decl, &LOGTOSTDERR.decl, &TIMEOUT.decl, &LOGIN_TIMEOUT.decl];
+
+/// Azure/kubelogin hands out plain tokens without a word where a method has no other.
+fn check_binding(values: &Values, method: &Method, login: &dyn Login) -> Result<(), Error> {
+    if !values.is_on(&POP_ENABLED) || *login.binding() != TokenBinding::Bearer {
+        return Ok(());
+    }
+    let what = format!("--login {} has no proof-of-possession tokens", method.name);
+    let source = values.source(&POP_ENABLED).map(ToString::to_string).unwrap_or_default();
+    Err(Error::new(ErrorKind::Usage, what)
+        .from_source(source)
+        .remedy("use interactive, devicecode, spn, ropc or workloadidentity, or leave out --pop-enabled"))
+}
+
+/// Whether the texts of the common options are well-formed, in the order of Azure/kubelogin's
+/// validation; what is missing is not looked at.
+///
+/// # Errors
+/// The first text that is not.
+pub fn check(values: &Values) -> Result<(), Error> {
+    values.get(&AUTHORITY_HOST)?;
+    values.get(&POP_CLAIMS)?;
+    positive(values, &TIMEOUT)?;
+    positive(values, &LOGIN_TIMEOUT)?;
+    positive(values, &POP_LIFETIME)?;
+    values.get(&CACHE_STORAGE)?;
+    values.get(&CLIENT_ID)?;
+    values.get(&TENANT_ID)?;
+    values.get(&ENVIRONMENT)?;
+    Ok(())
+}
+
+fn kept(login: &dyn Login, storage: Storage) -> Storage {
+    if login.cacheable() { storage } else { Storage::None }
+}
+
+fn positive(values: &Values, option: &Opt<GoDuration>) -> Result<Option<Duration>, Error> {
+    let Some(duration) = values.get(option)? else { return Ok(None) };
+    let source = values.source(option).map(ToString::to_string).unwrap_or_default();
+    let too_short = || {
+        Error::new(ErrorKind::OptionInvalid, format!("{} must be greater than 0", option.decl.name))
+            .from_source(&source)
+            .remedy(format!("correct {source}"))
+    };
+    duration.positive().map(Some).ok_or_else(too_short)
+}
+
+/// `--cache-dir`, its variables, else kubelogin's place below the home directory.
+///
+/// # Errors
+/// A path that can't be one.
+pub fn cache_dir(values: &Values, env: &Env) -> Result<Option<PathBuf>, Error> {
+    let given = values.get(&CACHE_DIR)?.map(|path| path.0);
+    Ok(given.or_else(|| Some(env.home()?.join(".kube").join("cache").join("kubelogin"))))
+}
