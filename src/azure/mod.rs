@@ -2,3 +2,4 @@
 
 pub mod cloud;
 pub mod id;
+pub mod stack_file;

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::azure::cloud::Cloud;
-use crate::entra::pop::TokenBinding;
 use crate::error::{Error, ErrorKind, listed};
 use crate::exec_credential;
 use crate::kubeconfig::KubeconfigFile;
@@ -404,7 +403,7 @@ fn check(list: &[String], cluster_is_told: bool) -> Result<(), Error> {
     let given = args::read(list, Commands::GET_TOKEN)?;
     let values = Values::resolve(&given, &Env::default());
     login::check(&values)?;
-    TokenBinding::check(&values, cluster_is_told)?;
+    login::check_binding(&values, cluster_is_told)?;
     given.flags().iter().try_for_each(|typed| values.check(typed.decl))
 }
 

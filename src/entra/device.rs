@@ -240,9 +240,7 @@ mod tests {
 
     use super::*;
     use crate::azure::id::ClientId;
-    use crate::entra::TokenRequest;
-    use crate::options::args::read;
-    use crate::options::{Commands, Inputs, Values};
+    use crate::entra::Audience;
     use crate::os::clock::Clock;
     use crate::os::clock::fake::FakeClock;
 
@@ -263,21 +261,15 @@ mod tests {
     }
 
     /// Signs in against scripted answers: the outcome, the seconds it took, and the forms sent.
-    fn outcome(line: &str, answers: Vec<Result<Response, Error>>) -> (Result<TokenResponse, Error>, u64, Vec<String>) {
+    fn outcome(
+        audience: Audience,
+        answers: Vec<Result<Response, Error>>,
+    ) -> (Result<TokenResponse, Error>, u64, Vec<String>) {
         let clock = FakeClock::default();
         let http = FakeHttp::answering(answers);
         let forms = http.forms.clone();
         let sys = Sys { clock: std::rc::Rc::new(clock.clone()), http: Box::new(http), ..Sys::fake() };
-        let args: Vec<_> = format!("-t T --server-id S {line}").split_whitespace().map(String::from).collect();
-        let given = read(&args, Commands::GET_TOKEN).unwrap();
-        let values = Values::resolve(&given, &sys.env);
-        let choices = Inputs {
-            given: &given,
-            values: &values,
-            env: &sys.env,
-            exec: &crate::exec_credential::ExecInfo::default(),
-        };
-        let request = TokenRequest::parse(&choices).unwrap();
+        let request = crate::entra::fake::request(audience);
         let deadline = Deadline::after(&clock, Duration::from_secs(300));
         let session = Session { timeout_option: "--login-timeout".into(), ..Session::new(&sys, deadline) };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -291,7 +283,7 @@ mod tests {
     #[test]
     fn the_first_poll_comes_after_the_interval_and_slow_down_lasts() {
         let (grant, time, forms) = outcome(
-            "",
+            Audience::scope("S"),
             vec![
                 json(200, CODE),
                 refusal("authorization_pending"),
@@ -314,7 +306,7 @@ mod tests {
         let code =
             r#"{"device_code":"d","user_code":"ABC","verification_url":"https://v","expires_in":"900","interval":"7"}"#;
         let token = r#"{"access_token":"at","token_type":"Bearer","expires_in":"3600","refresh_token":"rt"}"#;
-        let (grant, time, forms) = outcome("--legacy", vec![json(200, code), json(200, token)]);
+        let (grant, time, forms) = outcome(Audience::Resource("S".into()), vec![json(200, code), json(200, token)]);
         assert!(grant.is_ok());
         assert_eq!(time, 7);
         assert_eq!(forms, ["client_id=C&resource=S", "grant_type=device_code&client_id=C&code=d&resource=S"]);
@@ -325,7 +317,7 @@ mod tests {
         let lost = || Err(Error::new(ErrorKind::ConnectionRefused, "refused"));
         let html = || json(200, "<html>");
         let (grant, ..) = outcome(
-            "",
+            Audience::scope("S"),
             vec![json(200, CODE), lost(), html(), json(502, ""), json(503, ""), json(504, ""), json(200, TOKEN)],
         );
         assert!(grant.is_ok(), "{grant:?}");
@@ -338,17 +330,17 @@ mod tests {
             Ok(Response { status: 429, retry_after, ..Response::default() })
         };
         for (asked, waited) in [(15, 15), (30, 30), (3600, 60)] {
-            let (grant, time, _) = outcome("", vec![json(200, CODE), busy(asked), json(200, TOKEN)]);
+            let (grant, time, _) = outcome(Audience::scope("S"), vec![json(200, CODE), busy(asked), json(200, TOKEN)]);
             assert!(grant.is_ok(), "{grant:?}");
             assert_eq!(time, 5 + waited);
         }
         // Within the limit of one poll the HTTP client itself waits, and asks again.
-        let (grant, time, _) = outcome("", vec![json(200, CODE), busy(9), json(200, TOKEN)]);
+        let (grant, time, _) = outcome(Audience::scope("S"), vec![json(200, CODE), busy(9), json(200, TOKEN)]);
         assert!(grant.is_ok());
         assert_eq!(time, 5 + 9);
         // An answer ends it: the next pause is the interval again.
         let answers = vec![json(200, CODE), busy(30), refusal("authorization_pending"), json(200, TOKEN)];
-        assert_eq!(outcome("", answers).1, 5 + 30 + 5);
+        assert_eq!(outcome(Audience::scope("S"), answers).1, 5 + 30 + 5);
     }
 
     #[test]
@@ -362,7 +354,7 @@ mod tests {
             ("expired_token", "the code expired before anybody finished the sign-in; run the command again"),
             ("bad_verification_code", "Entra refused the request: `bad_verification_code`;"),
         ] {
-            let (grant, ..) = outcome("", vec![json(200, CODE), refusal(error)]);
+            let (grant, ..) = outcome(Audience::scope("S"), vec![json(200, CODE), refusal(error)]);
             let shown = grant.unwrap_err().to_string();
             assert!(shown.starts_with(text), "{shown}");
         }
@@ -377,7 +369,7 @@ mod tests {
             )
         };
         for answers in [vec![blocked()], vec![json(200, CODE), blocked()]] {
-            let (grant, ..) = outcome("", answers);
+            let (grant, ..) = outcome(Audience::scope("S"), answers);
             let shown = grant.unwrap_err().to_string();
             let advice = "say which policy applies; or use the browser (--login interactive), which more tenants allow than codes";
             assert!(shown.ends_with(advice), "{shown}");
@@ -387,7 +379,7 @@ mod tests {
     #[test]
     fn the_human_deadline_ends_it() {
         let pending = (0..60).map(|_| refusal("authorization_pending"));
-        let (grant, time, _) = outcome("", std::iter::once(json(200, CODE)).chain(pending).collect());
+        let (grant, time, _) = outcome(Audience::scope("S"), std::iter::once(json(200, CODE)).chain(pending).collect());
         assert!(grant.unwrap_err().kind() == ErrorKind::SignInExpired);
         assert_eq!(time, 300);
     }

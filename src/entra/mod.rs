@@ -20,7 +20,6 @@ use url::Url;
 use crate::azure::id::ClientId;
 use crate::cache_key::CacheKey;
 use crate::error::{Error, ErrorKind, one_line};
-use crate::options::{Inputs, LEGACY, SERVER_ID};
 use crate::os::clock::Deadline;
 use crate::secret::Secret;
 use crate::sys::Sys;
@@ -49,16 +48,9 @@ pub enum Audience {
 }
 
 impl TokenRequest {
-    /// What `choices` ask for.
-    ///
-    /// # Errors
-    /// A missing tenant or server id, an unknown cloud, an authority that can't be understood.
-    pub fn parse(choices: &Inputs) -> Result<Self, Error> {
-        let server = choices.values.require(&SERVER_ID, "server-id is required")?;
-        let authority = Authority::resolve(choices)?;
-        let audience =
-            if choices.values.is_on(&LEGACY) { Audience::Resource(server) } else { Audience::scope(&server) };
-        Ok(Self { authority, audience, binding: TokenBinding::parse(choices)? })
+    /// A token of `authority` for `audience`, bound as `binding` says.
+    pub fn new(authority: Authority, audience: Audience, binding: TokenBinding) -> Self {
+        Self { authority, audience, binding }
     }
 
     /// Where tokens are asked for, and for whom assertions are made out.
@@ -236,6 +228,22 @@ impl Account {
     /// Whether `name` is one of this person's; names are compared without regard to case, as Entra does.
     pub fn has_name(&self, name: &str) -> bool {
         std::iter::once(&self.username).chain(&self.aliases).any(|known| known.to_lowercase() == name.to_lowercase())
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod fake {
+    //! A request, for tests of what is done with one.
+
+    use super::authority::Trust;
+    use super::{Audience, Authority, TokenBinding, TokenRequest};
+    use crate::azure::id::TenantId;
+
+    /// A bearer token for `audience` in the tenant `T` of the public cloud.
+    pub(crate) fn request(audience: Audience) -> TokenRequest {
+        let base = url::Url::parse("https://login.microsoftonline.com/").unwrap();
+        let authority = Authority::new(base, TenantId::parse("T").unwrap(), Trust::Known);
+        TokenRequest::new(authority, audience, TokenBinding::Bearer)
     }
 }
 

@@ -17,7 +17,6 @@ use serde_json::Value;
 use crate::entra::pop_claims::PopClaims;
 use crate::error::{Error, ErrorKind};
 use crate::exec_credential::Cluster;
-use crate::options::{Inputs, LEGACY, POP_CLAIMS, POP_ENABLED, Values};
 use crate::secret::Secret;
 
 /// To what a token is bound.
@@ -40,74 +39,28 @@ impl std::fmt::Display for PopHost {
     }
 }
 
-impl TokenBinding {
-    /// What `choices` ask for. Where the entry does not say for which cluster, what kubectl says of the
-    /// cluster does: its extension, else the host of its API server, as in the draft.
-    ///
-    /// # Errors
-    /// Azure/kubelogin's texts for one of the two options without the other, and claims that cannot be
-    /// understood.
-    pub fn parse(choices: &Inputs) -> Result<Self, Error> {
-        let cluster = choices.exec.cluster.as_ref().and_then(of_cluster);
-        Self::check(choices.values, cluster.is_some())?;
-        if !choices.values.is_on(&POP_ENABLED) {
-            return Ok(Self::Bearer);
-        }
-        let claims = choices.values.get(&POP_CLAIMS)?;
-        claims.map(|claims| PopHost(claims.host)).or(cluster).map(Self::Pop).ok_or_else(no_claims)
+impl PopHost {
+    /// The cluster that is called `name`.
+    pub fn new(name: String) -> Self {
+        Self(name)
     }
 
-    /// Whether the options for bound tokens fit together, where kubectl says of the cluster what is
-    /// needed of it, or does not.
-    ///
-    /// # Errors
-    /// As [`Self::parse`].
-    pub fn check(values: &Values, cluster_is_told: bool) -> Result<(), Error> {
-        match (values.is_on(&POP_ENABLED), values.get(&POP_CLAIMS)?) {
-            (false, Some(_)) => Err(claims_alone()),
-            (true, None) if !cluster_is_told => Err(no_claims()),
-            (true, _) if values.is_on(&LEGACY) => Err(legacy_is_unbound()),
-            _ => Ok(()),
-        }
+    /// What the cluster's extension says (`u`, or `pop-claims` as on the command line, or the ARM id itself),
+    /// else the host of its address (the draft's section 3). That a hosted Arc cluster compares with the
+    /// host is unverified.
+    pub fn of_cluster(cluster: &Cluster) -> Option<Self> {
+        let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(String::from);
+        let claims = |value: &Value| PopClaims::parse(value.as_str()?).ok().map(|claims| claims.host);
+        let config = &cluster.config;
+        let said = text(&config["u"]).or_else(|| claims(&config["pop-claims"])).or_else(|| claims(config));
+        let said = said.or_else(|| text(config).filter(|text| text.starts_with('/')));
+        let host = || {
+            let url = url::Url::parse(&cluster.server).ok()?;
+            let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+            Some(format!("{}{port}", url.host_str()?))
+        };
+        said.or_else(host).map(Self)
     }
-}
-
-fn legacy_is_unbound() -> Error {
-    Error::new(ErrorKind::Usage, "a token of the v1 endpoint cannot be bound to a key").remedy(format!(
-        "give {} or {}, not both",
-        LEGACY.decl.flag(),
-        POP_ENABLED.decl.flag()
-    ))
-}
-
-fn claims_alone() -> Error {
-    let what = "pop-enabled flag is required to use the PoP token feature. Please provide both pop-enabled and \
-                pop-claims flags";
-    Error::new(ErrorKind::OptionMissing, what).remedy(format!("give {}", POP_ENABLED.decl.flag()))
-}
-
-fn no_claims() -> Error {
-    let what = "if enabling pop token mode, please provide the pop-claims flag containing the PoP token claims as a \
-                comma-separated string: `u=popClaimHost,key1=val1`";
-    Error::new(ErrorKind::OptionMissing, what)
-        .remedy("give --pop-claims u=ARM_ID_OF_THE_CLUSTER, or set provideClusterInfo: true in the exec entry")
-}
-
-/// What the cluster's extension says (`u`, or `pop-claims` as on the command line, or the ARM id itself),
-/// else the host of its address (the draft's section 3). That a hosted Arc cluster compares with the
-/// host is unverified.
-fn of_cluster(cluster: &Cluster) -> Option<PopHost> {
-    let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(String::from);
-    let claims = |value: &Value| PopClaims::parse(value.as_str()?).ok().map(|claims| claims.host);
-    let config = &cluster.config;
-    let said = text(&config["u"]).or_else(|| claims(&config["pop-claims"])).or_else(|| claims(config));
-    let said = said.or_else(|| text(config).filter(|text| text.starts_with('/')));
-    let host = || {
-        let url = url::Url::parse(&cluster.server).ok()?;
-        let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-        Some(format!("{}{port}", url.host_str()?))
-    };
-    said.or_else(host).map(PopHost)
 }
 
 /// A key that tokens are bound to: RSA with 2048 bits and the exponent 65537, for guard reads an
@@ -250,10 +203,6 @@ fn encoded(part: &impl Serialize) -> Option<Secret> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exec_credential::ExecInfo;
-    use crate::options::Commands;
-    use crate::options::args::read;
-    use crate::os::env::Env;
 
     #[test]
     fn the_thumbprint_of_rfc_7638() {
@@ -292,44 +241,5 @@ mod tests {
         for bad in ["", "AA==", "not base64"] {
             assert!(PopKey::load(&Secret::new(bad)).is_none(), "{bad}");
         }
-    }
-
-    fn binding(line: &str, info: &str) -> Result<Option<String>, String> {
-        let env = Env::from([("KUBERNETES_EXEC_INFO", info)]);
-        let args: Vec<_> = line.split_whitespace().map(String::from).collect();
-        let given = read(&args, Commands::GET_TOKEN).unwrap();
-        let (values, exec) = (Values::resolve(&given, &env), ExecInfo::from_env(&env).unwrap());
-        let parsed = TokenBinding::parse(&Inputs { given: &given, values: &values, env: &env, exec: &exec });
-        parsed.map_err(|error| error.to_string()).map(|binding| match binding {
-            TokenBinding::Bearer => None,
-            TokenBinding::Pop(host) => Some(host.0),
-        })
-    }
-
-    #[test]
-    fn one_option_without_the_other() {
-        assert_eq!(binding("", ""), Ok(None));
-        assert_eq!(binding("--pop-enabled --pop-claims u=/x", ""), Ok(Some("/x".into())));
-        assert!(binding("--pop-enabled", "").unwrap_err().starts_with("if enabling pop token mode, please provide"));
-        assert!(binding("--pop-claims u=/x", "").unwrap_err().starts_with("pop-enabled flag is required"));
-        let both = binding("--pop-enabled --pop-claims u=/x --legacy", "").unwrap_err();
-        assert_eq!(
-            both,
-            "a token of the v1 endpoint cannot be bound to a key; give --legacy or --pop-enabled, not both"
-        );
-    }
-
-    #[test]
-    fn the_cluster_says_for_whom_a_token_is_signed() {
-        let of = |cluster: &str| binding("--pop-enabled", &format!(r#"{{"spec":{{"cluster":{cluster}}}}}"#));
-        assert_eq!(of(r#"{"config":{"u":"/arm"}}"#), Ok(Some("/arm".into())));
-        assert_eq!(of(r#"{"config":{"pop-claims":"u=/arm,k=v"}}"#), Ok(Some("/arm".into())));
-        assert_eq!(of(r#"{"config":"/arm"}"#), Ok(Some("/arm".into())));
-        assert_eq!(of(r#"{"config":"u=/arm"}"#), Ok(Some("/arm".into())));
-        assert_eq!(of(r#"{"server":"https://c.example:6443/x"}"#), Ok(Some("c.example:6443".into())));
-        assert_eq!(of(r#"{"server":"https://c.example:443"}"#), Ok(Some("c.example".into())));
-        assert!(of(r#"{"config":{"x":1}}"#).is_err());
-        let said = r#"{"spec":{"cluster":{"config":"/other"}}}"#;
-        assert_eq!(binding("--pop-enabled --pop-claims u=/own", said), Ok(Some("/own".into())), "the entry goes first");
     }
 }

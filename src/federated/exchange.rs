@@ -275,7 +275,7 @@ mod tests {
         let outcome = choices(&line, env, |choices| {
             let session = Session::new(&world.sys, Deadline::after(&*world.sys.clock, Duration::from_secs(limit)));
             let source = super::super::choose(choices).unwrap().unwrap();
-            let request = TokenRequest::parse(choices).unwrap();
+            let request = crate::entra::fake::request(crate::entra::Audience::scope("SRV"));
             let client = ClientId::parse("CID").unwrap();
             let exchange =
                 Exchange { session: &session, request: &request, client: &client, source: &*source, proxy: None };

@@ -20,7 +20,6 @@ mod variable;
 use serde::Deserialize;
 
 use crate::cache_key::CacheKey;
-use crate::entra::authority::Authority;
 use crate::error::{Error, ErrorKind, one_line};
 use crate::options::{FEDERATED_AUDIENCE, FEDERATED_TOKEN_FILE, FEDERATED_TOKEN_SOURCE, Inputs};
 use crate::os::BoxFuture;
@@ -151,7 +150,7 @@ const BUILD_SYSTEMS: [(&str, SetupHint); 5] = [
 fn audience(choices: &Inputs) -> Result<String, Error> {
     match choices.values.get(&FEDERATED_AUDIENCE)? {
         Some(audience) => Ok(audience),
-        None => Ok(Authority::resolve(choices)?.federated_audience().to_owned()),
+        None => Ok(crate::login::authority(choices)?.federated_audience().to_owned()),
     }
 }
 

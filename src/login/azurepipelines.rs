@@ -1,12 +1,12 @@
 //! A job of Azure Pipelines signs in by its service connection.
 
-use crate::entra::TokenRequest;
 use crate::error::Error;
 use crate::federated;
 use crate::options::{
     AZURE_PIPELINES_SERVICE_CONNECTION_ID, CLIENT_ID, ENVIRONMENT, Inputs, POP_CLAIMS, POP_ENABLED, TENANT_ID,
 };
 
+use super::token_request::token_request;
 use super::workloadidentity::Workload;
 use super::{Login, Method, WriteRule};
 
@@ -48,7 +48,7 @@ fn complete(choices: &Inputs) -> Result<Box<dyn Login>, Error> {
         error.remedy(format!("give {flag}; AzureCLI@2 and AzurePowerShell@5 set AZURESUBSCRIPTION_CLIENT_ID"))
     })?;
     let source = federated::azure_pipelines(choices)?;
-    Ok(Box::new(Workload { client, request: TokenRequest::parse(choices)?, source, proxy: None }))
+    Ok(Box::new(Workload { client, request: token_request(choices)?, source, proxy: None }))
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod ropc;
 mod secret_option;
 mod spec;
 mod spn;
+mod token_request;
 mod tool;
 mod workloadidentity;
 
@@ -25,6 +26,7 @@ pub use auto::UnavailableMethods;
 pub use method::{METHODS, Method, SECRETS, described, names};
 pub use secret_option::SecretOptions;
 pub use spec::{Spec, cache_dir, check};
+pub(crate) use token_request::{authority, check_binding};
 
 use crate::cache::Cache;
 use crate::cache_key::CacheKey;

@@ -7,6 +7,8 @@ use crate::entra::{TokenRequest, UserClient};
 use crate::error::Error;
 use crate::options::{CLIENT_ID, Inputs, LOGIN_HINT};
 
+use super::token_request::token_request;
+
 /// A public client that a person signs in with.
 pub(super) struct PublicClient {
     id: ClientId,
@@ -18,7 +20,7 @@ impl PublicClient {
     pub(super) fn parse(choices: &Inputs) -> Result<Self, Error> {
         Ok(Self {
             id: choices.values.require(&CLIENT_ID, "client ID cannot be empty")?,
-            request: TokenRequest::parse(choices)?,
+            request: token_request(choices)?,
             account: choices.values.get(&LOGIN_HINT)?,
         })
     }

@@ -14,6 +14,7 @@ use crate::options::{
 use crate::os::BoxFuture;
 
 use super::secret_option::{SecretOptions, SecretValue};
+use super::token_request::token_request;
 use super::{Login, Method, WriteRule};
 
 /// `--login ropc`.
@@ -63,7 +64,7 @@ struct Ropc {
 fn parse(choices: &Inputs) -> Result<Box<dyn Login>, Error> {
     let values = choices.values;
     let client = values.require(&CLIENT_ID, "client ID cannot be empty")?;
-    let request = TokenRequest::parse(choices)?;
+    let request = token_request(choices)?;
     let username = values.require(&USERNAME, "username cannot be empty")?;
     let named_by = values.source(&USERNAME).map(ToString::to_string).unwrap_or_default();
     let password = SECRET.find(values)?.ok_or_else(|| {

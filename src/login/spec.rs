@@ -51,7 +51,7 @@ impl<'c> Spec<'c> {
         let values = choices.values;
         let method = Method::find(values)?;
         check(values)?;
-        TokenBinding::check(values, choices.exec.cluster.is_some())?;
+        super::check_binding(values, choices.exec.cluster.is_some())?;
         values.require(&SERVER_ID, "server-id is required")?;
         let login = (method.parse)(choices)?;
         check_binding(values, method, &*login)?;

@@ -17,6 +17,7 @@ use crate::os::BoxFuture;
 use crate::secret::Secret;
 
 use super::secret_option::{SecretOptions, SecretValue};
+use super::token_request::token_request;
 use super::{Login, Method, WriteRule};
 
 /// `--login spn`.
@@ -91,7 +92,7 @@ pub(super) fn given_by(values: &Values) -> Option<&ValueSource> {
 
 fn parse(choices: &Inputs) -> Result<Box<dyn Login>, Error> {
     let client = choices.values.require(&CLIENT_ID, "client ID cannot be empty")?;
-    let request = TokenRequest::parse(choices)?;
+    let request = token_request(choices)?;
     let proof = match CertificateFile::find(choices.values)? {
         Some(certificate) => SpnCredential::Certificate(certificate),
         None => SpnCredential::Secret(secret(choices.values)?),

@@ -13,6 +13,7 @@ use crate::options::{
 };
 use crate::os::BoxFuture;
 
+use super::token_request::token_request;
 use super::{Login, Method, WriteRule};
 
 /// `--login workloadidentity`.
@@ -45,7 +46,7 @@ pub(super) struct Workload {
 
 fn parse(choices: &Inputs) -> Result<Box<dyn Login>, Error> {
     let client = choices.values.require(&CLIENT_ID, "client ID cannot be empty")?;
-    let request = TokenRequest::parse(choices)?;
+    let request = token_request(choices)?;
     let source = federated::choose(choices)?.ok_or_else(|| federated::absent(choices))?;
     let proxy = proxy(choices, &*source)?;
     Ok(Box::new(Workload { client, request, source, proxy }))

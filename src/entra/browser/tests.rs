@@ -2,10 +2,7 @@
 
 use super::*;
 use crate::azure::id::ClientId;
-use crate::entra::TokenRequest;
-use crate::exec_credential::ExecInfo;
-use crate::options::args::read;
-use crate::options::{Commands, Inputs, Values};
+use crate::entra::Audience;
 use crate::os::browser::{Browser, Opening};
 use crate::os::clock::fake::FakeClock;
 use crate::os::clock::{Clock, Deadline};
@@ -31,11 +28,7 @@ fn said(quiet: bool) -> (String, u64) {
     let (terminal, written) = Terminal::plain(quiet);
     let clock = FakeClock::default();
     let sys = Sys { clock: std::rc::Rc::new(clock.clone()), browser: std::rc::Rc::new(Opens), terminal, ..Sys::fake() };
-    let args = ["-t", "T", "--server-id", "S"].map(String::from);
-    let given = read(&args, Commands::GET_TOKEN).unwrap();
-    let values = Values::resolve(&given, &sys.env);
-    let choices = Inputs { given: &given, values: &values, env: &sys.env, exec: &ExecInfo::default() };
-    let request = TokenRequest::parse(&choices).unwrap();
+    let request = crate::entra::fake::request(Audience::scope("S"));
     let client = ClientId::parse("C").unwrap();
     let person = UserClient { client: &client, request: &request, account: None, shared: true };
     let session = Session::new(&sys, Deadline::after(&clock, Duration::from_secs(60)));
