@@ -73,7 +73,7 @@ fn clap_arg(decl: &'static Decl, command: &Command, purpose: Purpose) -> Arg {
 }
 
 fn values_of(arg: Arg, decl: &'static Decl, purpose: Purpose) -> Arg {
-    if purpose == Purpose::Completing && std::ptr::eq(decl, &LOGIN.decl) {
+    if purpose == Purpose::Completing && *decl == LOGIN.decl {
         return arg.value_parser(PossibleValuesParser::new(login::METHODS.iter().map(|method| method.name)));
     }
     arg
@@ -92,8 +92,8 @@ fn hint(placeholder: &str) -> ValueHint {
 fn help_of(decl: &Decl, command: &Command) -> StyledStr {
     let default = decl.default.filter(|_| decl.takes != ValueKind::Nothing);
     let default = default.map(|text| format!(" [default: {text}]")).unwrap_or_default();
-    let methods = if std::ptr::eq(decl, &LOGIN.decl) { format!(": {}", login::described()) } else { String::new() };
-    let counts = command.set != Commands::CONVERT || std::ptr::eq(decl, &LOGIN.decl);
+    let methods = if *decl == LOGIN.decl { format!(": {}", login::described()) } else { String::new() };
+    let counts = command.set != Commands::CONVERT || *decl == LOGIN.decl;
     let mut names: Vec<&str> = Vec::new();
     for var in decl.vars.iter().filter(|_| counts) {
         if !names.contains(&var.name) {

@@ -42,28 +42,23 @@ pub(super) fn run(sys: &Sys, given: &ParsedArgs) -> Result<Outcome, Error> {
     if describes_request(given) {
         // `--login-hint` is a part of the request, as `get-token` understands it; `--account` says who
         // is about to sign in for it.
-        let is_who = |typed: &ParsedFlag| is(typed, &LOGIN_HINT.decl) && typed.flag != LOGIN_HINT.decl.flag();
+        let is_who = |typed: &ParsedFlag| *typed.decl == LOGIN_HINT.decl && typed.flag != LOGIN_HINT.decl.flag();
         let who = who(given, is_who);
         let request = given.only(|typed| !is_who(typed));
         return sign_in(sys, &request, &ExecInfo::from_env(&sys.env)?, who.as_deref());
     }
     let entry = ContextEntry::find(sys, &Values::resolve(given, &sys.env))?;
     sys.terminal.detail(1, || format!("signing in for the context \"{}\"", one_line(&entry.context)));
-    let is_who = |typed: &ParsedFlag| is(typed, &LOGIN_HINT.decl);
-    let of_login = |typed: &ParsedFlag| is_who(typed) || is(typed, &CONTEXT.decl) || is(typed, &KUBECONFIG.decl);
-    let request = given.only(|typed| !of_login(typed)).over(entry.given);
+    let is_who = |typed: &ParsedFlag| *typed.decl == LOGIN_HINT.decl;
+    let request = given.without(&LOGIN_HINT.decl).without(&CONTEXT.decl).without(&KUBECONFIG.decl).over(entry.given);
     sign_in(&sys.for_exec_entry(&entry.variables), &request, &entry.exec, who(given, is_who).as_deref())
 }
 
 /// Whether the flags say what a token is wanted for; otherwise a kubeconfig does.
 fn describes_request(given: &ParsedArgs) -> bool {
     let names_entry = given.last(&CONTEXT.decl).is_some() || given.last(&KUBECONFIG.decl).is_some();
-    let of_request = |typed: &ParsedFlag| !OF_THE_RUN.iter().any(|decl| is(typed, decl));
+    let of_request = |typed: &ParsedFlag| !OF_THE_RUN.contains(&typed.decl);
     !names_entry && given.flags().iter().any(of_request)
-}
-
-fn is(typed: &ParsedFlag, decl: &Decl) -> bool {
-    std::ptr::eq(typed.decl, decl)
 }
 
 /// Who is to sign in, if that was typed.

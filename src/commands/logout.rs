@@ -130,8 +130,7 @@ fn not_signed_in(name: &str, others: Vec<String>) -> Error {
 fn of_context(sys: &Sys, given: &ParsedArgs, values: &Values) -> Result<Outcome, Error> {
     let entry = ContextEntry::find(sys, values)?;
     let world = sys.for_exec_entry(&entry.variables);
-    let of_logout = |decl: &Decl| [&CONTEXT.decl, &KUBECONFIG.decl].iter().any(|own| std::ptr::eq(*own, decl));
-    let request = given.only(|typed| !of_logout(typed.decl)).over(entry.given);
+    let request = given.without(&CONTEXT.decl).without(&KUBECONFIG.decl).over(entry.given);
     let values = Values::resolve(&request, &world.env);
     let choices = Inputs { given: &request, values: &values, env: &world.env, exec: &entry.exec };
     let spec = Spec::parse(&choices)?;

@@ -148,7 +148,7 @@ fn refuse_one_clusters_claims_for_many(
     routes: &ContextIndex,
 ) -> Result<(), Error> {
     let decl = &POP_CLAIMS.decl;
-    let writes = wish.types(decl) && wish.method.written().any(|argument| std::ptr::eq(argument.decl, decl));
+    let writes = wish.types(decl) && wish.method.written().any(|argument| argument.decl == decl);
     let ours = lines.iter().filter(|line| !matches!(line.decision, Decision::Skipped(_)));
     let concerned: Vec<&User> = ours.map(|line| &files[line.file].document.users()[line.user]).collect();
     if !writes || concerned.len() < 2 {
@@ -168,7 +168,7 @@ fn refuse_one_clusters_claims_for_many(
 /// Azure/kubelogin passes over the flag where the method does not write it.
 fn refuse_variable(wish: &ConvertRequest) -> Result<(), Error> {
     let decl = &AZURE_CONFIG_DIR.decl;
-    let writes = wish.method.variables.iter().any(|(variable, _)| std::ptr::eq(*variable, decl));
+    let writes = wish.method.variables.iter().any(|(variable, _)| *variable == decl);
     if writes || typed(wish.typed, decl).is_none() {
         return Ok(());
     }
@@ -235,7 +235,7 @@ fn change(exec: &Exec, args: Vec<String>, wish: &ConvertRequest) -> ExecChange {
 /// same, so such a variable says it too; what it overruled before, it still does.
 fn align_env(exec: &Exec, mut change: ExecChange, wish: &ConvertRequest) -> Result<ExecChange, Error> {
     let given = args::read(&change.args, Commands::GET_TOKEN)?;
-    let is_meant = |decl: &Decl| std::ptr::eq(decl, &LOGIN.decl) || wish.types(decl);
+    let is_meant = |decl: &Decl| *decl == LOGIN.decl || wish.types(decl);
     // Several variables may stand for one option; the next is seen when the first agrees.
     for _ in &exec.env {
         let env = Env::default().with_entry(&exec.changed(&change).env);
@@ -376,7 +376,7 @@ fn carries(argument: &EntryArgument, wish: &ConvertRequest, source: &Source) -> 
 /// Whether the same would hold without `text`.
 fn says_nothing(decl: &Decl, text: &str) -> bool {
     // The public cloud has several names.
-    let public = || std::ptr::eq(decl, &ENVIRONMENT.decl) && Cloud::parse(text) == Ok(Cloud::Public);
+    let public = || *decl == ENVIRONMENT.decl && Cloud::parse(text) == Ok(Cloud::Public);
     let off = || decl.takes == ValueKind::Nothing && types::go_bool(text) == Ok(false);
     text.is_empty() || decl.default == Some(text) || public() || off()
 }
@@ -419,11 +419,10 @@ pub fn left_out(user: &User, wish: &ConvertRequest) -> Vec<String> {
         Auth::Both | Auth::Neither => return Vec::new(),
     };
     let kept = |decl: &Decl| {
-        let is_it = |other: &Decl| std::ptr::eq(other, decl);
-        let carried = |argument: &EntryArgument| is_it(argument.decl) && carries(argument, wish, &source);
+        let carried = |argument: &EntryArgument| argument.decl == decl && carries(argument, wish, &source);
         let replaced = |argument: &EntryArgument| {
-            argument.exclusive_with.is_some_and(is_it) && wish.types(argument.decl)
-                || is_it(argument.decl) && argument.replaced_by.is_some_and(|newer| wish.types(newer))
+            argument.exclusive_with == Some(decl) && wish.types(argument.decl)
+                || argument.decl == decl && argument.replaced_by.is_some_and(|newer| wish.types(newer))
         };
         let written = wish.method.written().any(|argument| carried(argument) || replaced(argument));
         is_of_the_run(decl) || written || wish.typed.last(decl).is_some()
@@ -437,7 +436,7 @@ pub fn passed_over(wish: &ConvertRequest) -> Vec<String> {
     let written = |decl: &Decl| {
         let outdone = |argument: &EntryArgument| argument.overridden_by.is_some_and(|stronger| wish.types(stronger));
         let mut arguments = wish.method.written();
-        arguments.any(|argument| std::ptr::eq(argument.decl, decl) && !outdone(argument))
+        arguments.any(|argument| argument.decl == decl && !outdone(argument))
     };
     let for_entries = |decl: &Decl| decl.commands.meets(Commands::GET_TOKEN) && !is_of_the_run(decl);
     let says_something = |typed: &&ParsedFlag| !says_nothing(typed.decl, typed.text.expose());
@@ -447,7 +446,7 @@ pub fn passed_over(wish: &ConvertRequest) -> Vec<String> {
 
 /// Whether an option is about one run or about all entries.
 fn is_of_the_run(decl: &Decl) -> bool {
-    [&LOGIN.decl, &VERBOSITY.decl, &LOGTOSTDERR.decl].into_iter().any(|own| std::ptr::eq(own, decl))
+    [&LOGIN.decl, &VERBOSITY.decl, &LOGTOSTDERR.decl].contains(&decl)
 }
 
 #[cfg(test)]

@@ -293,7 +293,7 @@ impl Conversion<'_> {
     /// The variable that has chosen another method than the one that was typed.
     fn outvoted_login(&self) -> Option<String> {
         let (name, typed) =
-            *self.values.overruled(self.wish.typed).iter().find(|(_, typed)| is(typed.decl, &LOGIN.decl))?;
+            *self.values.overruled(self.wish.typed).iter().find(|(_, typed)| *typed.decl == LOGIN.decl)?;
         let (method, flag, typed) = (self.wish.method.name, &typed.flag, typed.text.expose());
         Some(format!("note: {name} says {method}, and wins over {flag} {typed}"))
     }
@@ -343,14 +343,14 @@ impl Conversion<'_> {
 
     /// Whether a typed value of `decl` is written.
     fn writes(&self, decl: &Decl) -> bool {
-        self.wish.types(decl) && self.wish.method.written().any(|argument| std::ptr::eq(argument.decl, decl))
+        self.wish.types(decl) && self.wish.method.written().any(|argument| argument.decl == decl)
     }
 
     /// How the new login can be given the proof that its entry no longer says: a secret better by its
     /// file. Whoever has typed one has chosen.
     fn advice(&self, left_out: &[String]) -> Option<String> {
         let method = || self.wish.method.written().map(|argument| argument.decl);
-        let proofs = || method().filter(|decl| ways(decl).is_some() || std::ptr::eq(*decl, &CLIENT_CERTIFICATE.decl));
+        let proofs = || method().filter(|decl| ways(decl).is_some() || **decl == CLIENT_CERTIFICATE.decl);
         let chosen = |decl| self.wish.types(decl) || ways(decl).is_some_and(|ways| self.wish.types(&ways.file.decl));
         let missing: Vec<&Decl> = proofs().filter(|decl| left_out.contains(&decl.flag())).collect();
         if missing.is_empty() || proofs().any(chosen) {
@@ -473,10 +473,6 @@ fn loss(whose: &str, user: &UserReport) -> String {
     format!("note: not taken over for {whose}: {}{advice}", user.left_out.join(", "))
 }
 
-fn is(decl: &Decl, other: &Decl) -> bool {
-    std::ptr::eq(decl, other)
-}
-
 /// More lines than these are counted.
 const SHOWN: usize = 5;
 
@@ -491,7 +487,7 @@ fn places(field: &str, paths: &[RelativePath]) -> String {
 
 /// The ways to give the secret `decl`, if it is one.
 fn ways(decl: &Decl) -> Option<&'static SecretOptions> {
-    SECRETS.iter().find(|ways| std::ptr::eq(&ways.text.decl, decl))
+    SECRETS.iter().find(|ways| ways.text.decl == *decl)
 }
 
 fn nothing_to_convert(files: &[KubeconfigFile], env: &Env) -> String {

@@ -57,9 +57,9 @@ impl Method {
     /// Every option that an entry of this method may hold, in the order in which they are written.
     pub fn written(&self) -> impl Iterator<Item = &'static EntryArgument> {
         let own = self.arguments.iter();
-        let again = |trailing: &&EntryArgument| !self.arguments.iter().any(|own| std::ptr::eq(own.decl, trailing.decl));
-        let is_bound = self.arguments.iter().any(|own| std::ptr::eq(own.decl, &POP_ENABLED.decl));
-        let counts = move |trailing: &&EntryArgument| is_bound || !std::ptr::eq(trailing.decl, &POP_LIFETIME.decl);
+        let again = |trailing: &&EntryArgument| !self.arguments.iter().any(|own| own.decl == trailing.decl);
+        let is_bound = self.arguments.iter().any(|own| *own.decl == POP_ENABLED.decl);
+        let counts = move |trailing: &&EntryArgument| is_bound || *trailing.decl != POP_LIFETIME.decl;
         COMMON_FIRST.iter().chain(own).chain(COMMON_LAST.iter().filter(again).filter(counts))
     }
 }

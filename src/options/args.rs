@@ -36,19 +36,19 @@ pub struct ParsedArgs {
 impl ParsedArgs {
     /// The last of the flags that set `decl`.
     pub fn last(&self, decl: &Decl) -> Option<&ParsedFlag> {
-        self.flags.iter().rev().find(|typed| std::ptr::eq(typed.decl, decl))
+        self.flags.iter().rev().find(|typed| typed.decl == decl)
     }
 
     /// What every flag that sets `decl` says, in order; an empty one says nothing.
     pub fn every(&self, decl: &Decl) -> impl Iterator<Item = &str> {
-        let flags = self.flags.iter().filter(move |typed| std::ptr::eq(typed.decl, decl));
+        let flags = self.flags.iter().filter(move |typed| typed.decl == decl);
         flags.map(|typed| typed.text.expose()).filter(|text| !text.is_empty())
     }
 
     /// The same without the flags that set `decl`.
     #[must_use]
     pub fn without(&self, decl: &Decl) -> Self {
-        self.only(|typed| !std::ptr::eq(typed.decl, decl))
+        self.only(|typed| typed.decl != decl)
     }
 
     /// The same with those flags only that `wanted` picks.
@@ -215,12 +215,7 @@ type Rest<'a, I> = std::iter::Peekable<I>;
 
 /// pflag checks switches, numbers and durations while it reads; texts are checked when used.
 fn well_formed(decl: &Decl, value: &str) -> Result<(), String> {
-    match decl.takes {
-        ValueKind::Nothing => super::types::go_bool(value).map(drop),
-        ValueKind::Number => super::types::level(value).map(drop),
-        ValueKind::Duration => super::types::GoDuration::parse(value).map(drop),
-        ValueKind::Text(_) => Ok(()),
-    }
+    if matches!(decl.takes, ValueKind::Text(_)) { Ok(()) } else { (decl.check)(value) }
 }
 
 #[cfg(test)]

@@ -54,6 +54,15 @@ pub struct Decl {
     pub secret: bool,
     /// One line for people.
     pub help: &'static str,
+    /// What is wrong with a text that it does not take.
+    pub check: fn(&str) -> Result<(), String>,
+}
+
+/// Two options are called `--output`: of one command it is a file, of others a form.
+impl PartialEq for Decl {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.takes == other.takes
+    }
 }
 
 /// What follows a flag.
@@ -174,6 +183,7 @@ impl Decl {
             commands: Commands::TOKENS,
             secret: false,
             help,
+            check: |_| Ok(()),
         }
     }
 
@@ -191,6 +201,11 @@ impl Decl {
 impl<T> Opt<T> {
     const fn new(decl: Decl, parse: fn(&str) -> Result<T, String>) -> Self {
         Self { decl, parse }
+    }
+
+    const fn checked_by(mut self, check: fn(&str) -> Result<(), String>) -> Self {
+        self.decl.check = check;
+        self
     }
 
     const fn short(mut self, short: char) -> Self {
@@ -280,20 +295,9 @@ fn hidden(text: &str) -> Result<Secret, String> {
 
 macro_rules! options {
     ($($(#[$doc:meta])* $name:ident: $type:ty = $row:expr;)*) => {
-        $($(#[$doc])* pub static $name: Opt<$type> = $row;)*
+        $($(#[$doc])* pub static $name: Opt<$type> = $row.checked_by(|text| ($name.parse)(text).map(drop));)*
         /// The table, in the order in which help shows it.
         pub static TABLE: &[&Decl] = &[$(&$name.decl),*];
-
-        /// Whether `text` is one that the option of `decl` takes.
-        ///
-        /// # Errors
-        /// What is wrong with it.
-        pub fn parses(decl: &Decl, text: &str) -> Result<(), String> {
-            $(if std::ptr::eq(decl, &$name.decl) {
-                return ($name.parse)(text).map(drop);
-            })*
-            Ok(())
-        }
     };
 }
 
@@ -577,6 +581,13 @@ mod tests {
         }
     }
 
+    #[test]
+    fn no_two_rows_are_the_same_option() {
+        for (at, decl) in TABLE.iter().enumerate() {
+            assert!(!TABLE[..at].contains(decl), "two rows are --{}, and take the same", decl.name);
+        }
+    }
+
     /// The command is looked for before it is known whose flags these are.
     #[test]
     fn flags_of_one_name_take_a_value_everywhere_or_nowhere() {
@@ -600,10 +611,8 @@ mod tests {
 
     #[test]
     fn defaults_parse() {
-        assert!((LOGIN_TIMEOUT.parse)(LOGIN_TIMEOUT.decl.default.unwrap()).is_ok());
-        assert!((OUTPUT.parse)(OUTPUT.decl.default.unwrap()).is_ok());
-        assert!((REPORT.parse)(REPORT.decl.default.unwrap()).is_ok());
-        assert!((CACHE_STORAGE.parse)(CACHE_STORAGE.decl.default.unwrap()).is_ok());
-        assert!((VERBOSITY.parse)(VERBOSITY.decl.default.unwrap()).is_ok());
+        for (decl, text) in TABLE.iter().filter_map(|decl| Some((decl, decl.default?))) {
+            assert_eq!((decl.check)(text), Ok(()), "{}", decl.flag());
+        }
     }
 }

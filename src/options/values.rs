@@ -123,7 +123,7 @@ impl Values {
     /// A text that does not; the error names its source.
     pub fn check(&self, decl: &Decl) -> Result<(), Error> {
         let Some(value) = self.find(decl) else { return Ok(()) };
-        super::parses(decl, value.text.expose()).map_err(|why| invalid(value, &why))
+        (decl.check)(value.text.expose()).map_err(|why| invalid(value, &why))
     }
 
     /// Whether a switch is on.
@@ -176,17 +176,16 @@ impl Values {
     }
 
     fn find(&self, decl: &Decl) -> Option<&Value> {
-        self.found.iter().find(|value| std::ptr::eq(value.decl, decl))
+        self.found.iter().find(|value| value.decl == decl)
     }
 }
 
 /// The text of an option as it may be seen: without what is secret in it.
 pub fn shown(decl: &Decl, text: &Secret) -> String {
-    let is = |other: &Decl| std::ptr::eq(decl, other);
     match text.expose() {
         _ if decl.secret => "<secret>".into(),
-        url if is(&AUTHORITY_HOST.decl) => without_password(url),
-        source if is(&FEDERATED_TOKEN_SOURCE.decl) => without_keys(source),
+        url if *decl == AUTHORITY_HOST.decl => without_password(url),
+        source if *decl == FEDERATED_TOKEN_SOURCE.decl => without_keys(source),
         text => text.to_owned(),
     }
 }
