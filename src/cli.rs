@@ -5,7 +5,7 @@ use clap::error::{ContextKind, ContextValue};
 use crate::commands::definition::{Purpose, clap_command};
 use crate::commands::{Command, version};
 use crate::error::{Error, ErrorKind};
-use crate::options::{Commands, Decl, ParsedArgs, VERBOSITY, args};
+use crate::options::{Decl, OptionSet, ParsedArgs, VERBOSITY, args};
 use crate::outcome::Outcome;
 use crate::secret::Secret;
 use crate::sys::Sys;
@@ -22,7 +22,7 @@ pub fn run(sys: &Sys) -> Result<Outcome, Error> {
         return Ok(help(sys, topic.and_then(|topic| Command::find(&topic))).into());
     }
     let command = Command::find(&name).ok_or_else(|| unknown_command(sys, &name))?;
-    let given = args::read(&rest, command.set).map_err(|error| suggest(error, sys, command))?;
+    let given = args::read(&rest, command.options).map_err(|error| suggest(error, sys, command))?;
     if given.help {
         return Ok(help(sys, Some(command)).into());
     }
@@ -50,7 +50,7 @@ fn without_command(sys: &Sys, rest: &[String]) -> Result<Outcome, Error> {
     if rest.iter().any(|arg| arg == "--version") {
         return Ok(version().into());
     }
-    args::read(rest, Commands::COMPLETION)?;
+    args::read(rest, OptionSet::COMMON)?;
     Ok(help(sys, None).into())
 }
 
@@ -115,7 +115,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::options::{TABLE, ValueKind};
+    use crate::options::ValueKind;
 
     fn sys(args: &[&str]) -> Sys {
         Sys { args: args.iter().map(ToString::to_string).collect(), ..Sys::fake() }
@@ -165,7 +165,7 @@ mod tests {
 
     /// A flag of `get-token` in one of its spellings, with a value that the reader accepts.
     fn typed() -> impl Strategy<Value = Vec<String>> {
-        let rows: Vec<_> = TABLE.iter().copied().filter(|decl| decl.commands.meets(Commands::GET_TOKEN)).collect();
+        let rows: Vec<_> = OptionSet::TOKEN.iter().collect();
         (proptest::sample::select(rows), 0..6u8, "[a-zA-Z0-9./:=@-]{0,8}").prop_map(|(decl, spelling, text)| {
             let value = match decl.takes {
                 ValueKind::Nothing => ["true", "false", "1", "f"][text.len() % 4].to_owned(),
@@ -190,12 +190,12 @@ mod tests {
         #[test]
         fn the_reader_and_clap_agree(parts in proptest::collection::vec(prop_oneof![typed(), "[a-z]{1,6}".prop_map(|word| vec![word])], 0..8)) {
             let line: Vec<String> = parts.concat();
-            let Ok(given) = args::read(&line, Commands::GET_TOKEN) else { return Ok(()) };
+            let Ok(given) = args::read(&line, OptionSet::TOKEN) else { return Ok(()) };
             let words = ["kubentra", "get-token"].map(String::from).into_iter().chain(line.clone());
             let matches = clap_command(&sys(&["kubentra"]), Purpose::Reading).try_get_matches_from(words);
             let matches = matches.unwrap_or_else(|error| panic!("{line:?}: {error}"));
             let (_, matches) = matches.subcommand().unwrap();
-            for decl in TABLE.iter().filter(|decl| decl.commands.meets(Commands::GET_TOKEN)) {
+            for decl in OptionSet::TOKEN.iter() {
                 let read = given.last(decl).map(|typed| typed.text.expose().to_owned());
                 prop_assert_eq!(read, matches.get_one::<String>(decl.name).cloned(), "--{}", decl.name);
             }

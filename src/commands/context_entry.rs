@@ -6,7 +6,7 @@ use crate::exec_credential::{Cluster, ExecInfo};
 use crate::kubeconfig::context::{self, ContextIndex, ContextUser};
 use crate::kubeconfig::document::{Auth, Exec, Variable};
 use crate::kubeconfig::{self, KubeconfigFile};
-use crate::options::{CONTEXT, Commands, KUBECONFIG, ParsedArgs, Values, args};
+use crate::options::{CONTEXT, KUBECONFIG, OptionSet, ParsedArgs, Values, args};
 use crate::os::env::Env;
 use crate::shell;
 use crate::sys::Sys;
@@ -95,7 +95,7 @@ fn conversion(sys: &Sys, values: &Values, context: &str) -> String {
 
 /// What `get-token` would be given.
 fn command_line(exec: &Exec) -> Result<ParsedArgs, Error> {
-    let given = args::read(&exec.args, Commands::GET_TOKEN)?;
+    let given = args::read(&exec.args, OptionSet::TOKEN)?;
     match given.positionals.first().map(String::as_str) {
         Some("get-token") => Ok(given),
         _ => Err(Error::new(ErrorKind::Kubeconfig, "the exec entry does not run get-token")

@@ -4,7 +4,7 @@ use clap::builder::{PossibleValuesParser, StyledStr, ValueParser};
 use clap::{Arg, ArgAction, ValueHint};
 
 use crate::login;
-use crate::options::{Commands, Decl, LOGIN, TABLE, ValueKind};
+use crate::options::{Decl, LOGIN, ValueKind};
 use crate::sys::Sys;
 
 use super::{COMMANDS, Command};
@@ -37,8 +37,7 @@ fn clap_subcommand(command: &Command, purpose: Purpose) -> clap::Command {
         .hide(command.hidden)
         .args_override_self(true)
         .arg(rest.value_parser(positional_values(command, purpose)));
-    let options = TABLE.iter().filter(|decl| decl.commands.meets(command.set));
-    options.fold(base, |base, decl| base.arg(clap_arg(decl, command, purpose)))
+    command.options.iter().fold(base, |base, decl| base.arg(clap_arg(decl, command, purpose)))
 }
 
 /// The values of a positional that has a fixed list, for completions.
@@ -93,7 +92,7 @@ fn help_of(decl: &Decl, command: &Command) -> StyledStr {
     let default = decl.default.filter(|_| decl.takes != ValueKind::Nothing);
     let default = default.map(|text| format!(" [default: {text}]")).unwrap_or_default();
     let methods = if *decl == LOGIN.decl { format!(": {}", login::described()) } else { String::new() };
-    let counts = command.set != Commands::CONVERT || *decl == LOGIN.decl;
+    let counts = command.hears_variables || *decl == LOGIN.decl;
     let mut names: Vec<&str> = Vec::new();
     for var in decl.vars.iter().filter(|_| counts) {
         if !names.contains(&var.name) {

@@ -5,10 +5,7 @@ use crate::error::{Error, ErrorKind, one_line};
 use crate::exec_credential::ExecInfo;
 use crate::login::Spec;
 use crate::obtain::{self, SignIn, SignInOutcome};
-use crate::options::{
-    CACHE_DIR, CACHE_STORAGE, CONTEXT, Decl, Inputs, KUBECONFIG, LOGIN_HINT, LOGIN_TIMEOUT, LOGTOSTDERR, ParsedArgs,
-    ParsedFlag, REDIRECT_URL, TIMEOUT, VERBOSITY, Values,
-};
+use crate::options::{CACHE_STORAGE, CONTEXT, Inputs, KUBECONFIG, LOGIN_HINT, ParsedArgs, ParsedFlag, Scope, Values};
 use crate::store::Storage;
 use crate::sys::Sys;
 use crate::terminal::time_text;
@@ -17,18 +14,6 @@ use super::context_entry::ContextEntry;
 use crate::outcome::Outcome;
 
 use super::get_token;
-
-/// What is not about whose token for which server is wanted.
-static OF_THE_RUN: [&Decl; 8] = [
-    &LOGIN_HINT.decl,
-    &REDIRECT_URL.decl,
-    &CACHE_DIR.decl,
-    &CACHE_STORAGE.decl,
-    &TIMEOUT.decl,
-    &LOGIN_TIMEOUT.decl,
-    &VERBOSITY.decl,
-    &LOGTOSTDERR.decl,
-];
 
 /// For the help.
 pub(super) const NOTES: &str = "\
@@ -57,8 +42,7 @@ pub(super) fn run(sys: &Sys, given: &ParsedArgs) -> Result<Outcome, Error> {
 /// Whether the flags say what a token is wanted for; otherwise a kubeconfig does.
 fn describes_request(given: &ParsedArgs) -> bool {
     let names_entry = given.last(&CONTEXT.decl).is_some() || given.last(&KUBECONFIG.decl).is_some();
-    let of_request = |typed: &ParsedFlag| !OF_THE_RUN.contains(&typed.decl);
-    !names_entry && given.flags().iter().any(of_request)
+    !names_entry && given.flags().iter().any(|typed| typed.decl.scope == Scope::Token)
 }
 
 /// Who is to sign in, if that was typed.

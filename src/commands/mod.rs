@@ -11,7 +11,10 @@ mod status;
 
 use crate::convert;
 use crate::error::Error;
-use crate::options::{Commands, ParsedArgs};
+use crate::options::{
+    ALL, AZURE_CONFIG_DIR, CACHE_DIR, COMMAND, CONTEXT, DRY_RUN, EXEC_API_VERSION, KUBECONFIG, LIST, LOGIN_HINT,
+    NO_UNDO, OUTPUT, OUTPUT_FILE, OptionSet, ParsedArgs, REPORT,
+};
 use crate::outcome::Outcome;
 use crate::secret::Secret;
 use crate::sys::Sys;
@@ -23,8 +26,10 @@ pub struct Command {
     pub name: &'static str,
     /// One line for people.
     pub about: &'static str,
-    /// Which options it knows.
-    pub set: Commands,
+    /// Which options it knows besides those of every command.
+    pub options: OptionSet,
+    /// Whether variables count besides the flags; of the login method they always do (design, D1).
+    pub hears_variables: bool,
     /// Kept out of help: deprecated.
     pub hidden: bool,
     /// What its positional argument is called, where it has one; others are ignored.
@@ -42,21 +47,32 @@ pub static COMMANDS: &[Command] = &[
     Command {
         name: "get-token",
         about: "Print a token as an ExecCredential, for kubectl's exec plugin protocol",
-        set: Commands::GET_TOKEN,
+        options: OptionSet::TOKEN,
         run: get_token::run,
         ..PLAIN
     },
     Command {
         name: "convert-kubeconfig",
         about: "Rewrite the AKS users of a kubeconfig to sign in with this program",
-        set: Commands::CONVERT,
+        options: OptionSet::token_and(&[
+            &AZURE_CONFIG_DIR.decl,
+            &COMMAND.decl,
+            &EXEC_API_VERSION.decl,
+            &KUBECONFIG.decl,
+            &CONTEXT.decl,
+            &DRY_RUN.decl,
+            &NO_UNDO.decl,
+            &OUTPUT_FILE.decl,
+            &REPORT.decl,
+        ]),
+        hears_variables: false,
         run: convert::run,
         ..PLAIN
     },
     Command {
         name: "undo",
         about: "Take back what convert-kubeconfig has last changed",
-        set: Commands::UNDO,
+        options: OptionSet::common_and(&[&OUTPUT.decl, &KUBECONFIG.decl, &DRY_RUN.decl, &LIST.decl]),
         notes: undo::NOTES,
         run: undo::run,
         ..PLAIN
@@ -64,7 +80,7 @@ pub static COMMANDS: &[Command] = &[
     Command {
         name: "login",
         about: "Sign in ahead of kubectl, for a context or for what the flags say",
-        set: Commands::LOGIN,
+        options: OptionSet::token_and(&[&KUBECONFIG.decl, &CONTEXT.decl]),
         notes: login::NOTES,
         run: login::run,
         ..PLAIN
@@ -72,7 +88,13 @@ pub static COMMANDS: &[Command] = &[
     Command {
         name: "logout",
         about: "Forget the sign-in of a person or of a context, or everything",
-        set: Commands::LOGOUT,
+        options: OptionSet::common_and(&[
+            &LOGIN_HINT.decl,
+            &CACHE_DIR.decl,
+            &ALL.decl,
+            &KUBECONFIG.decl,
+            &CONTEXT.decl,
+        ]),
         notes: logout::NOTES,
         run: logout::run,
         ..PLAIN
@@ -80,7 +102,7 @@ pub static COMMANDS: &[Command] = &[
     Command {
         name: "status",
         about: "Show who is signed in, and which tokens are kept until when",
-        set: Commands::STATUS,
+        options: OptionSet::common_and(&[&CACHE_DIR.decl, &OUTPUT.decl]),
         notes: status::NOTES,
         run: status::run,
         ..PLAIN
@@ -88,14 +110,14 @@ pub static COMMANDS: &[Command] = &[
     Command {
         name: "remove-cache-dir",
         about: "Forget every cached token and sign-in",
-        set: Commands::REMOVE,
+        options: OptionSet::common_and(&[&CACHE_DIR.decl]),
         run: remove_cache_dir::run,
         ..PLAIN
     },
     Command {
         name: "remove-tokens",
         about: "Deprecated, use remove-cache-dir",
-        set: Commands::REMOVE,
+        options: OptionSet::common_and(&[&CACHE_DIR.decl]),
         hidden: true,
         run: remove_cache_dir::run_deprecated,
         ..PLAIN
@@ -103,7 +125,6 @@ pub static COMMANDS: &[Command] = &[
     Command {
         name: "completion",
         about: "Print a completion script for bash, zsh, fish or powershell",
-        set: Commands::COMPLETION,
         positional: Some("SHELL"),
         values: completion::SHELLS,
         run: completion::run,
@@ -114,7 +135,8 @@ pub static COMMANDS: &[Command] = &[
 const PLAIN: Command = Command {
     name: "",
     about: "",
-    set: Commands::GET_TOKEN,
+    options: OptionSet::COMMON,
+    hears_variables: true,
     hidden: false,
     positional: None,
     values: &[],
@@ -154,5 +176,36 @@ fn go_name(name: &'static str) -> &'static str {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::options::{Decl, Scope, TABLE};
+
+    #[test]
+    fn no_flag_of_a_command_is_declared_twice() {
+        for command in COMMANDS {
+            let mut seen = BTreeSet::new();
+            for decl in command.options.iter() {
+                let shorts = decl.short.map(String::from);
+                let names = [decl.name].into_iter().chain(decl.old_names.iter().chain(decl.other_names).copied());
+                for name in names.map(String::from).chain(shorts) {
+                    let is_both = name == "v" && decl.name == "v";
+                    assert!(seen.insert(name.clone()) || is_both, "{name} of {} is declared twice", command.name);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_option_is_of_a_command() {
+        let listed = |decl: &&&Decl| decl.scope == Scope::Command;
+        for decl in TABLE.iter().filter(listed) {
+            assert!(COMMANDS.iter().any(|command| command.options.has(decl)), "no command knows --{}", decl.name);
+        }
     }
 }

@@ -11,8 +11,8 @@ use crate::kubeconfig::document::{Auth, Edit, Exec, ExecChange, NewExec, User, V
 use crate::login::{self, EntryArgument, Method, WriteRule};
 use crate::options::args::read_entry;
 use crate::options::{
-    AZURE_CONFIG_DIR, COMMAND, CONTEXT, Commands, Decl, ENVIRONMENT, EXEC_API_VERSION, LOGIN, LOGTOSTDERR, POP_CLAIMS,
-    ParsedArgs, ParsedFlag, TABLE, VERBOSITY, ValueKind, Values, args, types,
+    AZURE_CONFIG_DIR, COMMAND, CONTEXT, Decl, ENVIRONMENT, EXEC_API_VERSION, LOGIN, OptionSet, POP_CLAIMS, ParsedArgs,
+    ParsedFlag, Scope, TABLE, ValueKind, Values, args, types,
 };
 use crate::os::env::Env;
 use crate::secret::Secret;
@@ -234,7 +234,7 @@ fn change(exec: &Exec, args: Vec<String>, wish: &ConvertRequest) -> ExecChange {
 /// Variables of the entry win over its arguments (design, D1). The method and what was typed must hold all the
 /// same, so such a variable says it too; what it overruled before, it still does.
 fn align_env(exec: &Exec, mut change: ExecChange, wish: &ConvertRequest) -> Result<ExecChange, Error> {
-    let given = args::read(&change.args, Commands::GET_TOKEN)?;
+    let given = args::read(&change.args, OptionSet::TOKEN)?;
     let is_meant = |decl: &Decl| *decl == LOGIN.decl || wish.types(decl);
     // Several variables may stand for one option; the next is seen when the first agrees.
     for _ in &exec.env {
@@ -400,7 +400,7 @@ fn written(argument: &EntryArgument, text: &Secret) -> Vec<String> {
 
 /// What is written must be what `get-token` would accept.
 fn check(list: &[String], cluster_is_told: bool) -> Result<(), Error> {
-    let given = args::read(list, Commands::GET_TOKEN)?;
+    let given = args::read(list, OptionSet::TOKEN)?;
     let values = Values::resolve(&given, &Env::default());
     login::check(&values)?;
     login::check_binding(&values, cluster_is_told)?;
@@ -438,7 +438,7 @@ pub fn passed_over(wish: &ConvertRequest) -> Vec<String> {
         let mut arguments = wish.method.written();
         arguments.any(|argument| argument.decl == decl && !outdone(argument))
     };
-    let for_entries = |decl: &Decl| decl.commands.meets(Commands::GET_TOKEN) && !is_of_the_run(decl);
+    let for_entries = |decl: &Decl| OptionSet::TOKEN.has(decl) && !is_of_the_run(decl);
     let says_something = |typed: &&ParsedFlag| !says_nothing(typed.decl, typed.text.expose());
     let typed = wish.typed.flags().iter().filter(|typed| for_entries(typed.decl) && !written(typed.decl));
     typed.filter(says_something).map(|typed| typed.flag.clone()).collect()
@@ -446,7 +446,7 @@ pub fn passed_over(wish: &ConvertRequest) -> Vec<String> {
 
 /// Whether an option is about one run or about all entries.
 fn is_of_the_run(decl: &Decl) -> bool {
-    [&LOGIN.decl, &VERBOSITY.decl, &LOGTOSTDERR.decl].contains(&decl)
+    *decl == LOGIN.decl || decl.scope == Scope::Run
 }
 
 #[cfg(test)]
@@ -455,6 +455,8 @@ mod tests {
 
     use super::*;
     use crate::kubeconfig::document::Document;
+
+    static OPTIONS: OptionSet = OptionSet::token_and(&[&AZURE_CONFIG_DIR.decl]);
 
     /// A method whose entries have a variable.
     static WITH_VARIABLE: Method = Method {
@@ -472,7 +474,7 @@ mod tests {
 
     fn verdict(text: &str, method: &'static Method, flags: &[&str]) -> Result<Decision, Error> {
         let flags: Vec<_> = flags.iter().map(|&flag| flag.to_owned()).collect();
-        let typed = args::read(&flags, Commands::CONVERT).unwrap();
+        let typed = args::read(&flags, OPTIONS).unwrap();
         let file = KubeconfigFile { path: PathBuf::new(), document: Document::parse(text.to_owned()).unwrap() };
         let wish = ConvertRequest { method, typed: &typed, contexts: &[], command: "kubelogin" };
         Ok(plan(&[file], &wish)?.remove(0).decision)

@@ -10,7 +10,7 @@ use crate::cache_key::CacheKey;
 use crate::error::Error;
 use crate::exec_credential::ExecInfo;
 use crate::options::args::read;
-use crate::options::{Commands, Inputs, Values};
+use crate::options::{Inputs, OptionSet, Values};
 use crate::os::BoxFuture;
 use crate::os::clock::fake::FakeClock;
 use crate::os::clock::{Clock, Deadline};
@@ -32,7 +32,7 @@ pub(crate) const EXEC: (&str, &str) = ("KUBERNETES_EXEC_INFO", "{}");
 pub(crate) fn choices<const N: usize, T>(line: &[&str], env: [(&str, &str); N], then: impl FnOnce(&Inputs) -> T) -> T {
     let env = Env::from(env);
     let args: Vec<_> = line.iter().map(|word| (*word).to_owned()).collect();
-    let given = read(&args, Commands::GET_TOKEN).unwrap();
+    let given = read(&args, OptionSet::TOKEN).unwrap();
     let values = Values::resolve(&given, &env);
     let exec = ExecInfo::from_env(&env).unwrap();
     then(&Inputs { given: &given, values: &values, env: &env, exec: &exec })

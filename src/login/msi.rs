@@ -113,12 +113,12 @@ impl Login for ManagedIdentity {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::{Commands, args};
+    use crate::options::{OptionSet, args};
     use crate::os::env::Env;
 
     fn chosen<const N: usize>(line: &str, env: [(&str, &str); N]) -> Result<(Option<(IdKind, String)>, bool), String> {
         let words: Vec<_> = line.split_whitespace().map(String::from).collect();
-        let given = args::read(&words, Commands::GET_TOKEN).unwrap();
+        let given = args::read(&words, OptionSet::TOKEN).unwrap();
         let env = Env::from(env);
         let values = Values::resolve(&given, &env);
         let choices =

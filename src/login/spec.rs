@@ -9,9 +9,8 @@ use crate::entra::pop::TokenBinding;
 use crate::error::{Error, ErrorKind};
 use crate::options::types::GoDuration;
 use crate::options::{
-    AUTHORITY_HOST, CACHE_DIR, CACHE_STORAGE, CLIENT_ID, Decl, ENVIRONMENT, Inputs, LOGIN_TIMEOUT, LOGTOSTDERR, Opt,
-    POP_CLAIMS, POP_ENABLED, POP_LIFETIME, SERVER_ID, TENANT_ID, TIMEOUT, VERBOSITY, ValueKind, ValueSource, Values,
-    shown,
+    AUTHORITY_HOST, CACHE_DIR, CACHE_STORAGE, CLIENT_ID, ENVIRONMENT, Inputs, LOGIN_TIMEOUT, Opt, POP_CLAIMS,
+    POP_ENABLED, POP_LIFETIME, SERVER_ID, Scope, TENANT_ID, TIMEOUT, ValueKind, ValueSource, Values, shown,
 };
 use crate::os::env::Env;
 use crate::shell;
@@ -87,7 +86,7 @@ impl<'c> Spec<'c> {
     /// The command with which a person signs in for the same by hand, without secrets.
     pub fn login_command(&self, program: &str) -> String {
         let given = self.choices.given;
-        let flags = given.flags().iter().filter(|typed| !typed.decl.secret && !LEFT_OUT.contains(&typed.decl));
+        let flags = given.flags().iter().filter(|typed| !typed.decl.secret && typed.decl.scope != Scope::Run);
         let words = flags.map(|typed| match (typed.decl.takes, typed.text.expose()) {
             (ValueKind::Nothing, "true") => typed.decl.flag(),
             (ValueKind::Nothing, text) => format!("{}={text}", typed.decl.flag()),
@@ -112,9 +111,6 @@ impl<'c> Spec<'c> {
         identity
     }
 }
-
-/// What has no part in a sign-in by hand.
-static LEFT_OUT: [&Decl; 4] = [&VERBOSITY.decl, &LOGTOSTDERR.decl, &TIMEOUT.decl, &LOGIN_TIMEOUT.decl];
 
 /// Azure/kubelogin hands out plain tokens without a word where a method has no other.
 fn check_binding(values: &Values, method: &Method, login: &dyn Login) -> Result<(), Error> {

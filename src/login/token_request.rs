@@ -116,7 +116,7 @@ mod tests {
     use super::*;
     use crate::entra::authority::TRUSTED_AUTHORITIES;
     use crate::exec_credential::ExecInfo;
-    use crate::options::Commands;
+    use crate::options::OptionSet;
     use crate::options::args::read;
     use crate::os::env::Env;
 
@@ -124,7 +124,7 @@ mod tests {
     fn authority<const N: usize>(line: &str, env: [(&str, &str); N]) -> Result<Authority, String> {
         let env = Env::from(env);
         let args: Vec<_> = line.split_whitespace().map(String::from).collect();
-        let given = read(&args, Commands::GET_TOKEN).unwrap();
+        let given = read(&args, OptionSet::TOKEN).unwrap();
         let values = Values::resolve(&given, &env);
         let exec = ExecInfo::from_env(&env).unwrap();
         let choices = Inputs { given: &given, values: &values, env: &env, exec: &exec };
@@ -257,7 +257,7 @@ mod tests {
     fn binding(line: &str, info: &str) -> Result<Option<String>, String> {
         let env = Env::from([("KUBERNETES_EXEC_INFO", info)]);
         let args: Vec<_> = line.split_whitespace().map(String::from).collect();
-        let given = read(&args, Commands::GET_TOKEN).unwrap();
+        let given = read(&args, OptionSet::TOKEN).unwrap();
         let (values, exec) = (Values::resolve(&given, &env), ExecInfo::from_env(&env).unwrap());
         let parsed = token_binding(&Inputs { given: &given, values: &values, env: &env, exec: &exec });
         parsed.map_err(|error| error.to_string()).map(|binding| match binding {

@@ -235,13 +235,13 @@ pub(super) mod tests {
 
     use super::*;
     use crate::options::args::read;
-    use crate::options::{Commands, ParsedArgs};
+    use crate::options::{OptionSet, ParsedArgs};
 
     const TOOL: Tool = Tool { name: "az", title: "Azure CLI", home: "https://aka.ms/azure-cli", login: "az login" };
 
     pub(crate) fn values<const N: usize>(line: &str, env: [(&str, &str); N]) -> (ParsedArgs, Values) {
         let args: Vec<_> = line.split_whitespace().map(String::from).collect();
-        let given = read(&args, Commands::GET_TOKEN).unwrap();
+        let given = read(&args, OptionSet::TOKEN).unwrap();
         let values = Values::resolve(&given, &Env::from(env));
         (given, values)
     }

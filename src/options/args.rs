@@ -4,7 +4,7 @@
 //!
 //! It reads the program's own arguments and those inside kubeconfig entries.
 
-use super::{Commands, Decl, ValueKind, long, short};
+use super::{Decl, OptionSet, TABLE, ValueKind};
 use crate::error::{Error, ErrorKind};
 use crate::secret::Secret;
 
@@ -73,35 +73,32 @@ impl ParsedArgs {
     }
 }
 
-/// Reads `args` for one of `commands`.
+/// Reads `args` for a command with these `options`.
 ///
 /// # Errors
 /// An unknown flag, a missing or malformed value; the texts are pflag's.
-pub fn read(args: &[String], commands: Commands) -> Result<ParsedArgs, Error> {
-    Reader { commands, lenient: false, given: ParsedArgs::default() }.read(args)
+pub fn read(args: &[String], options: OptionSet) -> Result<ParsedArgs, Error> {
+    Reader { options, lenient: false, given: ParsedArgs::default() }.read(args)
 }
 
 /// Reads the `args` of a kubeconfig entry for `get-token`: flags that are not known, or whose
 /// values are malformed, are noted and passed over.
 pub fn read_entry(args: &[String]) -> ParsedArgs {
-    let reader = Reader { commands: Commands::GET_TOKEN, lenient: true, given: ParsedArgs::default() };
+    let reader = Reader { options: OptionSet::TOKEN, lenient: true, given: ParsedArgs::default() };
     reader.read(args).unwrap_or_default()
 }
 
 /// Whether `arg` is a flag of any command whose value is the next argument.
 pub fn takes_next(arg: &str) -> bool {
-    let decl = match arg.strip_prefix("--") {
-        Some(name) => long(name, Commands::ALL),
-        None => arg
-            .strip_prefix('-')
-            .filter(|rest| rest.len() == 1)
-            .and_then(|rest| short(rest.chars().next()?, Commands::ALL)),
+    let is_it = |decl: &&&Decl| match arg.strip_prefix("--") {
+        Some(name) => decl.answers_to(name),
+        None => decl.short.is_some_and(|short| arg.strip_prefix('-') == Some(short.encode_utf8(&mut [0; 4]))),
     };
-    decl.is_some_and(|decl| decl.takes != ValueKind::Nothing)
+    TABLE.iter().find(is_it).is_some_and(|decl| decl.takes != ValueKind::Nothing)
 }
 
 struct Reader {
-    commands: Commands,
+    options: OptionSet,
     lenient: bool,
     given: ParsedArgs,
 }
@@ -134,7 +131,7 @@ impl Reader {
             self.given.help = true;
             return Ok(());
         }
-        let Some(decl) = long(name, self.commands) else {
+        let Some(decl) = self.options.iter().find(|decl| decl.answers_to(name)) else {
             let (flag, together) = name_alone(name);
             if self.lenient && value.is_none() {
                 rest.next_if(|next| !next.starts_with('-'));
@@ -160,7 +157,7 @@ impl Reader {
         let mut letters = group.chars();
         while let Some(letter) = letters.next() {
             let tail = letters.as_str();
-            let Some(decl) = short(letter, self.commands) else {
+            let Some(decl) = self.options.iter().find(|decl| decl.short == Some(letter)) else {
                 if letter == 'h' {
                     self.given.help = true;
                     continue;
@@ -228,7 +225,7 @@ mod tests {
     }
 
     fn given(line: &str) -> ParsedArgs {
-        read(&words(line), Commands::GET_TOKEN).unwrap()
+        read(&words(line), OptionSet::TOKEN).unwrap()
     }
 
     fn value(line: &str, decl: &Decl) -> Option<String> {
@@ -236,7 +233,7 @@ mod tests {
     }
 
     fn refusal(line: &str) -> String {
-        read(&words(line), Commands::GET_TOKEN).unwrap_err().to_string()
+        read(&words(line), OptionSet::TOKEN).unwrap_err().to_string()
     }
 
     #[test]
@@ -302,7 +299,7 @@ mod tests {
         let canaries = canaries.map(String::from);
         assert_eq!(read_entry(&canaries).unknown, ["--client-secret", "--x", "--password", "-p", "--", "--"]);
         for canary in canaries {
-            let refusal = read(&[canary], Commands::GET_TOKEN).unwrap_err().to_string();
+            let refusal = read(&[canary], OptionSet::TOKEN).unwrap_err().to_string();
             assert!(!refusal.contains("canary"), "{refusal}");
         }
     }
@@ -315,7 +312,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_command_line_makes_it_panic(args: Vec<String>) {
-            let _ = read(&args, Commands::GET_TOKEN);
+            let _ = read(&args, OptionSet::TOKEN);
             let _ = read_entry(&args);
         }
     }

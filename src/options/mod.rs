@@ -48,8 +48,8 @@ pub struct Decl {
     pub vars: &'static [Var],
     /// The key in the retired `auth-provider: azure` block.
     pub legacy_key: Option<LegacyKey>,
-    /// Which commands know the flag.
-    pub commands: Commands,
+    /// What it is about, and so which commands know it.
+    pub scope: Scope,
     /// Whether its value must never be shown.
     pub secret: bool,
     /// One line for people.
@@ -137,35 +137,53 @@ pub enum Condition {
     Login(&'static str),
 }
 
-/// A set of commands.
+/// What an option is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Commands(u8);
+pub enum Scope {
+    /// Whose token is wanted, for which server, and by what proof.
+    Token,
+    /// Who signs in at this machine and how, and what is kept here.
+    Machine,
+    /// One run: how much is said, and how long it may take.
+    Run,
+    /// Single commands, which list it; no exec entry says it.
+    Command,
+}
 
-impl Commands {
-    /// `get-token`.
-    pub const GET_TOKEN: Self = Self(1);
-    /// `convert-kubeconfig`.
-    pub const CONVERT: Self = Self(2);
-    /// `remove-cache-dir` and `remove-tokens`.
-    pub const REMOVE: Self = Self(4);
-    /// `completion`.
-    pub const COMPLETION: Self = Self(8);
-    /// `login`.
-    pub const LOGIN: Self = Self(16);
-    /// `logout`.
-    pub const LOGOUT: Self = Self(32);
-    /// `status`.
-    pub const STATUS: Self = Self(64);
-    /// `get-token`, and those that read or write its command line: `convert-kubeconfig` and `login`.
-    const TOKENS: Self = Self(1 | 2 | 16);
-    /// `undo`.
-    pub const UNDO: Self = Self(128);
-    /// Every command.
-    pub const ALL: Self = Self(255);
+/// What every command knows.
+static COMMON: [&Decl; 2] = [&VERBOSITY.decl, &LOGTOSTDERR.decl];
 
-    /// Whether a command of `other` is among these.
-    pub const fn meets(self, other: Self) -> bool {
-        self.0 & other.0 != 0
+/// The options that a command knows.
+#[derive(Debug, Clone, Copy)]
+pub struct OptionSet {
+    of_tokens: bool,
+    own: &'static [&'static Decl],
+}
+
+impl OptionSet {
+    /// Those of every command, and no others.
+    pub const COMMON: Self = Self::common_and(&[]);
+    /// Those of `get-token`, for it and for whatever reads or writes its command line.
+    pub const TOKEN: Self = Self::token_and(&[]);
+
+    /// Those of every command, and `own`.
+    pub const fn common_and(own: &'static [&'static Decl]) -> Self {
+        Self { of_tokens: false, own }
+    }
+
+    /// Those of `get-token`, and `own`.
+    pub const fn token_and(own: &'static [&'static Decl]) -> Self {
+        Self { of_tokens: true, own }
+    }
+
+    /// Whether `decl` is among them.
+    pub fn has(self, decl: &Decl) -> bool {
+        self.of_tokens && decl.scope != Scope::Command || self.own.contains(&decl) || COMMON.contains(&decl)
+    }
+
+    /// All of them, in the order of the table.
+    pub fn iter(self) -> impl Iterator<Item = &'static Decl> {
+        TABLE.iter().copied().filter(move |decl| self.has(decl))
     }
 }
 
@@ -180,7 +198,7 @@ impl Decl {
             default: None,
             vars: &[],
             legacy_key: None,
-            commands: Commands::TOKENS,
+            scope: Scope::Token,
             secret: false,
             help,
             check: |_| Ok(()),
@@ -243,8 +261,8 @@ impl<T> Opt<T> {
         self
     }
 
-    const fn on(mut self, commands: Commands) -> Self {
-        self.decl.commands = commands;
+    const fn scope(mut self, scope: Scope) -> Self {
+        self.decl.scope = scope;
         self
     }
 
@@ -387,13 +405,13 @@ options! {
     /// The person who shall sign in.
     LOGIN_HINT: String = text("login-hint", "NAME", any,
         "The only user who is meant; --account says the same")
-        .other_names(&["account"]).on(Commands(1 | 2 | 16 | 32))
+        .other_names(&["account"]).scope(Scope::Machine)
         .vars(&[ours("KUBENTRA_ACCOUNT")]);
 
     /// Where the browser comes back to.
     REDIRECT_URL: RedirectUrl = text("redirect-url", "URL", RedirectUrl::parse,
         "Address on this machine that the browser comes back to, such as http://localhost:8400 (default: a free port)")
-        .vars(&[ours("KUBENTRA_REDIRECT_URL")]);
+        .scope(Scope::Machine).vars(&[ours("KUBENTRA_REDIRECT_URL")]);
 
     /// A managed identity, by its place in Azure.
     IDENTITY_RESOURCE_ID: String = text("identity-resource-id", "ID", any,
@@ -435,7 +453,7 @@ options! {
     /// Where az keeps its state.
     AZURE_CONFIG_DIR: FilePath = text("azure-config-dir", "DIR", FilePath::parse,
         "Configuration directory of the Azure CLI, written into the entry's environment")
-        .on(Commands::CONVERT);
+        .scope(Scope::Command);
 
     /// The cloud.
     ENVIRONMENT: Cloud = text("environment", "NAME", Cloud::parse, "Azure environment: AzurePublicCloud, AzureUSGovernmentCloud, AzureChinaCloud or AzureStackCloud")
@@ -478,108 +496,83 @@ options! {
     /// The time for everything.
     TIMEOUT: GoDuration = duration("timeout",
         "Time for the whole command, a person's sign-in included; without it 1m0s, and --login-timeout for people")
-        .vars(&[var("AZURE_CLI_TIMEOUT", Precedence::OverFlagIfValid, Condition::Always)]);
+        .scope(Scope::Run).vars(&[var("AZURE_CLI_TIMEOUT", Precedence::OverFlagIfValid, Condition::Always)]);
 
     /// The time for a person.
     LOGIN_TIMEOUT: GoDuration = duration("login-timeout", "Time for a person to sign in")
-        .default("5m0s").vars(&[ours("KUBENTRA_LOGIN_TIMEOUT")]);
+        .default("5m0s").scope(Scope::Run).vars(&[ours("KUBENTRA_LOGIN_TIMEOUT")]);
 
     /// Where tokens are kept.
     CACHE_DIR: FilePath = text("cache-dir", "DIR", FilePath::parse,
         "Directory of the token cache (default: ~/.kube/cache/kubelogin/)")
-        .old_names(&["token-cache-dir"]).on(Commands(1 | 2 | 4 | 16 | 32 | 64))
+        .old_names(&["token-cache-dir"]).scope(Scope::Machine)
         .vars(&[ours("KUBECACHEDIR"), ours("KUBENTRA_CACHE_DIR")]);
 
     /// How tokens are kept.
     CACHE_STORAGE: Storage = text("cache-storage", "KIND", Storage::parse,
         "How tokens are kept between runs: file or none")
-        .default("file").vars(&[ours("KUBENTRA_CACHE_STORAGE")]);
+        .default("file").scope(Scope::Machine).vars(&[ours("KUBENTRA_CACHE_STORAGE")]);
 
     /// Every account.
     ALL: bool = switch("all", "Forget every token and every sign-in")
-        .on(Commands::LOGOUT);
+        .scope(Scope::Command);
 
     /// The form of a report.
     OUTPUT: OutputFormat = text("output", "FORM", OutputFormat::parse, "Form of the report: text or json")
-        .short('o').default("text").on(Commands(64 | 128));
+        .short('o').default("text").scope(Scope::Command);
 
     /// The program that entries name.
     COMMAND: String = text("command", "NAME|PATH", any,
         "Program that the entries run (default: what they run now; new ones the name this was called by)")
-        .on(Commands::CONVERT);
+        .scope(Scope::Command);
 
     /// The version of the exec protocol that entries ask for.
     EXEC_API_VERSION: &'static str = text("exec-api-version", "VERSION", types::exec_api_version,
         "apiVersion of the entries: v1 or v1beta1 (default: what they have; new ones v1beta1)")
-        .on(Commands::CONVERT);
+        .scope(Scope::Command);
 
     /// The file to convert.
     KUBECONFIG: FilePath = text("kubeconfig", "FILE", FilePath::parse,
         "Kubeconfig file (default: the files of KUBECONFIG, else ~/.kube/config; of undo, those of the newest edit)")
-        .on(Commands(2 | 16 | 32 | 128));
+        .scope(Scope::Command);
 
     /// The context that is meant.
     CONTEXT: String = text("context", "NAME", any, "Context of the kubeconfig whose user is meant, and no other; convert-kubeconfig takes several")
-        .on(Commands(2 | 16 | 32));
+        .scope(Scope::Command);
 
     /// Show and write nothing.
     DRY_RUN: bool = switch("dry-run", "Print the change as a diff and write nothing")
-        .on(Commands(2 | 128));
+        .scope(Scope::Command);
 
     /// Keep no record.
     NO_UNDO: bool = switch("no-undo", "Keep nothing by which undo could take the change back")
-        .on(Commands::CONVERT);
+        .scope(Scope::Command);
 
     /// Show what is kept.
     LIST: bool = switch("list", "List what can be taken back and write nothing")
-        .on(Commands::UNDO);
+        .scope(Scope::Command);
 
     /// Where the converted kubeconfig goes.
     OUTPUT_FILE: FilePath = text("output", "FILE", FilePath::parse,
         "Write the converted kubeconfig there and leave the original alone; - is stdout")
-        .on(Commands::CONVERT);
+        .scope(Scope::Command);
 
     /// The form of a conversion's report; there `--output` names a file.
     REPORT: OutputFormat = text("report", "FORM", OutputFormat::parse, "Form of the report: text or json")
-        .short('o').default("text").on(Commands::CONVERT);
+        .short('o').default("text").scope(Scope::Command);
 
     /// How much is said.
     VERBOSITY: u8 = Opt::new(Decl::new("v", ValueKind::Number, "How much is said on stderr, 0 to 10"), types::level)
-        .short('v').default("0").on(Commands::ALL);
+        .short('v').default("0").scope(Scope::Run);
 
     /// Accepted; everything that is said goes to stderr.
     LOGTOSTDERR: bool = switch("logtostderr", "Accepted for compatibility: everything said goes to stderr")
-        .default("true").on(Commands::ALL);
-}
-
-/// The option that answers to the long flag `name` on one of `commands`.
-pub fn long(name: &str, commands: Commands) -> Option<&'static Decl> {
-    TABLE.iter().copied().find(|decl| decl.answers_to(name) && decl.commands.meets(commands))
-}
-
-/// The option with the short flag `short` on one of `commands`.
-pub fn short(short: char, commands: Commands) -> Option<&'static Decl> {
-    TABLE.iter().copied().find(|decl| decl.short == Some(short) && decl.commands.meets(commands))
+        .default("true").scope(Scope::Run);
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
-
-    #[test]
-    fn no_flag_is_declared_twice() {
-        let mut seen = BTreeSet::new();
-        let commands = (0..8).map(|bit| Commands(1 << bit)).filter(|command| Commands::ALL.meets(*command));
-        for (command, decl) in commands.flat_map(|command| TABLE.iter().map(move |decl| (command, decl))) {
-            let shorts = decl.short.map(String::from);
-            let names = [decl.name].into_iter().chain(decl.old_names.iter().chain(decl.other_names).copied());
-            for name in names.map(String::from).chain(shorts).filter(|_| decl.commands.meets(command)) {
-                assert!(seen.insert((command.0, name.clone())) || name == "v", "{name} is declared twice");
-            }
-        }
-    }
 
     #[test]
     fn no_two_rows_are_the_same_option() {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{
-    AUTHORITY_HOST, Commands, Condition, DISABLE_ENVIRONMENT_OVERRIDE, Decl, FEDERATED_TOKEN_SOURCE, LOGIN, Opt,
+    AUTHORITY_HOST, Condition, DISABLE_ENVIRONMENT_OVERRIDE, Decl, FEDERATED_TOKEN_SOURCE, LOGIN, Opt, OptionSet,
     ParsedArgs, ParsedFlag, Precedence, TABLE, USE_AZURERM_ENV_VARS, Var,
 };
 use crate::error::{Error, ErrorKind};
@@ -138,7 +138,7 @@ impl Values {
 
     /// A line for each value with its source, for `-v 1`; secrets are not shown.
     pub fn explain(&self) -> impl Iterator<Item = String> {
-        let own = self.found.iter().filter(|value| value.decl.commands.meets(Commands::GET_TOKEN));
+        let own = self.found.iter().filter(|value| OptionSet::TOKEN.has(value.decl));
         own.map(|Value { decl, text, source }| {
             format!("--{} is {} ({source})", decl.name, crate::error::one_line(&shown(decl, text)))
         })
@@ -254,12 +254,12 @@ impl Lookup<'_> {
 #[cfg(test)]
 mod tests {
     use super::super::args::read;
-    use super::super::{CACHE_DIR, CLIENT_ID, CLIENT_SECRET, Commands, LOGIN_TIMEOUT, TENANT_ID, TIMEOUT};
+    use super::super::{CACHE_DIR, CLIENT_ID, CLIENT_SECRET, LOGIN_TIMEOUT, OptionSet, TENANT_ID, TIMEOUT};
     use super::*;
 
     fn resolved<const N: usize>(line: &str, env: [(&str, &str); N]) -> Values {
         let args: Vec<_> = line.split_whitespace().map(String::from).collect();
-        Values::resolve(&read(&args, Commands::GET_TOKEN).unwrap(), &Env::from(env))
+        Values::resolve(&read(&args, OptionSet::TOKEN).unwrap(), &Env::from(env))
     }
 
     fn client<const N: usize>(line: &str, env: [(&str, &str); N]) -> Option<(String, String)> {

@@ -3,17 +3,19 @@
 
 use std::path::PathBuf;
 
+use kubentra::commands::Command;
 use kubentra::convert::plan::{ConvertRequest, Decision, plan};
 use kubentra::kubeconfig::KubeconfigFile;
 use kubentra::kubeconfig::document::{Auth, Document, Edit, EditedDocument, ExecChange, NewExec};
 use kubentra::login::Method;
-use kubentra::options::{Commands, Values, args};
+use kubentra::options::{Values, args};
 use kubentra::os::env::Env;
 
 /// The text after `convert-kubeconfig FLAGS`, the same where nothing is to change; or why it is refused.
 pub fn convert(text: &str, flags: &[&str]) -> Result<String, String> {
     let flags: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
-    let typed = args::read(&flags, Commands::CONVERT).map_err(|error| error.to_string())?;
+    let command = Command::find("convert-kubeconfig").ok_or("no such command")?;
+    let typed = args::read(&flags, command.options).map_err(|error| error.to_string())?;
     let method = Method::find(&Values::resolve(&typed, &Env::default())).map_err(|error| error.to_string())?;
     let document = Document::parse(text.to_owned()).map_err(|error| error.to_string())?;
     let files = [KubeconfigFile { path: PathBuf::from("config"), document }];
