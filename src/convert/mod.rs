@@ -144,7 +144,7 @@ impl Conversion<'_> {
 
     /// One unified diff a file, with every secret masked.
     fn diffs(&self, destination: &Destination, changes: &[FileChange], look: OutputStyle) -> Vec<FileDiff> {
-        let typed = self.wish.typed.flags().iter().filter(|typed| typed.decl.secret);
+        let typed = self.wish.typed.flags().iter().filter(|typed| typed.decl.secret.is_some());
         let typed: Vec<_> = typed.map(|typed| typed.text.expose()).filter(|text| !text.is_empty()).collect();
         let diff = |change: &FileChange| FileDiff {
             file: change.file.path.display().to_string(),

@@ -35,9 +35,8 @@ use crate::kubeconfig::context::ContextIndex;
 use crate::kubeconfig::document::{Auth, Edit, RelativePath, User};
 use crate::kubeconfig::replace::FileChange;
 use crate::kubeconfig::{self, KubeconfigFile};
-use crate::login::{SECRETS, SecretOptions};
 use crate::options::types::OutputFormat as Form;
-use crate::options::{CLIENT_CERTIFICATE, Decl, LOGIN, POP_CLAIMS};
+use crate::options::{CLIENT_CERTIFICATE, Decl, LOGIN, POP_CLAIMS, TABLE};
 use crate::os::env::Env;
 use crate::os::{OWN_NAMES, own_name};
 use crate::undo::journal::JournalResult;
@@ -331,14 +330,13 @@ impl Conversion<'_> {
     /// Secrets that stand in the file now.
     fn warnings_of_secrets(&self, name: &str) -> Vec<String> {
         let stands = if self.dry_run { "would stand in the kubeconfig" } else { "stands in the kubeconfig now" };
-        let written = SECRETS.iter().filter(|ways| self.writes(&ways.text.decl));
-        let warning = |ways: &SecretOptions| {
-            let (secret, file) = (ways.name, ways.file.decl.flag());
-            let others = self.values.variable(&ways.text.decl).map(|variable| format!("{file} or {variable} keep"));
+        let warning = |decl: &&Decl| {
+            let (secret, file) = (decl.words(), decl.secret.filter(|_| self.writes(decl))?.decl.flag());
+            let others = self.values.variable(decl).map(|variable| format!("{file} or {variable} keep"));
             let others = others.unwrap_or_else(|| format!("{file} keeps"));
-            format!("the {secret} of {name} {stands}; {others} it out")
+            Some(format!("the {secret} of {name} {stands}; {others} it out"))
         };
-        written.map(warning).collect()
+        TABLE.iter().filter_map(warning).collect()
     }
 
     /// Whether a typed value of `decl` is written.
@@ -350,13 +348,13 @@ impl Conversion<'_> {
     /// file. Whoever has typed one has chosen.
     fn advice(&self, left_out: &[String]) -> Option<String> {
         let method = || self.wish.method.written().map(|argument| argument.decl);
-        let proofs = || method().filter(|decl| ways(decl).is_some() || **decl == CLIENT_CERTIFICATE.decl);
-        let chosen = |decl| self.wish.types(decl) || ways(decl).is_some_and(|ways| self.wish.types(&ways.file.decl));
+        let proofs = || method().filter(|decl| decl.secret.is_some() || **decl == CLIENT_CERTIFICATE.decl);
+        let chosen = |decl: &Decl| self.wish.types(decl) || decl.secret.is_some_and(|file| self.wish.types(&file.decl));
         let missing: Vec<&Decl> = proofs().filter(|decl| left_out.contains(&decl.flag())).collect();
         if missing.is_empty() || proofs().any(chosen) {
             return None;
         }
-        let flag = |decl: &&Decl| ways(decl).map_or(decl.flag(), |ways| ways.file.decl.flag());
+        let flag = |decl: &&Decl| decl.secret.map_or(decl.flag(), |file| file.decl.flag());
         let flags = listed(missing.iter().map(flag).collect());
         let variables =
             listed(missing.iter().filter_map(|decl| self.values.variable(decl)).map(String::from).collect());
@@ -465,7 +463,7 @@ fn readers(files: &[KubeconfigFile], lines: &[UserPlan], destination: &Destinati
 
 /// Whether the entry loses what may have stood nowhere else.
 fn loses_secret(user: &UserReport) -> bool {
-    SECRETS.iter().any(|ways| user.left_out.contains(&ways.text.decl.flag()))
+    TABLE.iter().any(|decl| decl.secret.is_some() && user.left_out.contains(&decl.flag()))
 }
 
 fn loss(whose: &str, user: &UserReport) -> String {
@@ -483,11 +481,6 @@ fn places(field: &str, paths: &[RelativePath]) -> String {
     let more = lines.len().checked_sub(SHOWN).filter(|more| *more > 0).map(|more| format!("{more} more"));
     let word = if lines.len() == 1 { "line" } else { "lines" };
     format!("{field} ({word} {})", listed(shown.chain(more).collect()))
-}
-
-/// The ways to give the secret `decl`, if it is one.
-fn ways(decl: &Decl) -> Option<&'static SecretOptions> {
-    SECRETS.iter().find(|ways| ways.text.decl == *decl)
 }
 
 fn nothing_to_convert(files: &[KubeconfigFile], env: &Env) -> String {

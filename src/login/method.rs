@@ -4,7 +4,6 @@ use crate::error::{Error, ErrorKind};
 use crate::options::{Decl, Inputs, LOGIN, POP_ENABLED, POP_LIFETIME, Values};
 
 use super::arguments::{COMMON_FIRST, COMMON_LAST, EntryArgument};
-use super::secret_option::SecretOptions;
 use super::{Login, auto, azd, azurecli, azurepipelines, devicecode, interactive, msi, ropc, spn, workloadidentity};
 
 /// Every login method, in the order of the messages that list them.
@@ -20,9 +19,6 @@ pub static METHODS: &[&Method] = &[
     &azurepipelines::METHOD,
     &auto::METHOD,
 ];
-
-/// Every secret that can be typed, and so stand in a kubeconfig.
-pub static SECRETS: &[SecretOptions] = &[spn::SECRET, spn::PASSWORD, ropc::SECRET];
 
 /// A login method as data.
 pub struct Method {

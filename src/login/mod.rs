@@ -23,8 +23,7 @@ use std::time::Duration;
 
 pub use arguments::{EntryArgument, WriteRule};
 pub use auto::UnavailableMethods;
-pub use method::{METHODS, Method, SECRETS, described, names};
-pub use secret_option::SecretOptions;
+pub use method::{METHODS, Method, described, names};
 pub use spec::{Spec, cache_dir, check};
 pub(crate) use token_request::{authority, check_binding};
 

@@ -13,9 +13,9 @@ use crate::options::{
 };
 use crate::os::BoxFuture;
 
-use super::secret_option::{SecretOptions, SecretValue};
+use super::secret_option::SecretValue;
 use super::token_request::token_request;
-use super::{Login, Method, WriteRule};
+use super::{Login, Method, WriteRule, secret_option};
 
 /// `--login ropc`.
 pub(super) static METHOD: Method = Method {
@@ -35,8 +35,6 @@ pub(super) static METHOD: Method = Method {
     variables: &[],
     parse,
 };
-
-pub(super) const SECRET: SecretOptions = SecretOptions { text: &PASSWORD, file: &PASSWORD_FILE, name: "password" };
 
 /// Tenants that are none: Entra finds the user's own by a sign-in page, which nobody sees here.
 const OPEN_TENANTS: [&str; 2] = ["common", "consumers"];
@@ -67,8 +65,9 @@ fn parse(choices: &Inputs) -> Result<Box<dyn Login>, Error> {
     let request = token_request(choices)?;
     let username = values.require(&USERNAME, "username cannot be empty")?;
     let named_by = values.source(&USERNAME).map(ToString::to_string).unwrap_or_default();
-    let password = SECRET.find(values)?.ok_or_else(|| {
-        Error::new(ErrorKind::OptionMissing, "password cannot be empty").remedy(SECRET.advice(values))
+    let password = secret_option::find(&PASSWORD, values)?.ok_or_else(|| {
+        Error::new(ErrorKind::OptionMissing, "password cannot be empty")
+            .remedy(secret_option::advice(&PASSWORD, values))
     })?;
     refuse_open_tenant(values)?;
     let brings_own_secret = password.typed && choices.in_entry(&PASSWORD.decl);

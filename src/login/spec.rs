@@ -86,7 +86,7 @@ impl<'c> Spec<'c> {
     /// The command with which a person signs in for the same by hand, without secrets.
     pub fn login_command(&self, program: &str) -> String {
         let given = self.choices.given;
-        let flags = given.flags().iter().filter(|typed| !typed.decl.secret && typed.decl.scope != Scope::Run);
+        let flags = given.flags().iter().filter(|typed| typed.decl.secret.is_none() && typed.decl.scope != Scope::Run);
         let words = flags.map(|typed| match (typed.decl.takes, typed.text.expose()) {
             (ValueKind::Nothing, "true") => typed.decl.flag(),
             (ValueKind::Nothing, text) => format!("{}={text}", typed.decl.flag()),

@@ -16,9 +16,9 @@ use crate::options::{
 use crate::os::BoxFuture;
 use crate::secret::Secret;
 
-use super::secret_option::{SecretOptions, SecretValue};
+use super::secret_option::SecretValue;
 use super::token_request::token_request;
-use super::{Login, Method, WriteRule};
+use super::{Login, Method, WriteRule, secret_option};
 
 /// `--login spn`.
 pub(super) static METHOD: Method = Method {
@@ -41,15 +41,6 @@ pub(super) static METHOD: Method = Method {
     ],
     variables: &[],
     parse,
-};
-
-pub(super) const SECRET: SecretOptions =
-    SecretOptions { text: &CLIENT_SECRET, file: &CLIENT_SECRET_FILE, name: "client secret" };
-
-pub(super) const PASSWORD: SecretOptions = SecretOptions {
-    text: &CLIENT_CERTIFICATE_PASSWORD,
-    file: &CLIENT_CERTIFICATE_PASSWORD_FILE,
-    name: "client certificate password",
 };
 
 /// No file with a key and its chain comes near this many bytes.
@@ -103,10 +94,10 @@ fn parse(choices: &Inputs) -> Result<Box<dyn Login>, Error> {
 }
 
 fn secret(values: &Values) -> Result<SecretValue, Error> {
-    SECRET.find(values)?.ok_or_else(|| {
+    secret_option::find(&CLIENT_SECRET, values)?.ok_or_else(|| {
         Error::new(ErrorKind::OptionMissing, "client secret cannot be empty").remedy(format!(
             "{}, or a certificate with {}",
-            SECRET.advice(values),
+            secret_option::advice(&CLIENT_SECRET, values),
             CLIENT_CERTIFICATE.decl.flag()
         ))
     })
@@ -123,8 +114,13 @@ impl CertificateFile {
                 .from_source(&shown)
                 .remedy(format!("correct {source}"))
         })?;
-        let password = PASSWORD.find(values)?;
-        Ok(Some(Self { bytes, password, password_advice: PASSWORD.advice(values), shown }))
+        let password = secret_option::find(&CLIENT_CERTIFICATE_PASSWORD, values)?;
+        Ok(Some(Self {
+            bytes,
+            password,
+            password_advice: secret_option::advice(&CLIENT_CERTIFICATE_PASSWORD, values),
+            shown,
+        }))
     }
 
     fn password(&self) -> Option<&Secret> {

@@ -22,6 +22,7 @@ use crate::store::Storage;
 use types::{FilePath, GoDuration, OutputFormat};
 
 /// An option whose text parses to `T`.
+#[derive(Debug)]
 pub struct Opt<T: 'static> {
     /// The table row.
     pub decl: Decl,
@@ -50,8 +51,8 @@ pub struct Decl {
     pub legacy_key: Option<LegacyKey>,
     /// What it is about, and so which commands know it.
     pub scope: Scope,
-    /// Whether its value must never be shown.
-    pub secret: bool,
+    /// The option of a file that can hold it, where it is a secret: what that says must never be shown.
+    pub secret: Option<&'static Opt<FilePath>>,
     /// One line for people.
     pub help: &'static str,
     /// What is wrong with a text that it does not take.
@@ -199,7 +200,7 @@ impl Decl {
             vars: &[],
             legacy_key: None,
             scope: Scope::Token,
-            secret: false,
+            secret: None,
             help,
             check: |_| Ok(()),
         }
@@ -208,6 +209,11 @@ impl Decl {
     /// The flag as people type it: `--client-id`.
     pub fn flag(&self) -> String {
         format!("--{}", self.name)
+    }
+
+    /// What it is in a sentence: `client secret`.
+    pub fn words(&self) -> String {
+        self.name.replace('-', " ")
     }
 
     /// Whether `name` is one of this option's long flags, today's or an old one.
@@ -266,8 +272,8 @@ impl<T> Opt<T> {
         self
     }
 
-    const fn secret(mut self) -> Self {
-        self.decl.secret = true;
+    const fn secret(mut self, file: &'static Opt<FilePath>) -> Self {
+        self.decl.secret = Some(file);
         self
     }
 }
@@ -351,7 +357,7 @@ options! {
     /// The secret of a confidential client.
     CLIENT_SECRET: Secret = text("client-secret", "SECRET", hidden,
         "Client application secret; prefer --client-secret-file or AZURE_CLIENT_SECRET")
-        .secret()
+        .secret(&CLIENT_SECRET_FILE)
         .vars(&[
             over("AAD_SERVICE_PRINCIPAL_CLIENT_SECRET", Condition::WithoutAzurerm),
             over("AZURE_CLIENT_SECRET", Condition::WithoutAzurerm),
@@ -375,7 +381,7 @@ options! {
     /// The password of the certificate's file.
     CLIENT_CERTIFICATE_PASSWORD: Secret = text("client-certificate-password", "PASSWORD", hidden,
         "Password of the certificate's file; prefer --client-certificate-password-file")
-        .secret()
+        .secret(&CLIENT_CERTIFICATE_PASSWORD_FILE)
         .vars(&[
             over("AAD_SERVICE_PRINCIPAL_CLIENT_CERTIFICATE_PASSWORD", Condition::WithoutAzurerm),
             over("AZURE_CLIENT_CERTIFICATE_PASSWORD", Condition::WithoutAzurerm),
@@ -394,7 +400,7 @@ options! {
     /// Their password.
     PASSWORD: Secret = text("password", "PASSWORD", hidden,
         "Password of that user; prefer --password-file or AZURE_PASSWORD")
-        .secret()
+        .secret(&PASSWORD_FILE)
         .vars(&[over("AAD_USER_PRINCIPAL_PASSWORD", Condition::Always), over("AZURE_PASSWORD", Condition::Always)]);
 
     /// A file with their password.

@@ -158,7 +158,7 @@ fn flag_value(text: &str) -> Option<FlagValue> {
 fn secret_flag(name: &str) -> Option<Next> {
     let flag = name.to_ascii_lowercase().replace('_', "-");
     match TABLE.iter().find(|decl| decl.answers_to(&flag)) {
-        Some(decl) => decl.secret.then_some(Next::Value),
+        Some(decl) => decl.secret.map(|_| Next::Value),
         None => names_secret(name).then_some(Next::ValueUnlessFlag),
     }
 }
