@@ -69,3 +69,79 @@ pub fn described() -> String {
 pub fn names() -> String {
     METHODS.iter().map(|method| method.name).collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Spec;
+    use super::*;
+    use crate::federated::fake::choices;
+    use crate::options::{Condition, OptionSet, TABLE};
+
+    const METHODS_MD: &str = include_str!("../../docs/LOGIN_METHODS.md");
+    const DOCS: [&str; 4] = [
+        METHODS_MD,
+        include_str!("../../docs/KUBECONFIG.md"),
+        include_str!("../../docs/COMPATIBILITY.md"),
+        include_str!("../../README.md"),
+    ];
+
+    /// One that is forgotten in the tables of the methods would be lost when an entry is converted.
+    #[test]
+    fn convert_can_write_every_option_of_get_token() {
+        for decl in OptionSet::TOKEN.iter() {
+            let writes = |method: &&Method| method.written().any(|argument| argument.decl == decl);
+            let of_no_entry = *decl == LOGIN.decl || OptionSet::COMMON.has(decl);
+            assert_ne!(METHODS.iter().any(writes), of_no_entry, "--{}", decl.name);
+        }
+    }
+
+    #[test]
+    fn get_token_reads_all_that_convert_writes() {
+        for argument in METHODS.iter().flat_map(|method| method.written()) {
+            assert!(OptionSet::TOKEN.has(argument.decl), "--{}", argument.decl.name);
+        }
+    }
+
+    #[test]
+    fn variables_of_one_method_name_a_method() {
+        for var in TABLE.iter().flat_map(|decl| decl.vars) {
+            let Condition::Login(name) = var.when else { continue };
+            assert!(METHODS.iter().any(|method| method.name == name), "{} is read with {name}", var.name);
+        }
+    }
+
+    /// A job's own login is of no use elsewhere, and `auto` may find none with such tokens.
+    #[test]
+    fn the_advice_names_the_methods_with_bound_tokens() {
+        let line = "-l azurecli --server-id S --pop-enabled --pop-claims u=/x".split(' ').collect::<Vec<_>>();
+        let error = choices(&line, [], |choices| Spec::parse(choices).err().unwrap().to_string());
+        let advised = error.split("use ").nth(1).unwrap();
+        for method in METHODS {
+            let is_bound = method.arguments.iter().any(|own| *own.decl == POP_ENABLED.decl);
+            let expected = is_bound && !["azurepipelines", "auto"].contains(&method.name);
+            let named = advised.split([' ', ',']).any(|word| word == method.name);
+            assert_eq!(named, expected, "{} in: {error}", method.name);
+        }
+    }
+
+    #[test]
+    fn the_table_of_the_documentation_holds_the_methods_and_no_others() {
+        let rows = METHODS_MD.lines().skip_while(|line| !line.starts_with("|---")).skip(1);
+        let cells = rows.map_while(|line| line.strip_prefix("| ")?.split(" | ").next());
+        let mut told: Vec<&str> = cells.flat_map(|cell| cell.split(", ")).map(|name| name.trim_matches('`')).collect();
+        let mut there: Vec<&str> = METHODS.iter().map(|method| method.name).collect();
+        told.sort_unstable();
+        there.sort_unstable();
+        assert_eq!(told, there);
+    }
+
+    #[test]
+    fn every_flag_stands_in_the_documentation() {
+        let in_name = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        for decl in TABLE {
+            let flag = if decl.name.len() == 1 { format!("-{}", decl.name) } else { decl.flag() };
+            let stands = |text: &&str| text.split(|c| !in_name(c)).any(|word| word == flag);
+            assert!(DOCS.iter().any(stands), "{flag} stands nowhere");
+        }
+    }
+}
