@@ -100,9 +100,8 @@ fn check_who(spec: &Spec, pin: Option<&RequiredAccount>, who: &str) -> Result<()
 }
 
 fn nowhere(values: &Values) -> Error {
-    let source = values.source(&CACHE_STORAGE).map(ToString::to_string).unwrap_or_default();
     Error::new(ErrorKind::Usage, "a sign-in ahead of kubectl would be kept nowhere: the cache storage is none")
-        .from_source(source)
+        .from_source(values.source_text(&CACHE_STORAGE))
         .remedy("leave that out, here and in the exec entry")
 }
 

@@ -72,10 +72,7 @@ pub(super) fn check(given: &ParsedArgs, values: &Values, form: Form) -> Result<(
         return Err(both_given(&stdout, &DRY_RUN.decl.flag()));
     }
     if is_stdout(&path) && form == Form::Json {
-        return Err(both_given(
-            &stdout,
-            &format!("{} json", values.source(&REPORT).map(ToString::to_string).unwrap_or_default()),
-        ));
+        return Err(both_given(&stdout, &format!("{} json", values.source_text(&REPORT))));
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! A login method as data, and the table of them.
 
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::options::{Decl, Inputs, LOGIN, POP_ENABLED, POP_LIFETIME, Values};
 
 use super::arguments::{COMMON_FIRST, COMMON_LAST, EntryArgument};
@@ -44,9 +44,8 @@ impl Method {
     pub fn find(values: &Values) -> Result<&'static Self, Error> {
         let name = values.get(&LOGIN)?.unwrap_or_default();
         METHODS.iter().copied().find(|method| method.name == name).ok_or_else(|| {
-            let source = values.source(&LOGIN).map(ToString::to_string).unwrap_or_default();
             let what = format!("'{name}' is not a supported login method. Supported method is one of {}", names());
-            Error::new(ErrorKind::OptionInvalid, what).remedy(format!("correct {source}")).from_source(source)
+            values.invalid(&LOGIN, what)
         })
     }
 

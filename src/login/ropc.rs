@@ -64,7 +64,7 @@ fn parse(choices: &Inputs) -> Result<Box<dyn Login>, Error> {
     let client = values.require(&CLIENT_ID, "client ID cannot be empty")?;
     let request = token_request(choices)?;
     let username = values.require(&USERNAME, "username cannot be empty")?;
-    let named_by = values.source(&USERNAME).map(ToString::to_string).unwrap_or_default();
+    let named_by = values.source_text(&USERNAME);
     let password = secret_option::find(&PASSWORD, values)?.ok_or_else(|| {
         Error::new(ErrorKind::OptionMissing, "password cannot be empty")
             .remedy(secret_option::advice(&PASSWORD, values))
@@ -80,8 +80,7 @@ fn refuse_open_tenant(values: &Values) -> Result<(), Error> {
     let open = tenant.filter(|tenant| OPEN_TENANTS.iter().any(|open| tenant.as_str().eq_ignore_ascii_case(open)));
     let Some(tenant) = open else { return Ok(()) };
     let what = format!("signing in with a password needs the user's own tenant, and \"{tenant}\" is none");
-    let source = values.source(&TENANT_ID).map(ToString::to_string).unwrap_or_default();
-    Err(Error::new(ErrorKind::OptionInvalid, what).from_source(source).remedy("give its ID or one of its domains"))
+    Err(values.invalid(&TENANT_ID, what).remedy("give its ID or one of its domains"))
 }
 
 impl Login for Ropc {

@@ -145,13 +145,7 @@ pub(super) fn scope(values: &Values) -> Result<String, Error> {
     let server = values.require(&SERVER_ID, "server-id is required")?;
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | ':' | '/');
     if !server.chars().all(plain) || server.starts_with('-') {
-        let source = values.source(&SERVER_ID).map(ToString::to_string).unwrap_or_default();
-        return Err(Error::new(
-            ErrorKind::OptionInvalid,
-            "invalid server-id: it is the ID or the URI of an application",
-        )
-        .remedy(format!("correct {source}"))
-        .from_source(source));
+        return Err(values.invalid(&SERVER_ID, "invalid server-id: it is the ID or the URI of an application"));
     }
     let (Audience::Scope(scope) | Audience::Resource(scope)) = Audience::scope(&server);
     Ok(scope)
@@ -169,13 +163,10 @@ pub(super) struct Tenant {
 /// A text that would be read as an option.
 pub(super) fn tenant(values: &Values) -> Result<Option<Tenant>, Error> {
     let Some(id) = values.get(&TENANT_ID)? else { return Ok(None) };
-    let source = values.source(&TENANT_ID).map(ToString::to_string).unwrap_or_default();
     if id.as_str().starts_with('-') {
-        return Err(Error::new(ErrorKind::OptionInvalid, "invalid tenantID: a tenant is a GUID or a domain name")
-            .remedy(format!("correct {source}"))
-            .from_source(source));
+        return Err(values.invalid(&TENANT_ID, "invalid tenantID: a tenant is a GUID or a domain name"));
     }
-    Ok(Some(Tenant { id, source }))
+    Ok(Some(Tenant { id, source: values.source_text(&TENANT_ID) }))
 }
 
 /// The home directory as Python and Go know it: on Windows `USERPROFILE` alone.

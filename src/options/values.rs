@@ -103,7 +103,7 @@ impl Values {
     /// A text that does not parse; the error names its source.
     pub fn get<T>(&self, option: &Opt<T>) -> Result<Option<T>, Error> {
         let Some(value) = self.find(&option.decl) else { return Ok(None) };
-        (option.parse)(value.text.expose()).map(Some).map_err(|why| invalid(value, &why))
+        (option.parse)(value.text.expose()).map(Some).map_err(|why| invalid(&value.source, why))
     }
 
     /// The parsed value of `option`; without one, `missing` begins the error.
@@ -123,7 +123,7 @@ impl Values {
     /// A text that does not; the error names its source.
     pub fn check(&self, decl: &Decl) -> Result<(), Error> {
         let Some(value) = self.find(decl) else { return Ok(()) };
-        (decl.check)(value.text.expose()).map_err(|why| invalid(value, &why))
+        (decl.check)(value.text.expose()).map_err(|why| invalid(&value.source, why))
     }
 
     /// Whether a switch is on.
@@ -134,6 +134,16 @@ impl Values {
     /// Where the value of `option` came from, if it has one.
     pub fn source<T>(&self, option: &Opt<T>) -> Option<&ValueSource> {
         self.find(&option.decl).map(|value| &value.source)
+    }
+
+    /// The same for messages; empty where there is no value.
+    pub fn source_text<T>(&self, option: &Opt<T>) -> String {
+        self.source(option).map(ValueSource::to_string).unwrap_or_default()
+    }
+
+    /// That `what` is wrong with the value of `option`.
+    pub fn invalid<T>(&self, option: &Opt<T>, what: impl Into<String>) -> Error {
+        invalid(self.source_text(option), what)
     }
 
     /// A line for each value with its source, for `-v 1`; secrets are not shown.
@@ -190,8 +200,8 @@ pub fn shown(decl: &Decl, text: &Secret) -> String {
     }
 }
 
-fn invalid(value: &Value, why: &str) -> Error {
-    Error::new(ErrorKind::OptionInvalid, why).from_source(&value.source).remedy(format!("correct {}", value.source))
+fn invalid(source: impl fmt::Display, what: impl Into<String>) -> Error {
+    Error::new(ErrorKind::OptionInvalid, what).remedy(format!("correct {source}")).from_source(source)
 }
 
 fn is_on(given: &ParsedArgs, decl: &Decl) -> bool {

@@ -84,7 +84,7 @@ fn login(choices: &Inputs, place: Option<Place>, state: OnceCell<State>) -> Resu
 /// both; one that only lies in the environment gives way.
 fn whose(choices: &Inputs) -> Result<(AccountSelector, Option<String>), Error> {
     let tenant = tool::tenant(choices.values)?;
-    let by = choices.values.source(&SUBSCRIPTION).map(ToString::to_string).unwrap_or_default();
+    let by = choices.values.source_text(&SUBSCRIPTION);
     match (choices.values.get(&SUBSCRIPTION)?, tenant) {
         (None, None) => Ok((AccountSelector::DefaultAccounts, None)),
         (None, Some(tenant)) => Ok((AccountSelector::Tenants(tenant), None)),
