@@ -45,12 +45,8 @@ impl ContextEntry {
 
 fn current(files: &[KubeconfigFile], env: &Env) -> Result<String, Error> {
     if files.is_empty() {
-        let places = kubeconfig::default_files(env);
-        let places = places.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
-        let looked =
-            if places.is_empty() { "there is no home directory".into() } else { format!("looked for {places}") };
         return Err(Error::new(ErrorKind::Kubeconfig, "there is no kubeconfig")
-            .from_source(looked)
+            .from_source(kubeconfig::looked_for(env))
             .remedy("name one with --kubeconfig, or say what to sign in for as get-token is told"));
     }
     context::current(files).map(String::from).ok_or_else(|| {

@@ -27,7 +27,7 @@ use crate::secret::Secret;
 use crate::store::Storage;
 use crate::sys::Sys;
 
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, json};
 
 /// A sign-in that failed longer ago than this, in seconds, is no news.
 const LATELY: u64 = 600;
@@ -45,7 +45,7 @@ pub(super) fn run(sys: &Sys, given: &ParsedArgs) -> Result<Outcome, Error> {
     let report = StatusReport::make(sys, &values)?;
     let stdout = match form {
         Form::Text => report.text(),
-        Form::Json => report.json()?,
+        Form::Json => json(&report)?,
     };
     Ok(Outcome { stdout: Secret::new(stdout), problem: report.problem() })
 }
@@ -140,12 +140,6 @@ impl StatusReport {
             count => format!("{count} things need attention"),
         };
         Some(Error::new(ErrorKind::NeedsAttention, what))
-    }
-
-    fn json(&self) -> Result<String, Error> {
-        let json = serde_json::to_string_pretty(self);
-        let json = json.map_err(|error| Error::new(ErrorKind::File, format!("no report can be made: {error}")))?;
-        Ok(json + "\n")
     }
 
     fn text(&self) -> String {

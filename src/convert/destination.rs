@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind, io_words};
 use crate::kubeconfig::file_lock::FileLock;
-use crate::kubeconfig::{KubeconfigFile, default_files};
+use crate::kubeconfig::{KubeconfigFile, looked_for};
 use crate::login::both_given;
 use crate::options::types::OutputFormat as Form;
 use crate::options::{DRY_RUN, OUTPUT_FILE, ParsedArgs, REPORT, Values};
@@ -100,18 +100,13 @@ fn is_stdout(path: &Path) -> bool {
 
 fn only<'a>(files: &'a [KubeconfigFile], env: &Env) -> Result<&'a KubeconfigFile, Error> {
     let output = OUTPUT_FILE.decl.flag();
-    let named = |paths: Vec<&Path>| paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
     match files {
         [file] => Ok(file),
-        [] => {
-            let places = default_files(env);
-            let looked = named(places.iter().map(PathBuf::as_path).collect());
-            let error = Error::new(ErrorKind::Kubeconfig, "there is no kubeconfig to convert");
-            let error = if looked.is_empty() { error } else { error.from_source(format!("looked for {looked}")) };
-            Err(error.remedy("name one with --kubeconfig"))
-        }
+        [] => Err(Error::new(ErrorKind::Kubeconfig, "there is no kubeconfig to convert")
+            .from_source(looked_for(env))
+            .remedy("name one with --kubeconfig")),
         several => {
-            let paths = named(several.iter().map(|file| file.path.as_path()).collect());
+            let paths = several.iter().map(|file| file.path.display().to_string()).collect::<Vec<_>>().join(", ");
             Err(Error::new(ErrorKind::Usage, format!("{output} takes one kubeconfig, and there are several: {paths}"))
                 .from_source("KUBECONFIG")
                 .remedy("name one of them with --kubeconfig"))

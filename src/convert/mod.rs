@@ -23,7 +23,7 @@ use crate::sys::Sys;
 use crate::terminal::{OutputStyle, stderr_is_terminal};
 use crate::undo::journal::{JournalResult, JournalWriter, Operation};
 
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, json};
 use destination::Destination;
 use plan::{ConvertRequest, Decision, UserPlan};
 use report::{FileDiff, Report};
@@ -130,7 +130,7 @@ impl Conversion<'_> {
         let stdout = match (self.form, destination) {
             (Form::Json, _) => {
                 let diffs = self.dry_run.then(|| self.diffs(destination, changes, OutputStyle::Exact));
-                report.with_diff(diffs).json()?
+                json(&report.with_diff(diffs))?
             }
             (Form::Text, Destination::Stdout) => converted(files, changes).to_owned(),
             (Form::Text, _) if self.dry_run => {
@@ -156,7 +156,7 @@ impl Conversion<'_> {
     /// One of our entries can't be converted: nothing is written, and every reason is told (D7).
     fn refuse(&self, files: &[KubeconfigFile], lines: Vec<UserPlan>) -> Result<Outcome, Error> {
         let stdout = match self.form {
-            Form::Json => self.report_of_refusal(files, &lines).json()?,
+            Form::Json => json(&self.report_of_refusal(files, &lines))?,
             Form::Text => String::new(),
         };
         Ok(Outcome { stdout: Secret::new(stdout), problem: refusal(self.sys, files, lines) })

@@ -30,7 +30,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::convert::plan::{self, Decision, UserPlan};
-use crate::error::{Error, ErrorKind, listed, turns_text};
+use crate::error::listed;
 use crate::kubeconfig::context::ContextIndex;
 use crate::kubeconfig::document::{Auth, Edit, RelativePath, User};
 use crate::kubeconfig::replace::FileChange;
@@ -389,16 +389,6 @@ impl Report {
     pub(super) fn with_diff(self, diff: Option<Vec<FileDiff>>) -> Self {
         Self { diff, ..self }
     }
-
-    /// One object.
-    ///
-    /// # Errors
-    /// None that is known of.
-    pub(super) fn json(&self) -> Result<String, Error> {
-        let json = serde_json::to_string_pretty(self);
-        let json = json.map_err(|error| Error::new(ErrorKind::File, format!("no report can be made: {error}")))?;
-        Ok(without_steering(&json) + "\n")
-    }
 }
 
 impl Counts {
@@ -425,19 +415,6 @@ impl Counts {
         let kinds = kinds.iter().filter(|(count, _)| *count > 0).map(|(count, kind)| format!("{count} {kind}"));
         Some(kinds.collect::<Vec<_>>().join(", "))
     }
-}
-
-/// JSON in which a name from a file does not steer a terminal: serde escapes what it has to only.
-fn without_steering(json: &str) -> String {
-    let mut text = String::with_capacity(json.len());
-    for c in json.chars() {
-        if (c.is_control() && c != '\n') || turns_text(c) {
-            text.extend(format!("\\u{:04x}", u32::from(c)).chars());
-        } else {
-            text.push(c);
-        }
-    }
-    text
 }
 
 fn command_after(edit: &Edit) -> Option<String> {
@@ -487,10 +464,7 @@ fn nothing_to_convert(files: &[KubeconfigFile], env: &Env) -> String {
     if !files.is_empty() {
         return "nothing to convert".into();
     }
-    let places = kubeconfig::default_files(env);
-    let places = places.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
-    let looked = if places.is_empty() { "there is no home directory".into() } else { format!("looked for {places}") };
-    format!("nothing to convert: there is no kubeconfig ({looked})")
+    format!("nothing to convert: there is no kubeconfig ({})", kubeconfig::looked_for(env))
 }
 
 #[cfg(test)]
@@ -514,13 +488,5 @@ mod tests {
         assert_eq!(places("tokenFile", &paths(1)), "tokenFile (line 1)");
         assert_eq!(places("tokenFile", &paths(5)), "tokenFile (lines 1, 2, 3, 4 and 5)");
         assert_eq!(places("tokenFile", &paths(7)), "tokenFile (lines 1, 2, 3, 4, 5 and 2 more)");
-    }
-
-    #[test]
-    fn json_steers_no_terminal_and_means_the_same() {
-        let name = "a\u{9b}2J\u{202e}\u{1b}\u{e9}";
-        let json = without_steering(&serde_json::to_string(name).unwrap());
-        assert_eq!(json, "\"a\\u009b2J\\u202e\\u001b\u{e9}\"");
-        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), name);
     }
 }

@@ -61,6 +61,16 @@ pub fn default_files(env: &Env) -> Vec<PathBuf> {
     files
 }
 
+/// Where a kubeconfig was looked for in vain.
+pub fn looked_for(env: &Env) -> String {
+    let places: Vec<_> = default_files(env).iter().map(|path| path.display().to_string()).collect();
+    match places.join(", ").as_str() {
+        "" if env.get("KUBECONFIG").is_some() => "KUBECONFIG names no file".into(),
+        "" => "there is no home directory".into(),
+        places => format!("looked for {places}"),
+    }
+}
+
 /// The error for an edit of the file at `path` that was refused.
 pub fn cannot_edit(path: &Path, why: &DocumentError) -> Error {
     Error::new(ErrorKind::Kubeconfig, format!("the kubeconfig cannot be edited: {why}"))
@@ -149,5 +159,8 @@ mod tests {
         assert_eq!(default_files(&env), [PathBuf::from("/a"), PathBuf::from("/b")]);
         assert_eq!(default_files(&Env::from([("HOME", "/h")])), [PathBuf::from("/h/.kube/config")]);
         assert!(default_files(&Env::default()).is_empty());
+        assert_eq!(looked_for(&env), "looked for /a, /b");
+        assert_eq!(looked_for(&Env::default()), "there is no home directory");
+        assert_eq!(looked_for(&Env::from([("KUBECONFIG", ":"), ("HOME", "/h")])), "KUBECONFIG names no file");
     }
 }

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::error::{Error, ErrorKind, one_line};
+use crate::error::{Error, one_line};
 use crate::options::types::OutputFormat as Form;
 use crate::os::clock::rfc3339;
+use crate::outcome::json;
 use crate::secret::Secret;
 use crate::undo::journal::{FileContent, Journal, Record, State};
 
@@ -50,10 +51,10 @@ pub(super) fn list(meant: &UndoTarget, form: Form) -> Result<Secret, Error> {
     }
     let directory = meant.journal.map(|journal| journal.directory().display().to_string());
     let list = UndoList { directory, edits };
-    match form {
-        Form::Text => Ok(Secret::new(list.text())),
-        Form::Json => list.json(),
-    }
+    Ok(Secret::new(match form {
+        Form::Text => list.text(),
+        Form::Json => json(&list)?,
+    }))
 }
 
 impl UndoList {
@@ -62,12 +63,6 @@ impl UndoList {
             return "nothing to take back\n".into();
         }
         self.edits.iter().map(UndoListEdit::text).collect()
-    }
-
-    fn json(&self) -> Result<Secret, Error> {
-        let json = serde_json::to_string_pretty(self);
-        let json = json.map_err(|error| Error::new(ErrorKind::Undo, format!("no list can be made: {error}")))?;
-        Ok(Secret::new(json + "\n"))
     }
 }
 
