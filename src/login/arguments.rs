@@ -64,7 +64,8 @@ impl WriteRule {
 pub(super) static COMMON_FIRST: &[EntryArgument] =
     &[WriteRule::Required.of(&SERVER_ID), WriteRule::Inherited.of(&CACHE_DIR)];
 
-/// What every entry may end with. Azure/kubelogin accepts these and forgets to write them.
+/// What every entry may end with, in this order, which is not that of the help. Azure/kubelogin accepts these
+/// and forgets to write them.
 pub(super) static COMMON_LAST: &[EntryArgument] = &[
     WriteRule::Inherited.of(&AUTHORITY_HOST),
     WriteRule::Inherited.of(&DISABLE_ENVIRONMENT_OVERRIDE),
