@@ -131,7 +131,7 @@ impl Reader {
             self.given.help = true;
             return Ok(());
         }
-        let Some(decl) = self.options.iter().find(|decl| decl.answers_to(name)) else {
+        let Some(decl) = self.options.find(|decl| decl.answers_to(name)) else {
             let (flag, together) = name_alone(name);
             if self.lenient && value.is_none() {
                 rest.next_if(|next| !next.starts_with('-'));
@@ -157,7 +157,7 @@ impl Reader {
         let mut letters = group.chars();
         while let Some(letter) = letters.next() {
             let tail = letters.as_str();
-            let Some(decl) = self.options.iter().find(|decl| decl.short == Some(letter)) else {
+            let Some(decl) = self.options.find(|decl| decl.short == Some(letter)) else {
                 if letter == 'h' {
                     self.given.help = true;
                     continue;

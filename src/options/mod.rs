@@ -57,12 +57,13 @@ pub struct Decl {
     pub help: &'static str,
     /// What is wrong with a text that it does not take.
     pub check: fn(&str) -> Result<(), String>,
+    /// Which row it is: two are called `--output`, a file of one command and a form of others.
+    row: Option<Row>,
 }
 
-/// Two options are called `--output`: of one command it is a file, of others a form.
 impl PartialEq for Decl {
     fn eq(&self, other: &Self) -> bool {
-        self.name == other.name && self.takes == other.takes
+        self.row == other.row
     }
 }
 
@@ -182,6 +183,11 @@ impl OptionSet {
         self.of_tokens && decl.scope != Scope::Command || self.own.contains(&decl) || COMMON.contains(&decl)
     }
 
+    /// The first that `is_it` picks.
+    pub fn find(self, is_it: impl Fn(&Decl) -> bool) -> Option<&'static Decl> {
+        TABLE.iter().copied().find(|decl| is_it(decl) && self.has(decl))
+    }
+
     /// All of them, in the order of the table.
     pub fn iter(self) -> impl Iterator<Item = &'static Decl> {
         TABLE.iter().copied().filter(move |decl| self.has(decl))
@@ -203,6 +209,7 @@ impl Decl {
             secret: None,
             help,
             check: |_| Ok(()),
+            row: None,
         }
     }
 
@@ -227,7 +234,8 @@ impl<T> Opt<T> {
         Self { decl, parse }
     }
 
-    const fn checked_by(mut self, check: fn(&str) -> Result<(), String>) -> Self {
+    const fn in_row(mut self, row: Row, check: fn(&str) -> Result<(), String>) -> Self {
+        self.decl.row = Some(row);
         self.decl.check = check;
         self
     }
@@ -319,7 +327,12 @@ fn hidden(text: &str) -> Result<Secret, String> {
 
 macro_rules! options {
     ($($(#[$doc:meta])* $name:ident: $type:ty = $row:expr;)*) => {
-        $($(#[$doc])* pub static $name: Opt<$type> = $row.checked_by(|text| ($name.parse)(text).map(drop));)*
+        $($(#[$doc])* pub static $name: Opt<$type> = $row.in_row(Row::$name, |text| ($name.parse)(text).map(drop));)*
+
+        #[derive(Debug, Clone, Copy, PartialEq)]
+        #[expect(non_camel_case_types, clippy::upper_case_acronyms, reason = "called as the statics are")]
+        enum Row { $($name),* }
+
         /// The table, in the order in which help shows it.
         pub static TABLE: &[&Decl] = &[$(&$name.decl),*];
     };
@@ -579,13 +592,6 @@ options! {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn no_two_rows_are_the_same_option() {
-        for (at, decl) in TABLE.iter().enumerate() {
-            assert!(!TABLE[..at].contains(decl), "two rows are --{}, and take the same", decl.name);
-        }
-    }
 
     /// The command is looked for before it is known whose flags these are.
     #[test]
