@@ -9,7 +9,8 @@ use crate::error::{Error, ErrorKind};
 use crate::federated;
 use crate::managed_identity::{self, IdentityRequest, ManagedIdentitySource};
 use crate::options::{
-    CLIENT_ID, FEDERATED_TOKEN_FILE, FEDERATED_TOKEN_SOURCE, Inputs, ParsedArgs, TENANT_ID, ValueSource, Values,
+    CLIENT_ID, FEDERATED_TOKEN_FILE, FEDERATED_TOKEN_SOURCE, Inputs, ParsedArgs, SERVER_ID, TENANT_ID, ValueSource,
+    Values,
 };
 use crate::os::BoxFuture;
 use crate::os::env::Env;
@@ -159,7 +160,8 @@ fn pipelines(choices: &Inputs, method: &Method) -> Result<Availability, Error> {
 fn managed_identity(choices: &Inputs, method: &Method) -> Result<Availability, Error> {
     let as_if = MethodInputs::of_environment(choices, method);
     let (mut login, host) = (as_if.parse(choices, method)?, managed_identity::detect(choices.env)?);
-    let (wanted, _) = msi::wanted(&as_if.choices(choices))?;
+    let audience = as_if.values.require(&SERVER_ID, "server-id is required")?;
+    let wanted = IdentityRequest::new(&audience, msi::selector(&as_if.choices(choices))?.0);
     if wanted.selector.is_none() {
         let variable = as_if.values.variable(&CLIENT_ID.decl).unwrap_or("its variable");
         login = Box::new(UnnamedIdentity { login, variable });
