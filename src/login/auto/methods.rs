@@ -16,6 +16,7 @@ use crate::os::BoxFuture;
 use crate::os::env::Env;
 use crate::os::process;
 
+use super::super::federated_inputs::source_request;
 use super::super::{Login, Method, azd, azurecli, azurepipelines, devicecode, interactive, msi, spn, workloadidentity};
 
 /// The ways, in order.
@@ -138,9 +139,11 @@ fn federation(choices: &Inputs, method: &Method) -> Result<Availability, Error> 
         }
         return Ok(absent(format!("no application for a federated token ({variable} is not set)")));
     }
-    let Some(source) = federated::choose(&as_if.choices(choices))? else {
+    let inputs = as_if.choices(choices);
+    let wanted = source_request(&inputs)?;
+    let Some(source) = federated::choose(&wanted)? else {
         let why = "no federated token".to_owned();
-        return Ok(match federated::hint(&as_if.choices(choices)) {
+        return Ok(match federated::hint(&wanted) {
             Some(hint) => Availability::NeedsSetup(why, hint),
             None => Availability::Unavailable(why),
         });
