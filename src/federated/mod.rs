@@ -25,7 +25,7 @@ use crate::error::{Error, ErrorKind, one_line};
 use crate::os::BoxFuture;
 use crate::os::clock::Deadline;
 use crate::os::env::Env;
-use crate::secret::Secret;
+use crate::secret::{Secret, redact};
 use crate::sys::Sys;
 use crate::sys::http::Response;
 
@@ -214,23 +214,11 @@ fn refused(who: &str, response: &Response) -> Error {
 /// The beginning of a text of others, on one line and without anything that looks like a JWT.
 fn excerpt(text: &str) -> String {
     const LENGTH: usize = 300;
-    let line = without_tokens(&one_line(text));
+    let line = redact(&one_line(text));
     match line.char_indices().nth(LENGTH) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line,
     }
-}
-
-/// The header of every JWT is a JSON object, and so begins with `eyJ`.
-fn without_tokens(text: &str) -> String {
-    let is_of_token = |c: char| c.is_ascii_alphanumeric() || "-_.+/=".contains(c);
-    let (mut clean, mut rest) = (String::new(), text);
-    while let Some(start) = rest.find("eyJ") {
-        clean.push_str(&rest[..start]);
-        clean.push_str("<token>");
-        rest = rest[start..].trim_start_matches(is_of_token);
-    }
-    clean + rest
 }
 
 #[cfg(test)]

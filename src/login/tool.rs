@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, one_line};
 use crate::jwt;
 use crate::options::{SERVER_ID, TENANT_ID, Values};
 use crate::os::env::Env;
-use crate::secret::Secret;
+use crate::secret::{Secret, redact};
 
 /// A tool that hands out tokens, for messages.
 pub(super) struct Tool {
@@ -206,10 +206,7 @@ pub(super) fn text_of(path: &Path) -> String {
 /// What a tool says, as a part of a line: one line, not too long, and without anything that looks
 /// like a token.
 pub(super) fn sentence(text: &str) -> String {
-    let line = one_line(text);
-    let secret = |word: &&str| word.len() > 200 || word.len() > 20 && word.contains("eyJ");
-    let words = line.split(' ').map(|word| if secret(&word) { "<token>" } else { word });
-    let line = words.collect::<Vec<_>>().join(" ");
+    let line = redact(&one_line(text));
     let end = line.find(" Trace ID:").unwrap_or(line.len());
     let line = line[..end].trim_end_matches('.');
     match line.char_indices().nth(300) {
