@@ -18,7 +18,6 @@ use crate::error::{Error, ErrorKind};
 use crate::options::{Inputs, TENANT_ID};
 use crate::os::BoxFuture;
 use crate::os::env::Env;
-use crate::os::process::ProgramCall;
 use crate::secret::Secret;
 
 use super::azurecli;
@@ -99,27 +98,22 @@ impl Azd {
         let sys = session.sys;
         let azd = AZD.find(&sys.env)?;
         let before = self.state();
-        let call = ProgramCall { program: azd, arguments: self.arguments(), variables: self.variables() };
-        sys.terminal.detail(1, || format!("asking {} for a token", call.program.display()));
-        let ended = sys.programs.run(&call, session.deadline.left(&*sys.clock), &*sys.clock).await?;
+        let ended = AZD.run(session, &azd, self.arguments(), self.variables()).await?;
         if ended.code != Some(0) {
             return Err(self.explain(ended.code, &ended.stderr));
         }
         if let Some((place, before)) = self.place.as_ref().zip(before)
             && !place.state().is_same_account(before)
         {
-            // The token would be kept for a sign-in that it may not be of.
-            return Err(Error::new(ErrorKind::ToolAccount, "the sign-in of azd has changed while it was asked")
-                .remedy("run the command again"));
+            return Err(AZD.sign_in_changed());
         }
         let answer: Answer = AZD.read(&ended.stdout)?;
         AZD.grant(answer.token, answer.expires_on.as_deref().and_then(moment), sys.clock.now())
     }
 
-    fn arguments(&self) -> Vec<String> {
+    fn arguments(&self) -> impl Iterator<Item = &str> {
         let fixed = ["auth", "token", "--output", "json", "--no-prompt", "--scope", &self.scope];
-        let tenant = self.tenant.iter().flat_map(|tenant| ["--tenant-id", tenant.id.as_str()]);
-        fixed.into_iter().chain(tenant).map(String::from).collect()
+        fixed.into_iter().chain(self.tenant.iter().flat_map(|tenant| ["--tenant-id", tenant.id.as_str()]))
     }
 
     fn variables(&self) -> Vec<(&'static str, String)> {

@@ -18,7 +18,7 @@ use crate::entra::{Session, TokenResponse};
 use crate::error::{Error, ErrorKind};
 use crate::options::{AZURE_CONFIG_DIR, Inputs, SUBSCRIPTION, TENANT_ID, ValueSource};
 use crate::os::BoxFuture;
-use crate::os::process::{ProgramCall, ProgramOutput};
+use crate::os::process::ProgramOutput;
 use crate::secret::Secret;
 
 use super::tool::{self, Tenant, Tool, sentence};
@@ -141,9 +141,7 @@ impl AzureCli {
         if let Some((place, before)) = self.place.as_ref().zip(before)
             && !place.state().is_same_account(before)
         {
-            // The token would be kept for a sign-in that it may not be of.
-            return Err(Error::new(ErrorKind::ToolAccount, "the sign-in of az has changed while it was asked")
-                .remedy("run the command again"));
+            return Err(AZ.sign_in_changed());
         }
         AZ.grant(answer.access_token, answer.expires_on, sys.clock.now())
     }
@@ -182,16 +180,9 @@ impl AzureCli {
         az: &Path,
         choice: Option<(&str, &str)>,
     ) -> Result<ProgramOutput, Error> {
-        let sys = session.sys;
         let fixed = ["account", "get-access-token", "--output", "json", "--resource", &self.resource];
         let choice = choice.into_iter().flat_map(|(flag, value)| [flag, value]);
-        let call = ProgramCall {
-            program: az.to_owned(),
-            arguments: fixed.into_iter().chain(choice).map(String::from).collect(),
-            variables: self.variables(),
-        };
-        sys.terminal.detail(1, || format!("asking {} for a token", az.display()));
-        sys.programs.run(&call, session.deadline.left(&*sys.clock), &*sys.clock).await
+        AZ.run(session, az, fixed.into_iter().chain(choice), self.variables()).await
     }
 
     fn variables(&self) -> Vec<(&'static str, String)> {
