@@ -38,8 +38,8 @@ const AZD: Tool =
 
 /// The login, if azd is signed in as far as its files and variables tell, which are read once; for
 /// choosing a method.
-pub(super) fn if_signed_in(choices: &Inputs) -> Result<Option<Box<dyn Login>>, Error> {
-    let Some(place) = AzdDirectory::of(choices.env) else { return Ok(None) };
+pub(super) fn if_signed_in(inputs: &Inputs) -> Result<Option<Box<dyn Login>>, Error> {
+    let Some(place) = AzdDirectory::of(inputs.env) else { return Ok(None) };
     let state = place.state();
     let signed_in = match &state.az {
         Some(az) => az.signed_in(),
@@ -48,7 +48,7 @@ pub(super) fn if_signed_in(choices: &Inputs) -> Result<Option<Box<dyn Login>>, E
     if !signed_in {
         return Ok(None);
     }
-    login(choices, Some(place), OnceCell::from(state)).map(Some)
+    login(inputs, Some(place), OnceCell::from(state)).map(Some)
 }
 
 struct Azd {
@@ -60,23 +60,23 @@ struct Azd {
     state: OnceCell<AzdState>,
 }
 
-fn parse(choices: &Inputs) -> Result<Box<dyn Login>, Error> {
-    login(choices, AzdDirectory::of(choices.env), OnceCell::new())
+fn parse(inputs: &Inputs) -> Result<Box<dyn Login>, Error> {
+    login(inputs, AzdDirectory::of(inputs.env), OnceCell::new())
 }
 
-fn login(choices: &Inputs, place: Option<AzdDirectory>, state: OnceCell<AzdState>) -> Result<Box<dyn Login>, Error> {
-    let (scope, tenant) = (tool::scope(choices.values)?, tool::tenant(choices.values)?);
+fn login(inputs: &Inputs, place: Option<AzdDirectory>, state: OnceCell<AzdState>) -> Result<Box<dyn Login>, Error> {
+    let (scope, tenant) = (tool::scope(inputs.values)?, tool::tenant(inputs.values)?);
     Ok(Box::new(Azd { scope, tenant, place, state }))
 }
 
 impl Login for Azd {
-    fn add_to_key(&self, identity: &mut CacheKey) {
-        identity.field("scope", &self.scope);
+    fn add_to_key(&self, key: &mut CacheKey) {
+        key.field("scope", &self.scope);
         if let Some(tenant) = &self.tenant {
-            identity.field("tenant", tenant.id.as_str());
+            key.field("tenant", tenant.id.as_str());
         }
         if let Some((place, state)) = self.place.as_ref().zip(self.state()) {
-            place.identify(state, identity);
+            place.add_to_key(state, key);
         }
     }
 
@@ -274,22 +274,22 @@ impl AzdDirectory {
         }
     }
 
-    fn identify(&self, state: &AzdState, identity: &mut CacheKey) {
-        identity.field("azd directory", &self.directory.to_string_lossy());
+    fn add_to_key(&self, state: &AzdState, key: &mut CacheKey) {
+        key.field("azd directory", &self.directory.to_string_lossy());
         for (name, value) in &self.surroundings {
-            identity.field(name, value);
+            key.field(name, value);
         }
         let text = |value: &Option<Value>| value.as_ref().map(ToString::to_string).unwrap_or_default();
-        identity.field("azd user", &text(&state.user));
-        identity.field("azd cloud", &text(&state.cloud));
+        key.field("azd user", &text(&state.user));
+        key.field("azd cloud", &text(&state.cloud));
         for name in &state.token_files {
-            identity.field("azd file", name);
+            key.field("azd file", name);
         }
         if state.is_of_a_machine() {
-            identity.field("machine", &crate::managed_identity::machine().unwrap_or_default());
+            key.field("machine", &crate::managed_identity::machine().unwrap_or_default());
         }
         if let Some((place, state)) = self.az.as_ref().zip(state.az.as_ref()) {
-            place.identify(state, identity);
+            place.add_to_key(state, key);
         }
     }
 }
