@@ -107,18 +107,11 @@ impl Login for ManagedIdentity {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fake::with_inputs;
     use super::*;
-    use crate::options::{Commands, args};
-    use crate::os::env::Env;
 
     fn chosen<const N: usize>(line: &str, env: [(&str, &str); N]) -> Result<(Option<(IdKind, String)>, bool), String> {
-        let words: Vec<_> = line.split_whitespace().map(String::from).collect();
-        let given = args::read(&words, Commands::GET_TOKEN).unwrap();
-        let env = Env::from(env);
-        let values = Values::resolve(&given, &env);
-        let inputs =
-            Inputs { given: &given, values: &values, env: &env, exec: &crate::exec_credential::ExecInfo::default() };
-        let (selector, passed_over) = selector(&inputs).map_err(|error| error.to_string())?;
+        let (selector, passed_over) = with_inputs(line, env, selector).map_err(|error| error.to_string())?;
         Ok((selector.map(|selector| (selector.by, selector.id)), passed_over.is_some()))
     }
 
