@@ -41,9 +41,40 @@ impl Drop for Secret {
     }
 }
 
+/// The text of another program or server, without what looks like a token in it: a JWT, whose header is
+/// a JSON object and so begins with `eyJ`, or more characters in a row than a word or path has.
+pub fn redact(text: &str) -> String {
+    const LONGEST_WORD: usize = 200;
+    let is_of_token = |c: char| c.is_ascii_alphanumeric() || "-_.~+/=%".contains(c);
+    let hide = |part: &str| {
+        let word = part.trim_end_matches(|c| !is_of_token(c));
+        let jwt = word.find("eyJ").filter(|at| *at <= LONGEST_WORD);
+        let start = jwt.or((word.len() > LONGEST_WORD).then_some(0));
+        start.map_or_else(|| part.into(), |at| format!("{}<token>{}", &word[..at], &part[word.len()..]))
+    };
+    text.split_inclusive(|c| !is_of_token(c)).map(hide).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_looks_like_a_token_is_hidden() {
+        let long = "x".repeat(5000);
+        for (text, shown) in [
+            ("bad token=\"eyJh.eyJz.c2ln\", eyJh.eyJz.c2ln", "bad token=\"<token>\", <token>"),
+            ("token=eyJh.eyJz.c2ln&x=1", "token=<token>&x=1"),
+            ("got eyJh", "got <token>"),
+            (&long, "<token>"),
+            (&format!("a {long}eyJh b"), "a <token> b"),
+            (&format!("code={}%2B", "ab%2F".repeat(60)), "<token>"),
+            ("ä /opt/a-b_c.d~ 100%", "ä /opt/a-b_c.d~ 100%"),
+            (&"ä".repeat(400), &"ä".repeat(400)),
+        ] {
+            assert_eq!(redact(text), shown, "{text}");
+        }
+    }
 
     #[test]
     fn debug_does_not_show_the_text() {

@@ -6,7 +6,6 @@ use ::url::Url;
 use crate::cache_key::CacheKey;
 use crate::error::{Error, ErrorKind};
 use crate::net;
-use crate::options::{AZURE_PIPELINES_SERVICE_CONNECTION_ID, Inputs};
 use crate::os::BoxFuture;
 use crate::os::clock::Deadline;
 use crate::os::env::Env;
@@ -15,10 +14,12 @@ use crate::sys::Sys;
 use crate::sys::http::{Request, Response};
 
 use super::github::request_url;
-use super::{AssertionSource, DetectedSource, refused, token_answered};
+use super::{AssertionSource, DetectedSource, SourceRequest, refused, token_answered};
 
 const URI: &str = "SYSTEM_OIDCREQUESTURI";
 const TOKEN: &str = "SYSTEM_ACCESSTOKEN";
+/// The option that names the service connection, for messages.
+const CONNECTION_FLAG: &str = "--azure-pipelines-service-connection-id";
 
 /// Azure Pipelines hands the job's token to no step that does not ask for it.
 fn mapping(variable: &str) -> String {
@@ -30,7 +31,7 @@ pub(super) fn lacking(env: &Env) -> String {
     if env.get(TOKEN).is_none() {
         return mapping(TOKEN);
     }
-    format!("give {}", AZURE_PIPELINES_SERVICE_CONNECTION_ID.decl.flag())
+    format!("give {CONNECTION_FLAG}")
 }
 
 pub(super) struct AzurePipelines {
@@ -52,32 +53,31 @@ pub fn is_pipelines_job(env: &Env) -> bool {
 }
 
 /// Azure Pipelines, where the job has its token and names a service connection.
-pub(super) fn found(choices: &Inputs) -> DetectedSource {
-    let connection = choices.values.source(&AZURE_PIPELINES_SERVICE_CONNECTION_ID);
-    if !is_pipelines_job(choices.env) || connection.is_none() {
-        return Ok(None);
-    }
-    required(choices).map(Some)
+pub(super) fn found(request: &SourceRequest) -> DetectedSource {
+    let Some(connection) = &request.service_connection else { return Ok(None) };
+    is_pipelines_job(request.env).then(|| required(request.env, Some(connection))).transpose()
 }
 
-/// Azure Pipelines, which somebody has named. The job's token may be missing until it is needed.
+/// Azure Pipelines, which somebody has named. The job's token may be missing until it is needed. The
+/// `connection` comes after what named it.
 ///
 /// # Errors
 /// What is missing, in the words of Azure/kubelogin and in its order: the job's token comes first.
-pub fn required(choices: &Inputs) -> Result<Box<dyn AssertionSource>, Error> {
-    complete(choices).map_err(|error| access_token(choices.env).err().unwrap_or(error))
+pub fn required(env: &Env, connection: Option<&(String, String)>) -> Result<Box<dyn AssertionSource>, Error> {
+    complete(env, connection).map_err(|error| access_token(env).err().unwrap_or(error))
 }
 
-fn complete(choices: &Inputs) -> Result<Box<dyn AssertionSource>, Error> {
-    let option = &AZURE_PIPELINES_SERVICE_CONNECTION_ID;
+fn complete(env: &Env, connection: Option<&(String, String)>) -> Result<Box<dyn AssertionSource>, Error> {
+    let (named_by, connection) = connection.ok_or_else(no_connection)?;
+    let uri = env.get(URI).ok_or_else(no_uri)?;
+    Ok(Box::new(AzurePipelines::new((URI, uri), (TOKEN, env.get(TOKEN)), (named_by, connection))?))
+}
+
+fn no_connection() -> Error {
     let missing = "failed to create azure pipelines credential: no service connection ID specified";
-    let connection = choices.values.require(option, missing).map_err(|error| {
-        let variable = "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID";
-        error.remedy(format!("give {}; AzureCLI@2 and AzurePowerShell@5 set {variable}", option.decl.flag()))
-    })?;
-    let named_by = choices.values.source(option).map(ToString::to_string).unwrap_or_default();
-    let uri = choices.env.get(URI).ok_or_else(no_uri)?;
-    Ok(Box::new(AzurePipelines::new((URI, uri), (TOKEN, choices.env.get(TOKEN)), (&named_by, &connection))?))
+    let variable = "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID";
+    Error::new(ErrorKind::OptionMissing, missing)
+        .remedy(format!("give {CONNECTION_FLAG}; AzureCLI@2 and AzurePowerShell@5 set {variable}"))
 }
 
 fn no_uri() -> Error {
@@ -165,9 +165,9 @@ impl AzurePipelines {
 }
 
 impl AssertionSource for AzurePipelines {
-    fn add_to_key(&self, identity: &mut CacheKey) {
-        identity.field("request-url", self.uri.as_str());
-        identity.field("service-connection", &self.connection);
+    fn add_to_key(&self, key: &mut CacheKey) {
+        key.field("request-url", self.uri.as_str());
+        key.field("service-connection", &self.connection);
     }
 
     fn fetch<'a>(&'a self, sys: &'a Sys, deadline: Deadline) -> BoxFuture<'a, Secret> {
@@ -184,14 +184,15 @@ impl AssertionSource for AzurePipelines {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fake::{World, answer, chosen, source, token};
+    use super::super::fake::{World, answer, choose, chosen_with, named, source, token, with_request};
     use super::*;
 
     const JOB: [(&str, &str); 2] = [(URI, "https://ado.example/org/oidctoken"), (TOKEN, "at")];
 
     fn fetched(answer: Result<Response, Error>) -> (World, Result<String, String>) {
         let world = World::answering(vec![answer]);
-        let token = world.fetch(&*chosen("--azure-pipelines-service-connection-id SC&x", JOB));
+        let connection = Some((CONNECTION_FLAG.into(), "SC&x".into()));
+        let token = world.fetch(&*chosen_with(JOB, |request| request.service_connection = connection));
         (world, token)
     }
 
@@ -257,18 +258,21 @@ mod tests {
 
     #[test]
     fn what_is_missing() {
-        let named = "--federated-token-source azure-pipelines";
-        let token = source(named, []).err().unwrap();
+        let complete = |request: &mut SourceRequest| {
+            request.named = named("azure-pipelines");
+            request.service_connection = Some((CONNECTION_FLAG.into(), "SC".into()));
+        };
+        let token = source("azure-pipelines", []).err().unwrap();
         assert!(token.starts_with("SYSTEM_ACCESSTOKEN environment variable not set; map the job's"), "{token}");
-        let late = chosen(&format!("{named} --azure-pipelines-service-connection-id SC"), [JOB[0]]);
+        let late = chosen_with([JOB[0]], complete);
         assert_eq!(World::answering(Vec::new()).fetch(&*late).unwrap_err(), token);
-        let connection = source(named, JOB).err().unwrap();
+        let connection = source("azure-pipelines", JOB).err().unwrap();
         assert_eq!(
             connection,
             "failed to create azure pipelines credential: no service connection ID specified; \
              give --azure-pipelines-service-connection-id; AzureCLI@2 and AzurePowerShell@5 set AZURESUBSCRIPTION_SERVICE_CONNECTION_ID"
         );
-        let uri = source(&format!("{named} --azure-pipelines-service-connection-id SC"), [JOB[1]]).err().unwrap();
+        let uri = with_request([JOB[1]], complete, choose).err().unwrap();
         assert_eq!(
             uri,
             "failed to create azure pipelines credential: no value for environment variable SYSTEM_OIDCREQUESTURI. \

@@ -8,7 +8,6 @@ use zeroize::Zeroizing;
 use crate::cache_key::CacheKey;
 use crate::error::Error;
 use crate::net;
-use crate::options::Inputs;
 use crate::os::BoxFuture;
 use crate::os::clock::Deadline;
 use crate::secret::Secret;
@@ -16,7 +15,7 @@ use crate::sys::Sys;
 use crate::sys::http::Request;
 
 use super::github::request_url;
-use super::{AssertionSource, DetectedSource, audience, refused, token_answered};
+use super::{AssertionSource, DetectedSource, SourceRequest, refused, token_answered};
 
 const ENDPOINT: &str = "BUILDKITE_AGENT_ENDPOINT";
 const JOB: &str = "BUILDKITE_JOB_ID";
@@ -36,15 +35,15 @@ struct Buildkite {
 }
 
 /// Buildkite, where the agent has told the job how to reach it.
-pub(super) fn found(choices: &Inputs) -> DetectedSource {
-    let env = choices.env;
+pub(super) fn found(request: &SourceRequest) -> DetectedSource {
+    let env = request.env;
     let (Some(endpoint), Some(job), Some(token)) = (env.get(ENDPOINT), env.get(JOB), env.get(TOKEN)) else {
         return Ok(None);
     };
     Ok(Some(Box::new(Buildkite {
         url: request_url(ENDPOINT, &format!("{}/jobs/{job}/oidc/tokens", endpoint.trim_end_matches('/')))?,
         token: Secret::new(token),
-        audience: audience(choices)?,
+        audience: (request.audience)()?,
         subject: env.get(SUBJECT).unwrap_or(USUAL_SUBJECT).to_owned(),
     })))
 }
@@ -64,10 +63,10 @@ impl AssertionSource for Buildkite {
         true
     }
 
-    fn add_to_key(&self, identity: &mut CacheKey) {
-        identity.field("request-url", self.url.as_str());
-        identity.field("request-audience", &self.audience);
-        identity.field("request-subject", &self.subject);
+    fn add_to_key(&self, key: &mut CacheKey) {
+        key.field("request-url", self.url.as_str());
+        key.field("request-audience", &self.audience);
+        key.field("request-subject", &self.subject);
     }
 
     fn fetch<'a>(&'a self, sys: &'a Sys, deadline: Deadline) -> BoxFuture<'a, Secret> {
@@ -91,7 +90,7 @@ impl AssertionSource for Buildkite {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fake::{World, answer, chosen, described, identity, token};
+    use super::super::fake::{World, answer, chosen, described, key_of, token};
     use super::*;
 
     const AGENT: [(&str, &str); 3] = [(ENDPOINT, "https://agent.example/v3/"), (JOB, "j1"), (TOKEN, "at")];
@@ -113,7 +112,7 @@ mod tests {
     fn another_subject_is_another_identity() {
         let [endpoint, job, token] = AGENT;
         let cluster = chosen("", [endpoint, job, token, (SUBJECT, "cluster_id")]);
-        assert!(identity(&*cluster) != identity(&*chosen("", AGENT)));
+        assert!(key_of(&*cluster) != key_of(&*chosen("", AGENT)));
         assert_eq!(described("", [endpoint, job]), "");
     }
 

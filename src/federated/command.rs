@@ -5,8 +5,6 @@ use std::path::{Path, PathBuf};
 
 use crate::cache_key::CacheKey;
 use crate::error::{Error, ErrorKind};
-use crate::federated::FederatedTokenSource;
-use crate::options::{FEDERATED_TOKEN_SOURCE, Inputs};
 use crate::os::BoxFuture;
 use crate::os::clock::Deadline;
 use crate::os::env::Env;
@@ -15,7 +13,7 @@ use crate::secret::Secret;
 use crate::shell;
 use crate::sys::Sys;
 
-use super::{AssertionSource, excerpt, named_by, token_in};
+use super::{AssertionSource, FederatedTokenSource, NamedSource, excerpt, token_in};
 
 /// The variable that allows commands of kubeconfigs: whole commands, separated by `;`.
 pub const TRUSTED_COMMANDS: &str = "KUBENTRA_TRUSTED_COMMANDS";
@@ -26,20 +24,25 @@ struct Command {
     words: Vec<String>,
 }
 
-/// The command `text` of these `words`, if it may be run.
+/// The command `text` of these `words`, which `named` names, if it may be run.
 ///
 /// # Errors
 /// Only a kubeconfig names it; the error has the line that would allow it.
-pub(super) fn allowed(text: String, words: Vec<String>, choices: &Inputs) -> Result<Box<dyn AssertionSource>, Error> {
-    if choices.says_user(&FEDERATED_TOKEN_SOURCE) || is_listed(&words, choices.env) {
-        return Ok(Box::new(Command { text, words }));
+pub(super) fn allowed(
+    text: &str,
+    words: &[String],
+    named: &NamedSource,
+    env: &Env,
+) -> Result<Box<dyn AssertionSource>, Error> {
+    if named.by_user || is_listed(words, env) {
+        return Ok(Box::new(Command { text: text.to_owned(), words: words.to_vec() }));
     }
-    let line = format!("{TRUSTED_COMMANDS}={}", shell::word(&text));
+    let line = format!("{TRUSTED_COMMANDS}={}", shell::word(text));
     Err(Error::new(
         ErrorKind::AssertionSource,
         format!("the command `{text}` is not run: only the kubeconfig names it"),
     )
-    .from_source(format!("{} in the exec entry", named_by(choices)))
+    .from_source(format!("{} in the exec entry", named.named_by))
     .remedy(format!("if you trust it, allow it with {line}")))
 }
 
@@ -110,9 +113,9 @@ fn find(env: &Env, program: &str) -> Option<PathBuf> {
 }
 
 impl AssertionSource for Command {
-    fn add_to_key(&self, identity: &mut CacheKey) {
-        identity.field("token-command", &self.text);
-        identity.field("machine", &crate::managed_identity::machine().unwrap_or_default());
+    fn add_to_key(&self, key: &mut CacheKey) {
+        key.field("token-command", &self.text);
+        key.field("machine", &crate::managed_identity::machine().unwrap_or_default());
     }
 
     fn fetch<'a>(&'a self, sys: &'a Sys, deadline: Deadline) -> BoxFuture<'a, Secret> {
@@ -131,12 +134,17 @@ impl AssertionSource for Command {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fake::{EXEC, World, choices, identity, token};
+    use super::super::fake::{World, choose, key_of, named, token, with_request};
     use super::*;
 
     fn command<const N: usize>(text: &str, env: [(&str, &str); N]) -> Result<Box<dyn AssertionSource>, String> {
-        let line = ["-t", "T", "--federated-token-source", text];
-        choices(&line, env, super::super::choose).map(Option::unwrap).map_err(|error| error.to_string())
+        with_request(env, |request| request.named = named(text), choose).map(Option::unwrap)
+    }
+
+    /// The same where only the exec entry names it.
+    fn of_entry<const N: usize>(text: &str, env: [(&str, &str); N]) -> Result<Box<dyn AssertionSource>, String> {
+        let named = named(text).map(|named| NamedSource { by_user: false, ..named });
+        with_request(env, |request| request.named = named, choose).map(Option::unwrap)
     }
 
     #[test]
@@ -183,14 +191,14 @@ mod tests {
     fn a_kubeconfig_alone_makes_nothing_run() {
         let text = "command:curl  https://evil.example";
         assert_eq!(
-            command(text, [EXEC]).err().unwrap(),
+            of_entry(text, []).err().unwrap(),
             "the command `curl https://evil.example` is not run: only the kubeconfig names it \
              (--federated-token-source in the exec entry); if you trust it, allow it with \
              KUBENTRA_TRUSTED_COMMANDS='curl https://evil.example'"
         );
         assert!(command(text, []).is_ok());
         for list in ["curl https://evil.example", "a; curl   https://evil.example ;b"] {
-            assert!(command(text, [EXEC, (TRUSTED_COMMANDS, list)]).is_ok(), "{list}");
+            assert!(of_entry(text, [(TRUSTED_COMMANDS, list)]).is_ok(), "{list}");
         }
         for list in [
             "curl",
@@ -199,16 +207,13 @@ mod tests {
             "*",
             "command:curl https://evil.example",
         ] {
-            assert!(command(text, [EXEC, (TRUSTED_COMMANDS, list)]).is_err(), "{list}");
+            assert!(of_entry(text, [(TRUSTED_COMMANDS, list)]).is_err(), "{list}");
         }
-        let by_variable = [EXEC, ("KUBENTRA_FEDERATED_TOKEN_SOURCE", text)];
-        let line = ["-t", "T"];
-        assert!(choices(&line, by_variable, super::super::choose).unwrap().is_some());
     }
 
     #[test]
     fn blanks_inside_of_arguments_count() {
-        let listed = |text: &str, list: &str| command(text, [EXEC, (TRUSTED_COMMANDS, list)]).is_ok();
+        let listed = |text: &str, list: &str| of_entry(text, [(TRUSTED_COMMANDS, list)]).is_ok();
         assert!(listed(r#"command:["a b",  "c"]"#, r#"x; ["a b","c"]"#));
         assert!(!listed(r#"command:["a  b", "c"]"#, r#"["a b","c"]"#));
         assert!(listed(r#"command:["sh","-c","a;b"]"#, r#"["sh","-c","a;b"]"#));
@@ -217,7 +222,7 @@ mod tests {
 
     #[test]
     fn looking_into_the_cache_runs_nothing() {
-        let known = |text: &str| identity(&*command(text, []).unwrap());
+        let known = |text: &str| key_of(&*command(text, []).unwrap());
         assert!(known("command:a b") == known("command:a b") && known("command:a b") != known("command:a c"));
     }
 }

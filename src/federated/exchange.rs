@@ -10,11 +10,10 @@ use crate::entra::token::{ClientCredential, TokenError, client_credentials};
 use crate::entra::token_proxy::TokenProxy;
 use crate::entra::{Session, TokenRequest, TokenResponse};
 use crate::error::{Error, ErrorKind, one_line};
-use crate::options::FEDERATED_TOKEN_SOURCE;
 use crate::secret::Secret;
 use crate::shell;
 
-use super::{AssertionClaims, AssertionSource};
+use super::{AssertionClaims, AssertionSource, SOURCE_FLAG};
 
 /// One exchange.
 pub struct Exchange<'a> {
@@ -187,8 +186,7 @@ impl Exchange<'_> {
         if error.kind() != ErrorKind::AssertionInvalid {
             return error;
         }
-        let flag = FEDERATED_TOKEN_SOURCE.decl.flag();
-        error.remedy(format!("{remedy}, or name another source with {flag}"))
+        error.remedy(format!("{remedy}, or name another source with {SOURCE_FLAG}"))
     }
 
     /// A token that is no good for another reason than its time, or something else altogether.
@@ -251,7 +249,7 @@ fn immutable_subject(subject: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
 
-    use super::super::fake::{World, answer, choices, jwt, token, wait};
+    use super::super::fake::{World, answer, chosen, jwt, token, wait};
     use super::*;
     use crate::os::clock::Deadline;
     use crate::sys::http::Response;
@@ -265,22 +263,20 @@ mod tests {
     }
 
     fn with_source<const N: usize>(
-        line: &str,
+        source: &str,
         env: [(&str, &str); N],
         answers: Answers,
         limit: u64,
     ) -> (World, Result<TokenResponse, Error>) {
         let world = World::answering(answers);
-        let line: Vec<_> = "-t T --server-id SRV".split(' ').chain(line.split_whitespace()).collect();
-        let outcome = choices(&line, env, |choices| {
-            let session = Session::new(&world.sys, Deadline::after(&*world.sys.clock, Duration::from_secs(limit)));
-            let source = super::super::choose(choices).unwrap().unwrap();
-            let request = crate::entra::fake::request(crate::entra::Audience::scope("SRV"));
-            let client = ClientId::parse("CID").unwrap();
-            let exchange =
-                Exchange { session: &session, request: &request, client: &client, source: &*source, proxy: None };
-            wait(exchange.run())
-        });
+        let session = Session::new(&world.sys, Deadline::after(&*world.sys.clock, Duration::from_secs(limit)));
+        let request = crate::entra::fake::request(crate::entra::Audience::scope("SRV"));
+        let client = ClientId::parse("CID").unwrap();
+        let source = chosen(source, env);
+        let exchange =
+            Exchange { session: &session, request: &request, client: &client, source: &*source, proxy: None };
+        let outcome = wait(exchange.run());
+        drop(session);
         (world, outcome)
     }
 
@@ -404,7 +400,7 @@ a new one takes a while to be known everywhere: trying again for 35 s
     fn the_same_token_is_not_shown_twice() {
         let env = [("JWT", token("s", "one"))];
         let env = [("JWT", env[0].1.as_str())];
-        let (world, grant) = with_source("--federated-token-source env:JWT", env, vec![refused(700_024)], 60);
+        let (world, grant) = with_source("env:JWT", env, vec![refused(700_024)], 60);
         let error = grant.unwrap_err().to_string();
         assert!(
             error.ends_with(
@@ -431,8 +427,7 @@ a new one takes a while to be known everywhere: trying again for 35 s
     #[test]
     fn claims_cannot_steer_the_terminal_and_the_token_is_not_shown() {
         let odd = jwt(r#"{"iss":"\u001b[31m'$(x)","sub":"a\nb","aud":[]}"#, "canary");
-        let (world, grant) =
-            with_source("--federated-token-source env:JWT", [("JWT", &odd)], vec![refused(700_211)], 1);
+        let (world, grant) = with_source("env:JWT", [("JWT", &odd)], vec![refused(700_211)], 1);
         let all = format!("{}{}", world.said(), grant.unwrap_err());
         assert!(!all.contains('\u{1b}') && !all.contains("canary"), "{all}");
         assert!(all.contains("  subject   a b\n") && all.contains(r#""issuer":"[31m'\''$(x)""#), "{all}");

@@ -1,4 +1,4 @@
-//! A world for tests: command lines, scripted answers and programs, and what was asked and said.
+//! A world for tests: sources in environments, scripted answers and programs, and what was asked and said.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -8,9 +8,6 @@ use std::time::Duration;
 
 use crate::cache_key::CacheKey;
 use crate::error::Error;
-use crate::exec_credential::ExecInfo;
-use crate::options::args::read;
-use crate::options::{Inputs, OptionSet, Values};
 use crate::os::BoxFuture;
 use crate::os::clock::fake::FakeClock;
 use crate::os::clock::{Clock, Deadline};
@@ -22,39 +19,63 @@ use crate::sys::http::Response;
 use crate::sys::http::fake::{FakeHttp, Recorded};
 use crate::terminal::Terminal;
 
-use super::AssertionSource;
 pub(crate) use super::assertion::fake::jwt;
+use super::{AssertionSource, FederatedTokenSource, NamedSource, SOURCE_FLAG, SourceRequest};
 
-/// What kubectl sets.
-pub(crate) const EXEC: (&str, &str) = ("KUBERNETES_EXEC_INFO", "{}");
-
-/// Reads the words of a command line in an environment.
-pub(crate) fn choices<const N: usize, T>(line: &[&str], env: [(&str, &str); N], then: impl FnOnce(&Inputs) -> T) -> T {
+/// Asks for tokens in `env` as `change` has it; as it comes, nothing is named and the cloud is the public one.
+pub(crate) fn with_request<const N: usize, T>(
+    env: [(&str, &str); N],
+    change: impl FnOnce(&mut SourceRequest),
+    then: impl FnOnce(&SourceRequest) -> T,
+) -> T {
     let env = Env::from(env);
-    let args: Vec<_> = line.iter().map(|word| (*word).to_owned()).collect();
-    let given = read(&args, OptionSet::TOKEN).unwrap();
-    let values = Values::resolve(&given, &env);
-    let exec = ExecInfo::from_env(&env).unwrap();
-    then(&Inputs { given: &given, values: &values, env: &env, exec: &exec })
+    let mut request = SourceRequest {
+        env: &env,
+        named: None,
+        file: None,
+        service_connection: None,
+        audience: Box::new(|| Ok("api://AzureADTokenExchange".into())),
+        azurerm: false,
+    };
+    change(&mut request);
+    then(&request)
 }
 
-/// The source of a workload identity, or the error.
+/// The source that the user names by flag; nothing for an empty text.
+pub(crate) fn named(text: &str) -> Option<NamedSource> {
+    let source = (!text.is_empty()).then(|| FederatedTokenSource::parse(text).unwrap())?;
+    Some(NamedSource { source, named_by: SOURCE_FLAG.into(), by_user: true })
+}
+
+/// The source of a request, or the error.
+pub(crate) fn choose(request: &SourceRequest) -> Result<Option<Box<dyn AssertionSource>>, String> {
+    super::choose(request).map_err(|error| error.to_string())
+}
+
+/// The source `text` in `env`, or the one that is recognised there, or the error.
 pub(crate) fn source<const N: usize>(
-    line: &str,
+    text: &str,
     env: [(&str, &str); N],
 ) -> Result<Option<Box<dyn AssertionSource>>, String> {
-    let words: Vec<_> = ["-l", "workloadidentity", "-t", "T"].into_iter().chain(line.split_whitespace()).collect();
-    choices(&words, env, |choices| super::choose(choices).map_err(|error| error.to_string()))
+    with_request(env, |request| request.named = named(text), choose)
 }
 
 /// The source that must be there.
-pub(crate) fn chosen<const N: usize>(line: &str, env: [(&str, &str); N]) -> Box<dyn AssertionSource> {
-    source(line, env).unwrap().expect("a source")
+pub(crate) fn chosen<const N: usize>(text: &str, env: [(&str, &str); N]) -> Box<dyn AssertionSource> {
+    source(text, env).unwrap().expect("a source")
+}
+
+/// The source that must be there with `change`.
+pub(crate) fn chosen_with<const N: usize>(
+    env: [(&str, &str); N],
+    change: impl FnOnce(&mut SourceRequest),
+) -> Box<dyn AssertionSource> {
+    with_request(env, change, choose).unwrap().expect("a source")
 }
 
 /// How the source that is chosen is told; nothing where there is none.
-pub(crate) fn described<const N: usize>(line: &str, env: [(&str, &str); N]) -> String {
-    source(line, env).unwrap().map(|source| source.described()).unwrap_or_default()
+pub(crate) fn described<const N: usize>(text: &str, env: [(&str, &str); N]) -> String {
+    source(text, env).unwrap().map(|source| source.described()).unwrap_or_default()
 }
 
 /// A token of an issuer, a subject and the usual audience.
@@ -66,10 +87,10 @@ pub(crate) fn token(subject: &str, signature: &str) -> String {
 }
 
 /// What names the place of `source`'s tokens.
-pub(crate) fn identity(source: &dyn AssertionSource) -> CacheKey {
-    let mut identity = CacheKey::new("token");
-    source.add_to_key(&mut identity);
-    identity
+pub(crate) fn key_of(source: &dyn AssertionSource) -> CacheKey {
+    let mut key = CacheKey::new("token");
+    source.add_to_key(&mut key);
+    key
 }
 
 /// An answer.

@@ -5,14 +5,13 @@ use std::path::PathBuf;
 
 use crate::cache_key::CacheKey;
 use crate::error::{Error, ErrorKind, io_words};
-use crate::options::{FEDERATED_TOKEN_FILE, Inputs};
 use crate::os::BoxFuture;
 use crate::os::clock::Deadline;
 use crate::os::files;
 use crate::secret::Secret;
 use crate::sys::Sys;
 
-use super::{AssertionClaims, AssertionSource, DetectedSource, TOKEN_LIMIT, identify_token, jwt};
+use super::{AssertionClaims, AssertionSource, DetectedSource, SourceRequest, TOKEN_LIMIT, identify_token, jwt};
 
 pub(super) struct File {
     path: PathBuf,
@@ -22,11 +21,11 @@ pub(super) struct File {
     at_first: Option<Secret>,
 }
 
-/// The file that `--federated-token-file` or its variable names.
-pub(super) fn found(choices: &Inputs) -> DetectedSource {
-    let Some(path) = choices.values.get(&FEDERATED_TOKEN_FILE)? else { return Ok(None) };
-    let named_by = choices.values.source(&FEDERATED_TOKEN_FILE).map(ToString::to_string).unwrap_or_default();
-    Ok(Some(Box::new(File::new(path.0, named_by))))
+/// The file that somebody has named.
+#[expect(clippy::unnecessary_wraps, reason = "the signature of every source that is recognised")]
+pub(super) fn found(request: &SourceRequest) -> DetectedSource {
+    let Some((named_by, path)) = &request.file else { return Ok(None) };
+    Ok(Some(Box::new(File::new(path.clone(), named_by))))
 }
 
 impl File {
@@ -74,10 +73,10 @@ fn who(token: &Secret) -> Option<(Option<String>, Option<String>, Vec<String>)> 
 }
 
 impl AssertionSource for File {
-    fn add_to_key(&self, identity: &mut CacheKey) {
+    fn add_to_key(&self, key: &mut CacheKey) {
         match &self.at_first {
-            Some(token) => identify_token(identity, token.expose()),
-            None => identity.field("unusable-file", &self.path.to_string_lossy()),
+            Some(token) => identify_token(key, token.expose()),
+            None => key.field("unusable-file", &self.path.to_string_lossy()),
         }
     }
 
@@ -102,7 +101,7 @@ impl AssertionSource for File {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fake::{World, chosen, identity, token};
+    use super::super::fake::{World, chosen_with, key_of, token};
     use super::*;
 
     /// Writes `text` where `path` points to, as kubelet does: a new file beside it, then a rename.
@@ -123,13 +122,13 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("token");
         put(&path, &format!("{}\n", token("s", "one")));
-        let source = chosen(&format!("--federated-token-file {}", path.display()), []);
+        let chosen = || chosen_with([], |request| request.file = Some(("-f".into(), path.clone())));
+        let source = chosen();
         let world = World::answering(Vec::new());
         assert_eq!(world.fetch(&*source), Ok(token("s", "one")));
         put(&path, &format!("  {}\r\n", token("s", "two")));
         assert_eq!(world.fetch(&*source), Ok(token("s", "two")));
-        let again = chosen(&format!("--federated-token-file {}", path.display()), []);
-        assert!(identity(&*source) == identity(&*again));
+        assert!(key_of(&*source) == key_of(&*chosen()));
     }
 
     #[test]

@@ -7,14 +7,14 @@ use crate::cache_key::CacheKey;
 use crate::error::{Error, ErrorKind};
 use crate::net;
 use crate::net::trust::local_or_https;
-use crate::options::Inputs;
 use crate::os::BoxFuture;
 use crate::os::clock::Deadline;
+use crate::os::env::Env;
 use crate::secret::Secret;
 use crate::sys::Sys;
 use crate::sys::http::Request;
 
-use super::{AssertionSource, DetectedSource, audience, named_by, refused, token_answered};
+use super::{AssertionSource, DetectedSource, SourceRequest, refused, token_answered};
 
 const URL: &str = "ACTIONS_ID_TOKEN_REQUEST_URL";
 const TOKEN: &str = "ACTIONS_ID_TOKEN_REQUEST_TOKEN";
@@ -32,25 +32,23 @@ pub(super) struct GitHub {
 }
 
 /// GitHub, where it has given the job both of its variables.
-pub(super) fn found(choices: &Inputs) -> DetectedSource {
-    let Some((url, token)) = choices.env.get(URL).zip(choices.env.get(TOKEN)) else { return Ok(None) };
-    Ok(Some(Box::new(GitHub::new(URL, url, token, choices)?)))
+pub(super) fn found(request: &SourceRequest) -> DetectedSource {
+    let Some((url, token)) = request.env.get(URL).zip(request.env.get(TOKEN)) else { return Ok(None) };
+    Ok(Some(Box::new(GitHub::new(URL, url, token, request)?)))
 }
 
 /// Which variable is missing, where GitHub was named explicitly.
-pub(super) fn missing(choices: &Inputs) -> Error {
-    let variable = if choices.env.get(URL).is_none() { URL } else { TOKEN };
-    Error::new(ErrorKind::OptionMissing, format!("{variable} is not set"))
-        .from_source(named_by(choices))
-        .remedy(PERMISSION)
+pub(super) fn missing(env: &Env) -> Error {
+    let variable = if env.get(URL).is_none() { URL } else { TOKEN };
+    Error::new(ErrorKind::OptionMissing, format!("{variable} is not set")).remedy(PERMISSION)
 }
 
 impl GitHub {
     /// # Errors
     /// An address that can't be used.
-    pub(super) fn new(named_by: &'static str, url: &str, token: &str, choices: &Inputs) -> Result<Self, Error> {
+    pub(super) fn new(named_by: &'static str, url: &str, token: &str, request: &SourceRequest) -> Result<Self, Error> {
         let url = request_url(named_by, url)?;
-        Ok(Self { url, token: Secret::new(token), audience: audience(choices)?, named_by })
+        Ok(Self { url, token: Secret::new(token), audience: (request.audience)()?, named_by })
     }
 
     fn request(&self) -> Request {
@@ -79,9 +77,9 @@ impl AssertionSource for GitHub {
         true
     }
 
-    fn add_to_key(&self, identity: &mut CacheKey) {
-        identity.field("request-url", self.url.as_str());
-        identity.field("request-audience", &self.audience);
+    fn add_to_key(&self, key: &mut CacheKey) {
+        key.field("request-url", self.url.as_str());
+        key.field("request-audience", &self.audience);
     }
 
     fn fetch<'a>(&'a self, sys: &'a Sys, deadline: Deadline) -> BoxFuture<'a, Secret> {
@@ -105,7 +103,7 @@ impl AssertionSource for GitHub {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fake::{World, answer, chosen, token};
+    use super::super::fake::{World, answer, chosen, chosen_with, token};
 
     const REQUEST: [(&str, &str); 2] = [
         ("ACTIONS_ID_TOKEN_REQUEST_URL", "https://gh.example/idtoken?api-version=2.0"),
@@ -130,14 +128,11 @@ mod tests {
     }
 
     #[test]
-    fn another_audience_and_another_cloud() {
-        let asked = |line: &str| {
-            let world = World::answering(vec![answer(200, &token("s", "x"))]);
-            world.fetch(&*chosen(line, REQUEST)).unwrap();
-            world.requests().remove(0)
-        };
-        assert!(asked("--federated-audience https://a?b&c").contains("&audience=https%3A%2F%2Fa%3Fb%26c "));
-        assert!(asked("-e AzureUSGovernment").contains("&audience=api%3A%2F%2FAzureADTokenExchangeUSGov "));
+    fn another_audience() {
+        let world = World::answering(vec![answer(200, &token("s", "x"))]);
+        let source = chosen_with(REQUEST, |request| request.audience = Box::new(|| Ok("https://a?b&c".into())));
+        world.fetch(&*source).unwrap();
+        assert!(world.requests()[0].contains("&audience=https%3A%2F%2Fa%3Fb%26c "));
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod file;
 mod github;
 mod gitlab;
 mod named_source;
+mod source_request;
 mod url;
 mod variable;
 
@@ -21,11 +22,10 @@ use serde::Deserialize;
 
 use crate::cache_key::CacheKey;
 use crate::error::{Error, ErrorKind, one_line};
-use crate::options::{FEDERATED_AUDIENCE, FEDERATED_TOKEN_FILE, FEDERATED_TOKEN_SOURCE, Inputs};
 use crate::os::BoxFuture;
 use crate::os::clock::Deadline;
 use crate::os::env::Env;
-use crate::secret::Secret;
+use crate::secret::{Secret, redact};
 use crate::sys::Sys;
 use crate::sys::http::Response;
 
@@ -34,13 +34,18 @@ pub use azure_pipelines::{access_token, is_pipelines_job, required as azure_pipe
 pub use command::TRUSTED_COMMANDS;
 pub use exchange::Exchange;
 pub use named_source::{FederatedTokenSource, without_keys};
+pub use source_request::{NamedSource, SourceRequest};
+
+/// The option that names a source, and the one that names a file, for messages.
+const SOURCE_FLAG: &str = "--federated-token-source";
+const FILE_FLAG: &str = "--federated-token-file";
 
 /// Where federated tokens come from.
 pub trait AssertionSource {
-    /// Writes whom the tokens stand for into `identity`, without asking anybody (design, 3.5): a token
+    /// Writes whom the tokens stand for into `key`, without asking anybody (design, 3.5): a token
     /// that is there already by issuer, subject and audience, others by what they are asked with, and
     /// by the machine where that decides who answers.
-    fn add_to_key(&self, identity: &mut CacheKey);
+    fn add_to_key(&self, key: &mut CacheKey);
 
     /// A token, as fresh as the source has it; it is asked for right before each exchange.
     ///
@@ -67,7 +72,7 @@ type DetectedSource = Result<Option<Box<dyn AssertionSource>>, Error>;
 
 /// The sources that are recognised by themselves, in this order. A file that somebody has named
 /// comes before GitHub: a runner in a pod with workload identity has both.
-static RECOGNISED: [fn(&Inputs) -> DetectedSource; 7] = [
+static RECOGNISED: [fn(&SourceRequest) -> DetectedSource; 7] = [
     file::found,
     azurerm::found,
     github::found,
@@ -77,60 +82,55 @@ static RECOGNISED: [fn(&Inputs) -> DetectedSource; 7] = [
     buildkite::found,
 ];
 
-/// The source that `choices` name, else the first one that is there; nothing where there is none.
+/// The source that `request` names, else the first one that is there; nothing where there is none.
 ///
 /// # Errors
 /// A named source that lacks something, or an address that can't be used.
-pub fn choose(choices: &Inputs) -> DetectedSource {
-    if let Some(source) = choices.values.get(&FEDERATED_TOKEN_SOURCE)? {
-        return named(source, choices).map(Some);
+pub fn choose(request: &SourceRequest) -> DetectedSource {
+    if let Some(source) = &request.named {
+        return named(source, request).map(Some);
     }
     for recognise in RECOGNISED {
-        if let Some(source) = recognise(choices)? {
+        if let Some(source) = recognise(request)? {
             return Ok(Some(source));
         }
     }
     Ok(None)
 }
 
-fn named(source: FederatedTokenSource, choices: &Inputs) -> Result<Box<dyn AssertionSource>, Error> {
-    match source {
-        FederatedTokenSource::File => {
-            file::found(choices)?.ok_or_else(|| absent(choices).from_source(named_by(choices)))
+fn named(named: &NamedSource, request: &SourceRequest) -> Result<Box<dyn AssertionSource>, Error> {
+    let (env, named_by) = (request.env, &named.named_by);
+    match &named.source {
+        FederatedTokenSource::File => file::found(request)?.ok_or_else(|| absent(request).from_source(named_by)),
+        FederatedTokenSource::GitHub => {
+            github::found(request)?.ok_or_else(|| github::missing(env).from_source(named_by))
         }
-        FederatedTokenSource::GitHub => github::found(choices)?.ok_or_else(|| github::missing(choices)),
-        FederatedTokenSource::AzurePipelines => azure_pipelines::required(choices),
-        FederatedTokenSource::Variable(name) => variable::required(&name, choices),
-        FederatedTokenSource::Url(address) => Ok(Box::new(url::Address(address))),
-        FederatedTokenSource::Command { text, words } => command::allowed(text, words, choices),
+        FederatedTokenSource::AzurePipelines => azure_pipelines::required(env, request.service_connection.as_ref()),
+        FederatedTokenSource::Variable(name) => variable::required(name, env, named_by),
+        FederatedTokenSource::Url(address) => Ok(Box::new(url::Address(address.clone()))),
+        FederatedTokenSource::Command { text, words } => command::allowed(text, words, named, env),
     }
 }
 
-/// What names the source explicitly, for messages.
-fn named_by(choices: &Inputs) -> String {
-    choices.values.source(&FEDERATED_TOKEN_SOURCE).map(ToString::to_string).unwrap_or_default()
-}
-
 /// What to say where [`choose`] found nothing.
-pub fn absent(choices: &Inputs) -> Error {
+pub fn absent(request: &SourceRequest) -> Error {
     let error = Error::new(ErrorKind::OptionMissing, "federated token file cannot be empty");
-    let (file, source) = (FEDERATED_TOKEN_FILE.decl.flag(), FEDERATED_TOKEN_SOURCE.decl.flag());
-    let variable = if azurerm::counts(choices) { azurerm::FILE } else { "AZURE_FEDERATED_TOKEN_FILE" };
-    let general = format!("give {file} or set {variable}, or name another source of tokens with {source}");
-    match missing_setup(choices) {
+    let variable = if request.azurerm { azurerm::FILE } else { "AZURE_FEDERATED_TOKEN_FILE" };
+    let general = format!("give {FILE_FLAG} or set {variable}, or name another source of tokens with {SOURCE_FLAG}");
+    match missing_setup(request) {
         Some((variable, way)) => error.from_source(format!("{variable} is set")).remedy(format!("{way}, or {general}")),
         None => error.remedy(general),
     }
 }
 
 /// What would give this job a token, where it runs in a build system that has them.
-pub fn hint(choices: &Inputs) -> Option<String> {
-    missing_setup(choices).map(|(_, way)| way)
+pub fn hint(request: &SourceRequest) -> Option<String> {
+    missing_setup(request).map(|(_, way)| way)
 }
 
-fn missing_setup(choices: &Inputs) -> Option<(&'static str, String)> {
-    let (variable, way) = BUILD_SYSTEMS.iter().find(|(variable, _)| choices.env.get(variable).is_some())?;
-    Some((variable, way(choices.env, &audience(choices).unwrap_or_default())))
+fn missing_setup(request: &SourceRequest) -> Option<(&'static str, String)> {
+    let (variable, way) = BUILD_SYSTEMS.iter().find(|(variable, _)| request.env.get(variable).is_some())?;
+    Some((variable, way(request.env, &(request.audience)().unwrap_or_default())))
 }
 
 /// What makes a build system give tokens to a job, for an audience.
@@ -146,25 +146,17 @@ const BUILD_SYSTEMS: [(&str, SetupHint); 5] = [
     ("TFC_RUN_ID", |_, audience| format!("set TFC_WORKLOAD_IDENTITY_AUDIENCE to {audience} in the workspace")),
 ];
 
-/// For whom tokens are asked: as given, else what Entra expects in the cloud of the authority.
-fn audience(choices: &Inputs) -> Result<String, Error> {
-    match choices.values.get(&FEDERATED_AUDIENCE)? {
-        Some(audience) => Ok(audience),
-        None => Ok(crate::login::authority(choices)?.federated_audience().to_owned()),
-    }
-}
-
 /// Writes whom the token `text` stands for: a renewed one finds the same place in the cache. What is
 /// no JWT stands for nobody but itself.
-fn identify_token(identity: &mut CacheKey, text: &str) {
-    let Some(claims) = AssertionClaims::of(text) else { return identity.field("token", text) };
+fn identify_token(key: &mut CacheKey, text: &str) {
+    let Some(claims) = AssertionClaims::of(text) else { return key.field("token", text) };
     for (name, value) in [("issuer", &claims.issuer), ("subject", &claims.subject)] {
         if let Some(value) = value {
-            identity.field(name, value);
+            key.field(name, value);
         }
     }
     for audience in &claims.audiences {
-        identity.field("token-audience", audience);
+        key.field("token-audience", audience);
     }
 }
 
@@ -222,81 +214,61 @@ fn refused(who: &str, response: &Response) -> Error {
 /// The beginning of a text of others, on one line and without anything that looks like a JWT.
 fn excerpt(text: &str) -> String {
     const LENGTH: usize = 300;
-    let line = without_tokens(&one_line(text));
+    let line = redact(&one_line(text));
     match line.char_indices().nth(LENGTH) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line,
     }
 }
 
-/// The header of every JWT is a JSON object, and so begins with `eyJ`.
-fn without_tokens(text: &str) -> String {
-    let is_of_token = |c: char| c.is_ascii_alphanumeric() || "-_.+/=".contains(c);
-    let (mut clean, mut rest) = (String::new(), text);
-    while let Some(start) = rest.find("eyJ") {
-        clean.push_str(&rest[..start]);
-        clean.push_str("<token>");
-        rest = rest[start..].trim_start_matches(is_of_token);
-    }
-    clean + rest
-}
-
 #[cfg(test)]
 mod tests {
-    use super::fake::{choices, chosen, described, identity, jwt, source, token};
+    use super::fake::{chosen, chosen_with, described, jwt, key_of, source, token, with_request};
     use super::*;
 
     const GITHUB: [(&str, &str); 2] =
         [("ACTIONS_ID_TOKEN_REQUEST_URL", "https://gh.example/t?x=1"), ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "rt")];
-    const PIPELINES: [(&str, &str); 3] = [
-        ("SYSTEM_OIDCREQUESTURI", "https://ado.example/o"),
-        ("SYSTEM_ACCESSTOKEN", "at"),
-        ("AZURESUBSCRIPTION_SERVICE_CONNECTION_ID", "SC"),
-    ];
-    const TERRAFORM: (&str, &str) = ("TFC_WORKLOAD_IDENTITY_TOKEN", "t");
-    const FILE: (&str, &str) = ("AZURE_FEDERATED_TOKEN_FILE", "/x");
+    const PIPELINES: [(&str, &str); 2] =
+        [("SYSTEM_OIDCREQUESTURI", "https://ado.example/o"), ("SYSTEM_ACCESSTOKEN", "at")];
 
-    #[test]
-    fn the_order_of_what_is_recognised() {
-        let [url, token] = GITHUB;
-        let [uri, access, connection] = PIPELINES;
-        assert_eq!(
-            described("", [FILE, url, token, uri, access, connection, TERRAFORM]),
-            "the file /x (AZURE_FEDERATED_TOKEN_FILE)"
-        );
-        let typed = "--federated-token-file /y --disable-environment-override";
-        assert_eq!(described(typed, [FILE, url, token]), "the file /y (--federated-token-file)");
-        assert_eq!(
-            described("", [url, token, uri, access, connection, TERRAFORM]),
-            "GitHub Actions (ACTIONS_ID_TOKEN_REQUEST_URL)"
-        );
-        assert_eq!(
-            described("", [url, uri, access, connection, TERRAFORM]),
-            "the service connection SC of Azure Pipelines (AZURESUBSCRIPTION_SERVICE_CONNECTION_ID)"
-        );
-        assert_eq!(described("", [uri, access, TERRAFORM]), "the variable TFC_WORKLOAD_IDENTITY_TOKEN");
-        let circle = [("CIRCLE_OIDC_TOKEN", "1"), ("CIRCLE_OIDC_TOKEN_V2", "2")];
-        assert_eq!(described("", circle), "the variable CIRCLE_OIDC_TOKEN_V2");
-        assert_eq!(
-            described("", [("BITBUCKET_STEP_OIDC_TOKEN", "t"), circle[0]]),
-            "the variable BITBUCKET_STEP_OIDC_TOKEN"
-        );
-        assert_eq!(described("", [token, uri, connection]), "");
+    fn of_connection<const N: usize>(id: &str, env: [(&str, &str); N]) -> Box<dyn AssertionSource> {
+        chosen_with(env, |request| request.service_connection = Some(("-x".into(), id.into())))
     }
 
     #[test]
-    fn a_named_source_comes_first() {
-        let [url, token] = GITHUB;
-        assert!(described("--federated-token-source github", [FILE, url, token]).starts_with("GitHub"));
-        assert_eq!(described("--federated-token-source env:JWT", [FILE, ("JWT", "t")]), "the variable JWT");
-        assert!(described("--federated-token-source file", [url, token, FILE]).starts_with("the file"));
-        let by_variable = ("KUBENTRA_FEDERATED_TOKEN_SOURCE", "url:https://meta.example/t?key=canary");
-        assert_eq!(described("", [url, token, by_variable]), "the address https://meta.example/t");
+    fn the_order_of_what_is_recognised() {
+        let env = [GITHUB[0], GITHUB[1], PIPELINES[0], PIPELINES[1], ("TFC_WORKLOAD_IDENTITY_TOKEN", "t")];
+        let all = |request: &mut SourceRequest| {
+            request.file = Some(("-f".into(), "/y".into()));
+            request.service_connection = Some(("-x".into(), "SC".into()));
+        };
+        assert_eq!(chosen_with(env, all).described(), "the file /y (-f)");
+        assert_eq!(of_connection("SC", env).described(), "GitHub Actions (ACTIONS_ID_TOKEN_REQUEST_URL)");
+        let [url, _, uri, access, terraform] = env;
+        let described = |env: [(&str, &str); 4]| of_connection("SC", env).described();
+        assert_eq!(described([url, uri, access, terraform]), "the service connection SC of Azure Pipelines (-x)");
+        assert_eq!(described([url, uri, terraform, terraform]), "the variable TFC_WORKLOAD_IDENTITY_TOKEN");
+    }
+
+    #[test]
+    fn others_are_known_by_what_they_are_asked_with() {
+        let known = |url: &str, audience: &'static str| {
+            let env = [(GITHUB[0].0, url), GITHUB[1]];
+            key_of(&*chosen_with(env, |request| request.audience = Box::new(move || Ok(audience.into()))))
+        };
+        let usual = || known("https://gh.example/1", "one");
+        assert!(usual() == known("https://gh.example/1", "one"));
+        assert!(usual() != known("https://gh.example/2", "one"));
+        assert!(usual() != known("https://gh.example/1", "two"));
+        let of_job = |id| key_of(&*of_connection(id, PIPELINES));
+        assert!(of_job("A") == of_job("A") && of_job("A") != of_job("B"));
+        let address = |url: &str| key_of(&*chosen(&format!("url:{url}"), []));
+        assert!(address("https://a/?x=1") != address("https://a/?x=2"));
     }
 
     #[test]
     fn a_named_source_says_what_it_lacks() {
-        let error = |kind: &str| source(&format!("--federated-token-source {kind}"), []).err().unwrap();
+        let error = |kind: &str| source(kind, []).err().unwrap();
         assert_eq!(
             error("github"),
             "ACTIONS_ID_TOKEN_REQUEST_URL is not set (--federated-token-source); give the job \
@@ -317,27 +289,6 @@ mod tests {
     }
 
     #[test]
-    fn azurerm_names_count_where_they_are_asked_for() {
-        let token = ("ARM_OIDC_TOKEN", "t");
-        let file = ("ARM_OIDC_TOKEN_FILE_PATH", "/f");
-        let (url, request) = (("ARM_OIDC_REQUEST_URL", "https://x.example/"), ("ARM_OIDC_REQUEST_TOKEN", "r"));
-        let connection = ("ARM_ADO_PIPELINE_SERVICE_CONNECTION_ID", "SC");
-        assert_eq!(described("", [token, file]), "");
-        let azurerm = |env: [(&str, &str); 5]| described("--use-azurerm-env-vars", env);
-        let unset = ("X", "");
-        assert_eq!(azurerm([token, file, url, request, connection]), "the variable ARM_OIDC_TOKEN");
-        assert_eq!(azurerm([unset, file, url, request, connection]), "the file /f (ARM_OIDC_TOKEN_FILE_PATH)");
-        assert_eq!(
-            azurerm([unset, unset, url, request, connection]),
-            "the service connection SC of Azure Pipelines (ARM_ADO_PIPELINE_SERVICE_CONNECTION_ID)"
-        );
-        assert_eq!(azurerm([unset, unset, url, request, unset]), "GitHub Actions (ARM_OIDC_REQUEST_URL)");
-        assert_eq!(azurerm([unset, unset, url, GITHUB[0], GITHUB[1]]), "GitHub Actions (ACTIONS_ID_TOKEN_REQUEST_URL)");
-        let off = "--use-azurerm-env-vars --disable-environment-override";
-        assert_eq!(described(off, [token]), "");
-    }
-
-    #[test]
     fn gitlab_is_recognised_by_the_token_itself() {
         let of =
             |issuer: &str, audience: &str| jwt(&format!(r#"{{"iss":"{issuer}","sub":"s","aud":"{audience}"}}"#), "x");
@@ -349,13 +300,14 @@ mod tests {
         let ci = [("GITLAB_CI", "true"), ("CI_SERVER_URL", "https://gitlab.example/")];
         let env = [ci[0], ci[1], ("A", &other_audience), ("B", &other_issuer), ("Z", &right), ("Y", &right)];
         assert_eq!(described("", env), "the variable Y");
-        assert_eq!(described("--federated-audience https://vault.example", env), "the variable A");
+        let vault = chosen_with(env, |request| request.audience = Box::new(|| Ok("https://vault.example".into())));
+        assert_eq!(vault.described(), "the variable A");
         assert_eq!(described("", [ci[1], ("Y", &right)]), "");
     }
 
     #[test]
     fn nothing_there_is_told_with_the_ways_to_get_it() {
-        let error = |env: (&str, &str)| choices(&[], [env], |choices| absent(choices).to_string());
+        let error = |env: (&str, &str)| with_request([env], |_| (), |request| absent(request).to_string());
         assert_eq!(
             error(("X", "")),
             "federated token file cannot be empty; give --federated-token-file or set AZURE_FEDERATED_TOKEN_FILE, \
@@ -369,7 +321,7 @@ mod tests {
 
     #[test]
     fn a_token_that_is_there_is_known_by_its_claims() {
-        let with = |token: &str| identity(&*chosen("--federated-token-source env:JWT", [("JWT", token)]));
+        let with = |token: &str| key_of(&*chosen("env:JWT", [("JWT", token)]));
         assert!(with(&token("s", "one")) == with(&token("s", "two")));
         assert!(with(&token("s", "one")) == with(&format!("{}\n", token("s", "two"))));
         assert!(with(&token("s", "one")) != with(&token("S", "one")));
@@ -389,27 +341,6 @@ mod tests {
             }
         }
         assert!(with("no jwt") != with("no other jwt"));
-    }
-
-    #[test]
-    fn others_are_known_by_what_they_are_asked_with() {
-        let known = |line: &str, url: &str, audience: &str| {
-            let env = [("ACTIONS_ID_TOKEN_REQUEST_URL", url), GITHUB[1], ("KUBENTRA_FEDERATED_AUDIENCE", audience)];
-            identity(&*chosen(line, env))
-        };
-        let usual = || known("", "https://gh.example/1", "");
-        assert!(
-            usual() == known("--federated-token-source github", "https://gh.example/1", "api://AzureADTokenExchange")
-        );
-        assert!(usual() != known("", "https://gh.example/2", ""));
-        assert!(usual() != known("", "https://gh.example/1", "other"));
-        assert!(usual() != known("-e AzureChinaCloud", "https://gh.example/1", ""));
-        let [uri, access, _] = PIPELINES;
-        let connection =
-            |id: &str| identity(&*chosen(&format!("--azure-pipelines-service-connection-id {id}"), [uri, access]));
-        assert!(connection("A") == connection("A") && connection("A") != connection("B"));
-        let address = |url: &str| identity(&*chosen(&format!("--federated-token-source url:{url}"), []));
-        assert!(address("https://a/?x=1") != address("https://a/?x=2"));
     }
 
     #[test]

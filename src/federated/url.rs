@@ -4,22 +4,21 @@ use ::url::Url;
 
 use crate::cache_key::CacheKey;
 use crate::net;
-use crate::options::FEDERATED_TOKEN_SOURCE;
 use crate::os::BoxFuture;
 use crate::os::clock::Deadline;
 use crate::secret::Secret;
 use crate::sys::Sys;
 use crate::sys::http::Request;
 
-use super::{AssertionSource, refused, token_answered};
+use super::{AssertionSource, SOURCE_FLAG, refused, token_answered};
 
 /// An address that answers a GET with a JWT, bare or in JSON.
 pub(super) struct Address(pub(super) Url);
 
 impl AssertionSource for Address {
-    fn add_to_key(&self, identity: &mut CacheKey) {
-        identity.field("token-url", self.0.as_str());
-        identity.field("machine", &crate::managed_identity::machine().unwrap_or_default());
+    fn add_to_key(&self, key: &mut CacheKey) {
+        key.field("token-url", self.0.as_str());
+        key.field("machine", &crate::managed_identity::machine().unwrap_or_default());
     }
 
     fn fetch<'a>(&'a self, sys: &'a Sys, deadline: Deadline) -> BoxFuture<'a, Secret> {
@@ -32,8 +31,9 @@ impl AssertionSource for Address {
                 _ => Err(refused(&who, &response)),
             };
             token.map_err(|error| {
-                let flag = FEDERATED_TOKEN_SOURCE.decl.flag();
-                error.from_source(self.described()).remedy(format!("correct {flag}; it is asked with a plain GET"))
+                error
+                    .from_source(self.described())
+                    .remedy(format!("correct {SOURCE_FLAG}; it is asked with a plain GET"))
             })
         })
     }
@@ -53,7 +53,7 @@ mod tests {
 
     #[test]
     fn a_plain_get() {
-        let source = chosen("--federated-token-source url:http://127.0.0.1:1/t?key=canary", []);
+        let source = chosen("url:http://127.0.0.1:1/t?key=canary", []);
         let world = World::answering(vec![answer(200, &token("s", "x")), answer(404, "canary")]);
         assert_eq!(world.fetch(&*source), Ok(token("s", "x")));
         assert_eq!(world.requests(), ["Get http://127.0.0.1:1/t?key=canary"]);

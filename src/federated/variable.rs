@@ -3,13 +3,13 @@
 
 use crate::cache_key::CacheKey;
 use crate::error::{Error, ErrorKind};
-use crate::options::Inputs;
 use crate::os::BoxFuture;
 use crate::os::clock::Deadline;
+use crate::os::env::Env;
 use crate::secret::Secret;
 use crate::sys::Sys;
 
-use super::{AssertionSource, DetectedSource, identify_token, jwt, named_by};
+use super::{AssertionSource, DetectedSource, SourceRequest, identify_token, jwt};
 
 /// The variables of build systems whose one purpose it is: HCP Terraform, Bitbucket, `CircleCI` in two
 /// versions.
@@ -23,20 +23,20 @@ pub(super) struct Variable {
 
 /// The first of the known variables that is set.
 #[expect(clippy::unnecessary_wraps, reason = "the signature of every source that is recognised")]
-pub(super) fn found(choices: &Inputs) -> DetectedSource {
-    let known = choices.env.first(&KNOWN);
+pub(super) fn found(request: &SourceRequest) -> DetectedSource {
+    let known = request.env.first(&KNOWN);
     Ok(known.map(|(name, token)| Variable::source(name, token)))
 }
 
-/// The variable `name`, which somebody has named.
+/// The variable `name`, which `named_by` names.
 ///
 /// # Errors
 /// It is not set.
-pub(super) fn required(name: &str, choices: &Inputs) -> Result<Box<dyn AssertionSource>, Error> {
-    choices.env.get(name).map(|token| Variable::source(name, token)).ok_or_else(|| {
+pub(super) fn required(name: &str, env: &Env, named_by: &str) -> Result<Box<dyn AssertionSource>, Error> {
+    env.get(name).map(|token| Variable::source(name, token)).ok_or_else(|| {
         Error::new(ErrorKind::OptionMissing, format!("the variable {name} is not set"))
-            .from_source(named_by(choices))
-            .remedy(format!("set it to the federated token, or correct {}", named_by(choices)))
+            .from_source(named_by)
+            .remedy(format!("set it to the federated token, or correct {named_by}"))
     })
 }
 
@@ -47,8 +47,8 @@ impl Variable {
 }
 
 impl AssertionSource for Variable {
-    fn add_to_key(&self, identity: &mut CacheKey) {
-        identify_token(identity, self.token.expose().trim());
+    fn add_to_key(&self, key: &mut CacheKey) {
+        identify_token(key, self.token.expose().trim());
     }
 
     fn fetch<'a>(&'a self, _: &'a Sys, _: Deadline) -> BoxFuture<'a, Secret> {
@@ -71,7 +71,7 @@ mod tests {
     #[test]
     fn its_token_without_the_line_break() {
         let fetch = |text: &str| {
-            let source = chosen("--federated-token-source env:JWT", [("JWT", text)]);
+            let source = chosen("env:JWT", [("JWT", text)]);
             World::answering(Vec::new()).fetch(&*source)
         };
         assert_eq!(fetch(&format!("{}\n", token("s", "x"))), Ok(token("s", "x")));

@@ -18,7 +18,6 @@ use crate::error::{Error, ErrorKind};
 use crate::options::{Inputs, TENANT_ID};
 use crate::os::BoxFuture;
 use crate::os::env::Env;
-use crate::os::process::ProgramCall;
 use crate::secret::Secret;
 
 use super::azurecli;
@@ -39,8 +38,8 @@ const AZD: Tool =
 
 /// The login, if azd is signed in as far as its files and variables tell, which are read once; for
 /// choosing a method.
-pub(super) fn if_signed_in(choices: &Inputs) -> Result<Option<Box<dyn Login>>, Error> {
-    let Some(place) = AzdDirectory::of(choices.env) else { return Ok(None) };
+pub(super) fn if_signed_in(inputs: &Inputs) -> Result<Option<Box<dyn Login>>, Error> {
+    let Some(place) = AzdDirectory::of(inputs.env) else { return Ok(None) };
     let state = place.state();
     let signed_in = match &state.az {
         Some(az) => az.signed_in(),
@@ -49,7 +48,7 @@ pub(super) fn if_signed_in(choices: &Inputs) -> Result<Option<Box<dyn Login>>, E
     if !signed_in {
         return Ok(None);
     }
-    login(choices, Some(place), OnceCell::from(state)).map(Some)
+    login(inputs, Some(place), OnceCell::from(state)).map(Some)
 }
 
 struct Azd {
@@ -61,23 +60,23 @@ struct Azd {
     state: OnceCell<AzdState>,
 }
 
-fn parse(choices: &Inputs) -> Result<Box<dyn Login>, Error> {
-    login(choices, AzdDirectory::of(choices.env), OnceCell::new())
+fn parse(inputs: &Inputs) -> Result<Box<dyn Login>, Error> {
+    login(inputs, AzdDirectory::of(inputs.env), OnceCell::new())
 }
 
-fn login(choices: &Inputs, place: Option<AzdDirectory>, state: OnceCell<AzdState>) -> Result<Box<dyn Login>, Error> {
-    let (scope, tenant) = (tool::scope(choices.values)?, tool::tenant(choices.values)?);
+fn login(inputs: &Inputs, place: Option<AzdDirectory>, state: OnceCell<AzdState>) -> Result<Box<dyn Login>, Error> {
+    let (scope, tenant) = (tool::scope(inputs.values)?, tool::tenant(inputs.values)?);
     Ok(Box::new(Azd { scope, tenant, place, state }))
 }
 
 impl Login for Azd {
-    fn add_to_key(&self, identity: &mut CacheKey) {
-        identity.field("scope", &self.scope);
+    fn add_to_key(&self, key: &mut CacheKey) {
+        key.field("scope", &self.scope);
         if let Some(tenant) = &self.tenant {
-            identity.field("tenant", tenant.id.as_str());
+            key.field("tenant", tenant.id.as_str());
         }
         if let Some((place, state)) = self.place.as_ref().zip(self.state()) {
-            place.identify(state, identity);
+            place.add_to_key(state, key);
         }
     }
 
@@ -99,27 +98,22 @@ impl Azd {
         let sys = session.sys;
         let azd = AZD.find(&sys.env)?;
         let before = self.state();
-        let call = ProgramCall { program: azd, arguments: self.arguments(), variables: self.variables() };
-        sys.terminal.detail(1, || format!("asking {} for a token", call.program.display()));
-        let ended = sys.programs.run(&call, session.deadline.left(&*sys.clock), &*sys.clock).await?;
+        let ended = AZD.run(session, &azd, self.arguments(), self.variables()).await?;
         if ended.code != Some(0) {
             return Err(self.explain(ended.code, &ended.stderr));
         }
         if let Some((place, before)) = self.place.as_ref().zip(before)
             && !place.state().is_same_account(before)
         {
-            // The token would be kept for a sign-in that it may not be of.
-            return Err(Error::new(ErrorKind::ToolAccount, "the sign-in of azd has changed while it was asked")
-                .remedy("run the command again"));
+            return Err(AZD.sign_in_changed());
         }
         let answer: Answer = AZD.read(&ended.stdout)?;
         AZD.grant(answer.token, answer.expires_on.as_deref().and_then(moment), sys.clock.now())
     }
 
-    fn arguments(&self) -> Vec<String> {
+    fn arguments(&self) -> impl Iterator<Item = &str> {
         let fixed = ["auth", "token", "--output", "json", "--no-prompt", "--scope", &self.scope];
-        let tenant = self.tenant.iter().flat_map(|tenant| ["--tenant-id", tenant.id.as_str()]);
-        fixed.into_iter().chain(tenant).map(String::from).collect()
+        fixed.into_iter().chain(self.tenant.iter().flat_map(|tenant| ["--tenant-id", tenant.id.as_str()]))
     }
 
     fn variables(&self) -> Vec<(&'static str, String)> {
@@ -280,22 +274,22 @@ impl AzdDirectory {
         }
     }
 
-    fn identify(&self, state: &AzdState, identity: &mut CacheKey) {
-        identity.field("azd directory", &self.directory.to_string_lossy());
+    fn add_to_key(&self, state: &AzdState, key: &mut CacheKey) {
+        key.field("azd directory", &self.directory.to_string_lossy());
         for (name, value) in &self.surroundings {
-            identity.field(name, value);
+            key.field(name, value);
         }
         let text = |value: &Option<Value>| value.as_ref().map(ToString::to_string).unwrap_or_default();
-        identity.field("azd user", &text(&state.user));
-        identity.field("azd cloud", &text(&state.cloud));
+        key.field("azd user", &text(&state.user));
+        key.field("azd cloud", &text(&state.cloud));
         for name in &state.token_files {
-            identity.field("azd file", name);
+            key.field("azd file", name);
         }
         if state.is_of_a_machine() {
-            identity.field("machine", &crate::managed_identity::machine().unwrap_or_default());
+            key.field("machine", &crate::managed_identity::machine().unwrap_or_default());
         }
         if let Some((place, state)) = self.az.as_ref().zip(state.az.as_ref()) {
-            place.identify(state, identity);
+            place.add_to_key(state, key);
         }
     }
 }

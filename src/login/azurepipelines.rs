@@ -6,6 +6,7 @@ use crate::options::{
     AZURE_PIPELINES_SERVICE_CONNECTION_ID, CLIENT_ID, ENVIRONMENT, Inputs, POP_CLAIMS, POP_ENABLED, TENANT_ID,
 };
 
+use super::federated_inputs::given;
 use super::token_request::token_request;
 use super::workloadidentity::Workload;
 use super::{Login, Method, WriteRule};
@@ -28,33 +29,34 @@ pub(super) static METHOD: Method = Method {
 };
 
 /// Whether this is a job with everything that it takes.
-pub(super) fn is_there(choices: &Inputs) -> bool {
-    let values = choices.values;
+pub(super) fn is_there(inputs: &Inputs) -> bool {
+    let values = inputs.values;
     let named =
         [values.source(&AZURE_PIPELINES_SERVICE_CONNECTION_ID), values.source(&CLIENT_ID), values.source(&TENANT_ID)];
-    federated::is_pipelines_job(choices.env) && named.iter().all(Option::is_some)
+    federated::is_pipelines_job(inputs.env) && named.iter().all(Option::is_some)
 }
 
 /// In the order of Azure/kubelogin's complaints. A login that lacks the job's token and nothing else
 /// can still be served from the cache: a later step sees what an earlier one was given.
-fn parse(choices: &Inputs) -> Result<Box<dyn Login>, Error> {
-    complete(choices).map_err(|error| federated::access_token(choices.env).err().unwrap_or(error))
+fn parse(inputs: &Inputs) -> Result<Box<dyn Login>, Error> {
+    complete(inputs).map_err(|error| federated::access_token(inputs.env).err().unwrap_or(error))
 }
 
-fn complete(choices: &Inputs) -> Result<Box<dyn Login>, Error> {
+fn complete(inputs: &Inputs) -> Result<Box<dyn Login>, Error> {
     let missing = "failed to create azure pipelines credential: no client ID specified";
-    let client = choices.values.require(&CLIENT_ID, missing).map_err(|error| {
+    let client = inputs.values.require(&CLIENT_ID, missing).map_err(|error| {
         let flag = CLIENT_ID.decl.flag();
         error.remedy(format!("give {flag}; AzureCLI@2 and AzurePowerShell@5 set AZURESUBSCRIPTION_CLIENT_ID"))
     })?;
-    let source = federated::azure_pipelines(choices)?;
-    Ok(Box::new(Workload { client, request: token_request(choices)?, source, proxy: None }))
+    let source =
+        federated::azure_pipelines(inputs.env, given(inputs, &AZURE_PIPELINES_SERVICE_CONNECTION_ID)?.as_ref())?;
+    Ok(Box::new(Workload { client, request: token_request(inputs)?, source, proxy: None }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::Spec;
-    use crate::federated::fake::choices;
+    use super::super::fake::with_inputs;
 
     fn name_of(spec: &Spec) -> crate::cache_key::CacheKey {
         spec.cache_key()
@@ -62,8 +64,8 @@ mod tests {
 
     /// What `then` makes of what the line asks for.
     fn parsed<const N: usize, T>(line: &str, env: [(&str, &str); N], then: fn(&Spec) -> T) -> Result<T, String> {
-        let line: Vec<_> = "-l azurepipelines --server-id SRV".split(' ').chain(line.split_whitespace()).collect();
-        choices(&line, env, |choices| Spec::parse(choices).map(|spec| then(&spec)).map_err(|error| error.to_string()))
+        let line = format!("-l azurepipelines --server-id SRV {line}");
+        with_inputs(&line, env, |inputs| Spec::parse(inputs).map(|spec| then(&spec)).map_err(|error| error.to_string()))
     }
 
     const JOB: [(&str, &str); 2] =

@@ -28,8 +28,8 @@ pub(super) static METHOD: Method = Method {
 
 struct DeviceCode(PublicClient);
 
-fn parse(choices: &Inputs) -> Result<Box<dyn Login>, Error> {
-    Ok(Box::new(DeviceCode(PublicClient::parse(choices)?)))
+fn parse(inputs: &Inputs) -> Result<Box<dyn Login>, Error> {
+    Ok(Box::new(DeviceCode(PublicClient::parse(inputs)?)))
 }
 
 impl Login for DeviceCode {

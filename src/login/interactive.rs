@@ -34,8 +34,8 @@ struct Interactive {
     redirect: Option<RedirectUrl>,
 }
 
-fn parse(choices: &Inputs) -> Result<Box<dyn Login>, Error> {
-    Ok(Box::new(Interactive { client: PublicClient::parse(choices)?, redirect: choices.values.get(&REDIRECT_URL)? }))
+fn parse(inputs: &Inputs) -> Result<Box<dyn Login>, Error> {
+    Ok(Box::new(Interactive { client: PublicClient::parse(inputs)?, redirect: inputs.values.get(&REDIRECT_URL)? }))
 }
 
 impl Login for Interactive {

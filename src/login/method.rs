@@ -32,7 +32,7 @@ pub struct Method {
     /// Options of `convert-kubeconfig` that become variables of the entry, each with the
     /// variable's name.
     pub variables: &'static [(&'static Decl, &'static str)],
-    /// Makes a complete login of `choices`, or says what is missing.
+    /// Makes a complete login of `inputs`, or says what is missing.
     pub parse: fn(&Inputs) -> Result<Box<dyn Login>, Error>,
 }
 
@@ -72,8 +72,8 @@ pub fn names() -> String {
 #[cfg(test)]
 mod tests {
     use super::super::Spec;
+    use super::super::fake::with_inputs;
     use super::*;
-    use crate::federated::fake::choices;
     use crate::options::{Condition, OptionSet, TABLE};
 
     const METHODS_MD: &str = include_str!("../../docs/LOGIN_METHODS.md");
@@ -112,8 +112,8 @@ mod tests {
     /// A job's own login is of no use elsewhere, and `auto` may find none with such tokens.
     #[test]
     fn the_advice_names_the_methods_with_bound_tokens() {
-        let line = "-l azurecli --server-id S --pop-enabled --pop-claims u=/x".split(' ').collect::<Vec<_>>();
-        let error = choices(&line, [], |choices| Spec::parse(choices).err().unwrap().to_string());
+        let line = "-l azurecli --server-id S --pop-enabled --pop-claims u=/x";
+        let error = with_inputs(line, [], |inputs| Spec::parse(inputs).err().unwrap().to_string());
         let advised = error.split("use ").nth(1).unwrap();
         for method in METHODS {
             let is_bound = method.arguments.iter().any(|own| *own.decl == POP_ENABLED.decl);

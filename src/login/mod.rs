@@ -6,6 +6,9 @@ mod azd;
 mod azurecli;
 mod azurepipelines;
 mod devicecode;
+#[cfg(test)]
+mod fake;
+mod federated_inputs;
 mod interactive;
 mod method;
 mod msi;
@@ -25,7 +28,7 @@ pub use arguments::{EntryArgument, WriteRule};
 pub use auto::UnavailableMethods;
 pub use method::{METHODS, Method, described, names};
 pub use spec::{Spec, cache_dir, check};
-pub(crate) use token_request::{authority, check_binding};
+pub(crate) use token_request::check_binding;
 
 use crate::cache::Cache;
 use crate::cache_key::CacheKey;

@@ -36,59 +36,54 @@ struct ManagedIdentity {
     notes: Vec<String>,
 }
 
-fn parse(choices: &Inputs) -> Result<Box<dyn Login>, Error> {
-    let (wanted, passed_over) = wanted(choices)?;
-    let host = managed_identity::detect(choices.env)?;
+fn parse(inputs: &Inputs) -> Result<Box<dyn Login>, Error> {
+    let audience = inputs.values.require(&SERVER_ID, "server-id is required")?;
+    let (selector, passed_over) = selector(inputs)?;
+    let wanted = IdentityRequest::new(&audience, selector);
+    let host = managed_identity::detect(inputs.env)?;
     managed_identity::admit(&*host, wanted.selector.as_ref())?;
     let mut notes = Vec::new();
     if let (Some(source), Some(selector)) = (passed_over, &wanted.selector) {
         notes.push(format!("{source} is passed over: {} stands before it", selector.source));
     }
-    if choices.values.is_on(&LEGACY) {
+    if inputs.values.is_on(&LEGACY) {
         notes.push("--legacy has no effect with msi: the host decides on the kind of token".into());
     }
     Ok(Box::new(ManagedIdentity { host, wanted, machine: managed_identity::machine(), notes }))
-}
-
-/// What a host would be asked, and where a name came from that another stands before.
-pub(super) fn wanted(choices: &Inputs) -> Result<(IdentityRequest, Option<ValueSource>), Error> {
-    let server = choices.values.require(&SERVER_ID, "server-id is required")?;
-    let (selector, passed_over) = selector(choices)?;
-    Ok((IdentityRequest::new(&server, selector), passed_over))
 }
 
 /// The one identity that is meant, and where another name came from that it stands before. As in
 /// Azure/kubelogin a client id stands before a resource id. An object id is an option of our own: typed,
 /// it stands before a client id that only a variable gives, as webhooks and platforms set one for
 /// everybody; it tolerates no other.
-fn selector(choices: &Inputs) -> Result<(Option<Selector>, Option<ValueSource>), Error> {
-    let client = given(choices.values, &CLIENT_ID, IdKind::ClientId)?;
-    let resource = given(choices.values, &IDENTITY_RESOURCE_ID, IdKind::ResourceId)?;
-    let object = given(choices.values, &IDENTITY_OBJECT_ID, IdKind::ObjectId)?;
+pub(super) fn selector(inputs: &Inputs) -> Result<(Option<Selector>, Option<String>), Error> {
+    let client = given(inputs.values, &CLIENT_ID, IdKind::ClientId)?;
+    let resource = given(inputs.values, &IDENTITY_RESOURCE_ID, IdKind::ResourceId)?;
+    let object = given(inputs.values, &IDENTITY_OBJECT_ID, IdKind::ObjectId)?;
     let Some(object) = object else {
         return Ok(match (client, resource) {
             (Some(client), resource) => (Some(client), resource.map(|resource| resource.source)),
             (None, resource) => (resource, None),
         });
     };
-    let typed = choices.given.last(&CLIENT_ID.decl).filter(|typed| !typed.text.is_empty());
-    let gives_way = matches!(object.source, ValueSource::Flag(_));
-    let rival = typed.map(|typed| typed.flag.clone()).or_else(|| resource.map(|other| other.source.to_string()));
-    match rival.or_else(|| client.as_ref().filter(|_| !gives_way).map(|client| client.source.to_string())) {
-        Some(rival) => Err(both_given(&rival, &object.source.to_string())),
+    let typed = inputs.given.last(&CLIENT_ID.decl).filter(|typed| !typed.text.is_empty());
+    let rival = typed.map(|typed| typed.flag.clone()).or_else(|| resource.map(|other| other.source));
+    match rival.or_else(|| client.as_ref().filter(|_| object.from_env).map(|client| client.source.clone())) {
+        Some(rival) => Err(both_given(&rival, &object.source)),
         None => Ok((Some(object), client.map(|client| client.source))),
     }
 }
 
 fn given<T: Display>(values: &Values, option: &Opt<T>, by: IdKind) -> Result<Option<Selector>, Error> {
-    let source = values.source(option).cloned().unwrap_or(ValueSource::Default);
-    Ok(values.get(option)?.map(|id| Selector { by, id: id.to_string(), source }))
+    let Some((id, source)) = values.get(option)?.zip(values.source(option)) else { return Ok(None) };
+    let from_env = matches!(source, ValueSource::Variable(_));
+    Ok(Some(Selector { by, id: id.to_string(), source: source.to_string(), from_env }))
 }
 
 impl Login for ManagedIdentity {
-    fn add_to_key(&self, identity: &mut CacheKey) {
-        self.host.add_to_key(&self.wanted, identity);
-        identity.field("machine", self.machine.as_deref().unwrap_or_default());
+    fn add_to_key(&self, key: &mut CacheKey) {
+        self.host.add_to_key(&self.wanted, key);
+        key.field("machine", self.machine.as_deref().unwrap_or_default());
     }
 
     fn acquire<'a>(&'a self, session: &'a Session<'a>) -> BoxFuture<'a, TokenResponse> {
@@ -112,18 +107,11 @@ impl Login for ManagedIdentity {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fake::with_inputs;
     use super::*;
-    use crate::options::{OptionSet, args};
-    use crate::os::env::Env;
 
     fn chosen<const N: usize>(line: &str, env: [(&str, &str); N]) -> Result<(Option<(IdKind, String)>, bool), String> {
-        let words: Vec<_> = line.split_whitespace().map(String::from).collect();
-        let given = args::read(&words, OptionSet::TOKEN).unwrap();
-        let env = Env::from(env);
-        let values = Values::resolve(&given, &env);
-        let choices =
-            Inputs { given: &given, values: &values, env: &env, exec: &crate::exec_credential::ExecInfo::default() };
-        let (selector, passed_over) = selector(&choices).map_err(|error| error.to_string())?;
+        let (selector, passed_over) = with_inputs(line, env, selector).map_err(|error| error.to_string())?;
         Ok((selector.map(|selector| (selector.by, selector.id)), passed_over.is_some()))
     }
 

@@ -17,11 +17,11 @@ pub(super) struct PublicClient {
 }
 
 impl PublicClient {
-    pub(super) fn parse(choices: &Inputs) -> Result<Self, Error> {
+    pub(super) fn parse(inputs: &Inputs) -> Result<Self, Error> {
         Ok(Self {
-            id: choices.values.require(&CLIENT_ID, "client ID cannot be empty")?,
-            request: token_request(choices)?,
-            account: choices.values.get(&LOGIN_HINT)?,
+            id: inputs.values.require(&CLIENT_ID, "client ID cannot be empty")?,
+            request: token_request(inputs)?,
+            account: inputs.values.get(&LOGIN_HINT)?,
         })
     }
 

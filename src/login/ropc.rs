@@ -59,10 +59,10 @@ struct Ropc {
     brings_own_secret: bool,
 }
 
-fn parse(choices: &Inputs) -> Result<Box<dyn Login>, Error> {
-    let values = choices.values;
+fn parse(inputs: &Inputs) -> Result<Box<dyn Login>, Error> {
+    let values = inputs.values;
     let client = values.require(&CLIENT_ID, "client ID cannot be empty")?;
-    let request = token_request(choices)?;
+    let request = token_request(inputs)?;
     let username = values.require(&USERNAME, "username cannot be empty")?;
     let named_by = values.source_text(&USERNAME);
     let password = secret_option::find(&PASSWORD, values)?.ok_or_else(|| {
@@ -70,7 +70,7 @@ fn parse(choices: &Inputs) -> Result<Box<dyn Login>, Error> {
             .remedy(secret_option::advice(&PASSWORD, values))
     })?;
     refuse_open_tenant(values)?;
-    let brings_own_secret = password.typed && choices.in_entry(&PASSWORD.decl);
+    let brings_own_secret = password.typed && inputs.in_entry(&PASSWORD.decl);
     Ok(Box::new(Ropc { request, client, username, named_by, password, brings_own_secret }))
 }
 

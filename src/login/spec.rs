@@ -38,37 +38,37 @@ pub struct Spec<'c> {
     /// How long kubectl may use a signed token before it asks for the next.
     pub pop_lifetime: Duration,
     /// What it was parsed from.
-    choices: &'c Inputs<'c>,
+    inputs: &'c Inputs<'c>,
 }
 
 impl<'c> Spec<'c> {
-    /// Parses `choices`, in the order of Azure/kubelogin's validation.
+    /// Parses `inputs`, in the order of Azure/kubelogin's validation.
     ///
     /// # Errors
     /// The first thing that is missing or wrong.
-    pub fn parse(choices: &'c Inputs<'c>) -> Result<Self, Error> {
-        let values = choices.values;
+    pub fn parse(inputs: &'c Inputs<'c>) -> Result<Self, Error> {
+        let values = inputs.values;
         let method = Method::find(values)?;
         check(values)?;
-        super::check_binding(values, choices.exec.cluster.is_some())?;
+        super::check_binding(values, inputs.exec.cluster.is_some())?;
         values.require(&SERVER_ID, "server-id is required")?;
-        let login = (method.parse)(choices)?;
+        let login = (method.parse)(inputs)?;
         check_binding(values, method, &*login)?;
         Ok(Self {
             method,
             timeout: positive(values, &TIMEOUT)?.zip(values.source(&TIMEOUT).cloned()),
             login_timeout: positive(values, &LOGIN_TIMEOUT)?.unwrap_or_default(),
             storage: kept(&*login, values.require(&CACHE_STORAGE, "cache storage cannot be empty")?),
-            cache_dir: cache_dir(values, choices.env)?,
+            cache_dir: cache_dir(values, inputs.env)?,
             pop_lifetime: positive(values, &POP_LIFETIME)?.unwrap_or(POP_WINDOW),
-            choices,
+            inputs,
             login,
         })
     }
 
     /// What is asked for, in the words of the options.
     pub fn summary(&self) -> RequestSummary {
-        let values = self.choices.values;
+        let values = self.inputs.values;
         RequestSummary {
             method: self.method.name.into(),
             cloud: self.login.request().map(|request| request.authority.environment()),
@@ -85,7 +85,7 @@ impl<'c> Spec<'c> {
 
     /// The command with which a person signs in for the same by hand, without secrets.
     pub fn login_command(&self, program: &str) -> String {
-        let given = self.choices.given;
+        let given = self.inputs.given;
         let flags = given.flags().iter().filter(|typed| typed.decl.secret.is_none() && typed.decl.scope != Scope::Run);
         let words = flags.map(|typed| match (typed.decl.takes, typed.text.expose()) {
             (ValueKind::Nothing, "true") => typed.decl.flag(),

@@ -81,15 +81,15 @@ pub(super) fn given_by(values: &Values) -> Option<&ValueSource> {
     certificate.or(values.source(&CLIENT_SECRET_FILE)).or(values.source(&CLIENT_SECRET))
 }
 
-fn parse(choices: &Inputs) -> Result<Box<dyn Login>, Error> {
-    let client = choices.values.require(&CLIENT_ID, "client ID cannot be empty")?;
-    let request = token_request(choices)?;
-    let proof = match CertificateFile::find(choices.values)? {
+fn parse(inputs: &Inputs) -> Result<Box<dyn Login>, Error> {
+    let client = inputs.values.require(&CLIENT_ID, "client ID cannot be empty")?;
+    let request = token_request(inputs)?;
+    let proof = match CertificateFile::find(inputs.values)? {
         Some(certificate) => SpnCredential::Certificate(certificate),
-        None => SpnCredential::Secret(secret(choices.values)?),
+        None => SpnCredential::Secret(secret(inputs.values)?),
     };
     let brings_own_secret =
-        matches!(&proof, SpnCredential::Secret(given) if given.typed) && choices.in_entry(&CLIENT_SECRET.decl);
+        matches!(&proof, SpnCredential::Secret(given) if given.typed) && inputs.in_entry(&CLIENT_SECRET.decl);
     Ok(Box::new(Application { request, client, proof, brings_own_secret }))
 }
 
@@ -168,14 +168,14 @@ fn signing(request: &TokenRequest) -> Signing {
 }
 
 impl Login for Application {
-    fn add_to_key(&self, identity: &mut CacheKey) {
-        self.request.add_to_key(identity);
-        identity.field("client", self.client.as_str());
+    fn add_to_key(&self, key: &mut CacheKey) {
+        self.request.add_to_key(key);
+        key.field("client", self.client.as_str());
         match &self.proof {
-            SpnCredential::Secret(given) => identity.field("secret", given.secret.expose()),
+            SpnCredential::Secret(given) => key.field("secret", given.secret.expose()),
             SpnCredential::Certificate(file) => {
-                identity.bytes("certificate", &file.bytes);
-                identity.field("password", file.password().map(Secret::expose).unwrap_or_default());
+                key.bytes("certificate", &file.bytes);
+                key.field("password", file.password().map(Secret::expose).unwrap_or_default());
             }
         }
     }

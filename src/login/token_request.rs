@@ -127,8 +127,8 @@ mod tests {
         let given = read(&args, OptionSet::TOKEN).unwrap();
         let values = Values::resolve(&given, &env);
         let exec = ExecInfo::from_env(&env).unwrap();
-        let choices = Inputs { given: &given, values: &values, env: &env, exec: &exec };
-        super::authority(&choices).map_err(|error| error.to_string())
+        let inputs = Inputs { given: &given, values: &values, env: &env, exec: &exec };
+        super::authority(&inputs).map_err(|error| error.to_string())
     }
 
     fn endpoint(line: &str, audience: &Audience) -> String {

@@ -9,12 +9,13 @@ use serde::de::DeserializeOwned;
 use crate::azure::id::TenantId;
 use crate::entra::entra_error::code_in;
 use crate::entra::token::seconds;
-use crate::entra::{Audience, Token, TokenResponse};
+use crate::entra::{Audience, Session, Token, TokenResponse};
 use crate::error::{Error, ErrorKind, one_line};
 use crate::jwt;
 use crate::options::{SERVER_ID, TENANT_ID, Values};
 use crate::os::env::Env;
-use crate::secret::Secret;
+use crate::os::process::{ProgramCall, ProgramOutput};
+use crate::secret::{Secret, redact};
 
 /// A tool that hands out tokens, for messages.
 pub(super) struct Tool {
@@ -38,6 +39,30 @@ impl Tool {
             Error::new(ErrorKind::ToolMissing, format!("the {} ({}) is not on PATH", self.title, self.name))
                 .remedy(format!("install it ({}), or use another --login", self.home))
         })
+    }
+
+    /// Runs it at `program` for a token.
+    ///
+    /// # Errors
+    /// It can't be run, or the time is over.
+    pub(super) async fn run(
+        &self,
+        session: &Session<'_>,
+        program: &Path,
+        arguments: impl Iterator<Item = &str>,
+        variables: Vec<(&'static str, String)>,
+    ) -> Result<ProgramOutput, Error> {
+        let sys = session.sys;
+        let arguments = arguments.map(String::from).collect();
+        let call = ProgramCall { program: program.to_owned(), arguments, variables };
+        sys.terminal.detail(1, || format!("asking {} for a token", program.display()));
+        sys.programs.run(&call, session.deadline.left(&*sys.clock), &*sys.clock).await
+    }
+
+    /// The token would be kept for a sign-in that it may not be of.
+    pub(super) fn sign_in_changed(&self) -> Error {
+        let what = format!("the sign-in of {} has changed while it was asked", self.name);
+        Error::new(ErrorKind::ToolAccount, what).remedy("run the command again")
     }
 
     /// The answer that `stdout` holds. Nothing of it is quoted: it may hold a token.
@@ -197,10 +222,7 @@ pub(super) fn text_of(path: &Path) -> String {
 /// What a tool says, as a part of a line: one line, not too long, and without anything that looks
 /// like a token.
 pub(super) fn sentence(text: &str) -> String {
-    let line = one_line(text);
-    let secret = |word: &&str| word.len() > 200 || word.len() > 20 && word.contains("eyJ");
-    let words = line.split(' ').map(|word| if secret(&word) { "<token>" } else { word });
-    let line = words.collect::<Vec<_>>().join(" ");
+    let line = redact(&one_line(text));
     let end = line.find(" Trace ID:").unwrap_or(line.len());
     let line = line[..end].trim_end_matches('.');
     match line.char_indices().nth(300) {

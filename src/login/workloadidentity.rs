@@ -13,6 +13,7 @@ use crate::options::{
 };
 use crate::os::BoxFuture;
 
+use super::federated_inputs::source_request;
 use super::token_request::token_request;
 use super::{Login, Method, WriteRule};
 
@@ -44,29 +45,30 @@ pub(super) struct Workload {
     pub(super) proxy: Option<TokenProxy>,
 }
 
-fn parse(choices: &Inputs) -> Result<Box<dyn Login>, Error> {
-    let client = choices.values.require(&CLIENT_ID, "client ID cannot be empty")?;
-    let request = token_request(choices)?;
-    let source = federated::choose(choices)?.ok_or_else(|| federated::absent(choices))?;
-    let proxy = proxy(choices, &*source)?;
+fn parse(inputs: &Inputs) -> Result<Box<dyn Login>, Error> {
+    let client = inputs.values.require(&CLIENT_ID, "client ID cannot be empty")?;
+    let request = token_request(inputs)?;
+    let wanted = source_request(inputs)?;
+    let source = federated::choose(&wanted)?.ok_or_else(|| federated::absent(&wanted))?;
+    let proxy = proxy(inputs, &*source)?;
     Ok(Box::new(Workload { client, request, source, proxy }))
 }
 
 /// The token proxy of a cluster takes its pods' own tokens and no others.
-fn proxy(choices: &Inputs, source: &dyn AssertionSource) -> Result<Option<TokenProxy>, Error> {
-    if choices.values.is_on(&DISABLE_TOKEN_PROXY) || !source.may_be_a_pods() {
+fn proxy(inputs: &Inputs, source: &dyn AssertionSource) -> Result<Option<TokenProxy>, Error> {
+    if inputs.values.is_on(&DISABLE_TOKEN_PROXY) || !source.may_be_a_pods() {
         return Ok(None);
     }
-    TokenProxy::from_env(choices.env)
+    TokenProxy::from_env(inputs.env)
 }
 
 impl Login for Workload {
-    fn add_to_key(&self, identity: &mut CacheKey) {
-        self.request.add_to_key(identity);
-        identity.field("client", self.client.as_str());
-        self.source.add_to_key(identity);
+    fn add_to_key(&self, key: &mut CacheKey) {
+        self.request.add_to_key(key);
+        key.field("client", self.client.as_str());
+        self.source.add_to_key(key);
         if let Some(proxy) = &self.proxy {
-            identity.field("token-proxy", proxy.address());
+            key.field("token-proxy", proxy.address());
         }
     }
 
@@ -85,7 +87,8 @@ impl Login for Workload {
 #[cfg(test)]
 mod tests {
     use super::super::Spec;
-    use crate::federated::fake::{EXEC, choices, token};
+    use super::super::fake::{EXEC, with_inputs};
+    use crate::federated::fake::token;
 
     fn name_of(spec: &Spec) -> crate::cache_key::CacheKey {
         spec.cache_key()
@@ -93,8 +96,8 @@ mod tests {
 
     /// What `then` makes of what the line asks for.
     fn parsed<const N: usize, T>(line: &str, env: [(&str, &str); N], then: fn(&Spec) -> T) -> Result<T, String> {
-        let line: Vec<_> = "-l workloadidentity --server-id SRV".split(' ').chain(line.split_whitespace()).collect();
-        choices(&line, env, |choices| Spec::parse(choices).map(|spec| then(&spec)).map_err(|error| error.to_string()))
+        let line = format!("-l workloadidentity --server-id SRV {line}");
+        with_inputs(&line, env, |inputs| Spec::parse(inputs).map(|spec| then(&spec)).map_err(|error| error.to_string()))
     }
 
     const IDS: &str = "--client-id CID -t T";

@@ -3,7 +3,6 @@
 use url::Url;
 
 use crate::error::Error;
-use crate::options::ValueSource;
 use crate::os::env::Env;
 use crate::secret::Secret;
 use crate::sys::http::{Request, Transport};
@@ -28,9 +27,11 @@ impl AzureMl {
         Ok(Self {
             endpoint: endpoint(env, MSI_ENDPOINT)?,
             secret: header(env, MSI_SECRET)?,
-            default: env.get(DEFAULT_CLIENT_ID).map(|id| {
-                let (by, source) = (IdKind::ClientId, ValueSource::Variable(DEFAULT_CLIENT_ID));
-                Selector { by, id: id.to_owned(), source }
+            default: env.get(DEFAULT_CLIENT_ID).map(|id| Selector {
+                by: IdKind::ClientId,
+                id: id.to_owned(),
+                source: DEFAULT_CLIENT_ID.into(),
+                from_env: true,
             }),
         })
     }

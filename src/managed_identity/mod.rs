@@ -24,7 +24,6 @@ use crate::entra::{Session, Token};
 use crate::error::{Error, ErrorKind};
 use crate::net::trust;
 use crate::net::{self, Retry};
-use crate::options::ValueSource;
 use crate::os::BoxFuture;
 use crate::os::env::Env;
 use crate::secret::Secret;
@@ -119,18 +118,18 @@ pub trait ManagedIdentitySource {
         })
     }
 
-    /// Writes everything that tells this question from another into `identity`: the whole request,
-    /// the host's secret included.
-    fn add_to_key(&self, wanted: &IdentityRequest, identity: &mut CacheKey) {
+    /// Writes everything that tells this question from another into `key`: the whole request, the
+    /// host's secret included.
+    fn add_to_key(&self, wanted: &IdentityRequest, key: &mut CacheKey) {
         let request = self.request(wanted);
-        identity.field("host", self.name());
-        identity.field("url", request.url.as_str());
-        identity.bytes("body", &request.body);
+        key.field("host", self.name());
+        key.field("url", request.url.as_str());
+        key.bytes("body", &request.body);
         for (name, value) in &request.headers {
-            identity.field(name, value.expose());
+            key.field(name, value.expose());
         }
         if let Transport::Pinned(thumbprint) = &request.transport {
-            identity.bytes("thumbprint", thumbprint);
+            key.bytes("thumbprint", thumbprint);
         }
     }
 }
@@ -151,9 +150,9 @@ pub struct IdentityRequest {
 }
 
 impl IdentityRequest {
-    /// The audience of the server id, which may be written as a scope, as Azure/kubelogin asks for it.
-    pub fn new(server: &str, selector: Option<Selector>) -> Self {
-        let resource = server.strip_suffix("/.default").unwrap_or_else(|| server.trim_end_matches('/'));
+    /// For `audience`, which may be written as a scope, as Azure/kubelogin asks for it.
+    pub fn new(audience: &str, selector: Option<Selector>) -> Self {
+        let resource = audience.strip_suffix("/.default").unwrap_or_else(|| audience.trim_end_matches('/'));
         Self { resource: resource.to_owned(), selector }
     }
 }
@@ -165,8 +164,10 @@ pub struct Selector {
     pub by: IdKind,
     /// The name.
     pub id: String,
-    /// Which option said so.
-    pub source: ValueSource,
+    /// The flag or variable that gave it, for messages.
+    pub source: String,
+    /// Whether that is a variable.
+    pub from_env: bool,
 }
 
 /// By what an identity is named.
@@ -206,7 +207,7 @@ pub fn admit(host: &dyn ManagedIdentitySource, selector: Option<&Selector>) -> R
         [] => format!("{name} chooses the identity by itself and takes no {}", selector.by.words()),
         known => format!("{name} takes no {} of an identity, only its {}", selector.by.words(), known.join(" or ")),
     };
-    let undo = if matches!(selector.source, ValueSource::Variable(_)) { "unset" } else { "remove" };
+    let undo = if selector.from_env { "unset" } else { "remove" };
     Err(Error::new(ErrorKind::OptionInvalid, what)
         .from_source(&selector.source)
         .remedy(format!("{undo} {}", selector.source)))
@@ -283,7 +284,7 @@ fn busy<H: ManagedIdentitySource + ?Sized>(host: &H, refusal: &IdentityError) ->
 
 /// That the identity is not there; `place` is where it would be assigned.
 fn unknown(selector: Option<&Selector>, place: &str) -> Error {
-    let Some(Selector { by, id, source }) = selector else {
+    let Some(Selector { by, id, source, .. }) = selector else {
         return Error::new(ErrorKind::IdentityUnknown, format!("this {place} has no system-assigned identity"))
             .remedy(format!("name a user-assigned one with --client-id, or give the {place} its own"));
     };
@@ -382,11 +383,8 @@ mod fake {
     }
 
     pub(super) fn by(by: super::IdKind) -> Selector {
-        Selector {
-            by,
-            id: "ID".into(),
-            source: super::ValueSource::Flag(format!("--{}", by.words().replace(" ID", "-id"))),
-        }
+        let source = format!("--{}", by.words().replace(" ID", "-id"));
+        Selector { by, id: "ID".into(), source, from_env: false }
     }
 
     /// Asks the host of `env`, as `--login msi` does.
@@ -469,7 +467,7 @@ mod tests {
             refusal(ask([MSI], Some(by), vec![granted()]));
         }
         let variable =
-            Selector { source: ValueSource::Variable("KUBENTRA_IDENTITY_OBJECT_ID"), ..by(IdKind::ObjectId) };
+            Selector { source: "KUBENTRA_IDENTITY_OBJECT_ID".into(), from_env: true, ..by(IdKind::ObjectId) };
         assert_eq!(
             refusal(ask([MSI, SECRET], Some(variable), vec![granted()])),
             "Azure ML takes no object ID of an identity, only its client ID (KUBENTRA_IDENTITY_OBJECT_ID); \
@@ -514,29 +512,29 @@ mod tests {
 
     #[test]
     fn what_is_asked_decides_the_place_in_the_cache() {
-        let identity = |env: &Env, wanted: &IdentityRequest| {
-            let mut identity = CacheKey::new("token");
-            detect(env).unwrap().add_to_key(wanted, &mut identity);
-            identity.written().to_vec()
+        let key_of = |env: &Env, wanted: &IdentityRequest| {
+            let mut key = CacheKey::new("token");
+            detect(env).unwrap().add_to_key(wanted, &mut key);
+            key.written().to_vec()
         };
         let app = |header| Env::from([APP, (IDENTITY_HEADER, header)]);
         let plain = || fake::wanted(None);
         let seen = [
-            identity(&Env::default(), &plain()),
-            identity(&Env::default(), &IdentityRequest::new("other", None)),
-            identity(&Env::default(), &fake::wanted(Some(by(IdKind::ClientId)))),
-            identity(&Env::default(), &fake::wanted(Some(by(IdKind::ObjectId)))),
-            identity(&app("one"), &plain()),
-            identity(&app("two"), &plain()),
-            identity(&Env::from([MSI]), &plain()),
-            identity(&Env::from([MSI]), &IdentityRequest::new("other", None)),
-            identity(&Env::from([FABRIC, HEADER, THUMBPRINT]), &plain()),
-            identity(&Env::from([FABRIC, HEADER, (IDENTITY_SERVER_THUMBPRINT, &"1".repeat(40))]), &plain()),
+            key_of(&Env::default(), &plain()),
+            key_of(&Env::default(), &IdentityRequest::new("other", None)),
+            key_of(&Env::default(), &fake::wanted(Some(by(IdKind::ClientId)))),
+            key_of(&Env::default(), &fake::wanted(Some(by(IdKind::ObjectId)))),
+            key_of(&app("one"), &plain()),
+            key_of(&app("two"), &plain()),
+            key_of(&Env::from([MSI]), &plain()),
+            key_of(&Env::from([MSI]), &IdentityRequest::new("other", None)),
+            key_of(&Env::from([FABRIC, HEADER, THUMBPRINT]), &plain()),
+            key_of(&Env::from([FABRIC, HEADER, (IDENTITY_SERVER_THUMBPRINT, &"1".repeat(40))]), &plain()),
         ];
         for (index, one) in seen.iter().enumerate() {
             assert!(seen[..index].iter().all(|other| other != one), "{index}");
         }
-        assert_eq!(identity(&app("one"), &plain()), seen[4]);
+        assert_eq!(key_of(&app("one"), &plain()), seen[4]);
     }
 
     #[test]

@@ -9,12 +9,14 @@ use crate::error::{Error, ErrorKind};
 use crate::federated;
 use crate::managed_identity::{self, IdentityRequest, ManagedIdentitySource};
 use crate::options::{
-    CLIENT_ID, FEDERATED_TOKEN_FILE, FEDERATED_TOKEN_SOURCE, Inputs, ParsedArgs, TENANT_ID, ValueSource, Values,
+    CLIENT_ID, FEDERATED_TOKEN_FILE, FEDERATED_TOKEN_SOURCE, Inputs, ParsedArgs, SERVER_ID, TENANT_ID, ValueSource,
+    Values,
 };
 use crate::os::BoxFuture;
 use crate::os::env::Env;
 use crate::os::process;
 
+use super::super::federated_inputs::source_request;
 use super::super::{Login, Method, azd, azurecli, azurepipelines, devicecode, interactive, msi, spn, workloadidentity};
 
 /// The ways, in order.
@@ -72,56 +74,56 @@ impl MethodInputs {
     }
 
     /// With everything that was given.
-    fn whole(choices: &Inputs, method: &Method) -> Self {
-        Self::of(method, choices.given.clone(), choices.env)
+    fn whole(inputs: &Inputs, method: &Method) -> Self {
+        Self::of(method, inputs.given.clone(), inputs.env)
     }
 
     /// Without `--client-id`: in an entry for `auto` it names the client that people sign in with, which
     /// has no federated credential and is no managed identity. The environment names those.
-    fn of_environment(choices: &Inputs, method: &Method) -> Self {
-        Self::of(method, choices.given.without(&CLIENT_ID.decl), choices.env)
+    fn of_environment(inputs: &Inputs, method: &Method) -> Self {
+        Self::of(method, inputs.given.without(&CLIENT_ID.decl), inputs.env)
     }
 
     /// With the client of the entry, where it names one: nobody can sign in with the application or
     /// managed identity that the environment names.
-    fn of_entry(choices: &Inputs, method: &Method) -> Self {
-        let named = choices.given.last(&CLIENT_ID.decl).is_some_and(|typed| !typed.text.is_empty());
+    fn of_entry(inputs: &Inputs, method: &Method) -> Self {
+        let named = inputs.given.last(&CLIENT_ID.decl).is_some_and(|typed| !typed.text.is_empty());
         let variables: Vec<_> = CLIENT_ID.decl.vars.iter().filter(|_| named).map(|var| var.name).collect();
-        Self::of(method, choices.given.clone(), &choices.env.without(&variables))
+        Self::of(method, inputs.given.clone(), &inputs.env.without(&variables))
     }
 
-    fn choices<'a>(&'a self, choices: &'a Inputs) -> Inputs<'a> {
-        Inputs { given: &self.given, values: &self.values, ..*choices }
+    fn inputs<'a>(&'a self, inputs: &'a Inputs) -> Inputs<'a> {
+        Inputs { given: &self.given, values: &self.values, ..*inputs }
     }
 
-    fn parse(&self, choices: &Inputs, method: &Method) -> Result<Box<dyn Login>, Error> {
-        (method.parse)(&self.choices(choices))
+    fn parse(&self, inputs: &Inputs, method: &Method) -> Result<Box<dyn Login>, Error> {
+        (method.parse)(&self.inputs(inputs))
     }
 }
 
-fn application(choices: &Inputs, method: &Method) -> Result<Availability, Error> {
-    let whole = MethodInputs::whole(choices, method);
+fn application(inputs: &Inputs, method: &Method) -> Result<Availability, Error> {
+    let whole = MethodInputs::whole(inputs, method);
     let (reason, typed) = match spn::given_by(&whole.values) {
         None => return Ok(absent("no secret or certificate is given")),
         Some(source) => (format!("{source} is set"), matches!(source, ValueSource::Flag(_))),
     };
-    let as_if = if typed { whole } else { MethodInputs::of_environment(choices, method) };
+    let as_if = if typed { whole } else { MethodInputs::of_environment(inputs, method) };
     let variable = as_if.values.variable(&CLIENT_ID.decl);
     if let (None, Some(variable)) = (as_if.values.source(&CLIENT_ID), variable.filter(|_| !typed)) {
         return Err(Error::new(ErrorKind::OptionMissing, format!("{reason}, and not the application that it is of"))
             .remedy(format!("set {variable}; --client-id is the client that people sign in with")));
     }
-    Ok(Availability::Available(as_if.parse(choices, method)?, reason))
+    Ok(Availability::Available(as_if.parse(inputs, method)?, reason))
 }
 
-fn federation(choices: &Inputs, method: &Method) -> Result<Availability, Error> {
-    let whole = MethodInputs::whole(choices, method);
+fn federation(inputs: &Inputs, method: &Method) -> Result<Availability, Error> {
+    let whole = MethodInputs::whole(inputs, method);
     let typed = |source: Option<&ValueSource>| matches!(source, Some(ValueSource::Flag(_)));
     let source = whole.values.source(&FEDERATED_TOKEN_SOURCE);
     let named = source.or_else(|| whole.values.source(&FEDERATED_TOKEN_FILE).filter(|file| typed(Some(file))));
     let named = named.map(ToString::to_string);
     let on_purpose = typed(source) || typed(whole.values.source(&FEDERATED_TOKEN_FILE));
-    let as_if = if on_purpose { whole } else { MethodInputs::of_environment(choices, method) };
+    let as_if = if on_purpose { whole } else { MethodInputs::of_environment(inputs, method) };
     // Without these a token may be there for another purpose: GitHub's for signing az in, a pod's by default.
     let missing = [
         (as_if.values.source(&CLIENT_ID), as_if.values.variable(&CLIENT_ID.decl)),
@@ -137,29 +139,32 @@ fn federation(choices: &Inputs, method: &Method) -> Result<Availability, Error> 
         }
         return Ok(absent(format!("no application for a federated token ({variable} is not set)")));
     }
-    let Some(source) = federated::choose(&as_if.choices(choices))? else {
+    let inputs = as_if.inputs(inputs);
+    let wanted = source_request(&inputs)?;
+    let Some(source) = federated::choose(&wanted)? else {
         let why = "no federated token".to_owned();
-        return Ok(match federated::hint(&as_if.choices(choices)) {
+        return Ok(match federated::hint(&wanted) {
             Some(hint) => Availability::NeedsSetup(why, hint),
             None => Availability::Unavailable(why),
         });
     };
     let described = source.described();
-    Ok(Availability::Available(as_if.parse(choices, method)?, format!("it comes from {described}")))
+    Ok(Availability::Available(as_if.parse(inputs, method)?, format!("it comes from {described}")))
 }
 
-fn pipelines(choices: &Inputs, method: &Method) -> Result<Availability, Error> {
-    let as_if = MethodInputs::of_environment(choices, method);
-    if !azurepipelines::is_there(&as_if.choices(choices)) {
+fn pipelines(inputs: &Inputs, method: &Method) -> Result<Availability, Error> {
+    let as_if = MethodInputs::of_environment(inputs, method);
+    if !azurepipelines::is_there(&as_if.inputs(inputs)) {
         return Ok(absent("no service connection of an Azure Pipelines job"));
     }
-    Ok(Availability::Available(as_if.parse(choices, method)?, "the job names it".into()))
+    Ok(Availability::Available(as_if.parse(inputs, method)?, "the job names it".into()))
 }
 
-fn managed_identity(choices: &Inputs, method: &Method) -> Result<Availability, Error> {
-    let as_if = MethodInputs::of_environment(choices, method);
-    let (mut login, host) = (as_if.parse(choices, method)?, managed_identity::detect(choices.env)?);
-    let (wanted, _) = msi::wanted(&as_if.choices(choices))?;
+fn managed_identity(inputs: &Inputs, method: &Method) -> Result<Availability, Error> {
+    let as_if = MethodInputs::of_environment(inputs, method);
+    let (mut login, host) = (as_if.parse(inputs, method)?, managed_identity::detect(inputs.env)?);
+    let audience = as_if.values.require(&SERVER_ID, "server-id is required")?;
+    let wanted = IdentityRequest::new(&audience, msi::selector(&as_if.inputs(inputs))?.0);
     if wanted.selector.is_none() {
         let variable = as_if.values.variable(&CLIENT_ID.decl).unwrap_or("its variable");
         login = Box::new(UnnamedIdentity { login, variable });
@@ -170,17 +175,17 @@ fn managed_identity(choices: &Inputs, method: &Method) -> Result<Availability, E
     Ok(Availability::NeedsProbe(login, ImdsProbe { host, wanted }))
 }
 
-fn az(choices: &Inputs, method: &Method) -> Result<Availability, Error> {
-    program(choices, method, "az", azurecli::if_signed_in)
+fn az(inputs: &Inputs, method: &Method) -> Result<Availability, Error> {
+    program(inputs, method, "az", azurecli::if_signed_in)
 }
 
-fn azure_developer_cli(choices: &Inputs, method: &Method) -> Result<Availability, Error> {
-    program(choices, method, "azd", azd::if_signed_in)
+fn azure_developer_cli(inputs: &Inputs, method: &Method) -> Result<Availability, Error> {
+    program(inputs, method, "azd", azd::if_signed_in)
 }
 
-fn program(choices: &Inputs, method: &Method, name: &str, login: IfSignedIn) -> Result<Availability, Error> {
-    let Some(path) = process::find(choices.env, name) else { return Ok(absent(format!("{name} is not on PATH"))) };
-    let Some(login) = login(&MethodInputs::whole(choices, method).choices(choices))? else {
+fn program(inputs: &Inputs, method: &Method, name: &str, login: IfSignedIn) -> Result<Availability, Error> {
+    let Some(path) = process::find(inputs.env, name) else { return Ok(absent(format!("{name} is not on PATH"))) };
+    let Some(login) = login(&MethodInputs::whole(inputs, method).inputs(inputs))? else {
         return Ok(absent(format!("nobody is signed in to {name}")));
     };
     Ok(Availability::Available(login, format!("{} has somebody signed in", path.display())))
@@ -193,8 +198,8 @@ type IfSignedIn = fn(&Inputs) -> Result<Option<Box<dyn Login>>, Error>;
 /// the same place in the cache is theirs. Without a client to sign in with there is none, which is no
 /// reason to pass over the machine's identity.
 #[expect(clippy::unnecessary_wraps, reason = "the other ways have errors")]
-fn person(choices: &Inputs, method: &Method) -> Result<Availability, Error> {
-    Ok(match MethodInputs::of_entry(choices, method).parse(choices, method) {
+fn person(inputs: &Inputs, method: &Method) -> Result<Availability, Error> {
+    Ok(match MethodInputs::of_entry(inputs, method).parse(inputs, method) {
         Ok(login) => Availability::Available(login, NOTHING_ELSE.into()),
         Err(error) => absent(format!("nobody can be asked ({})", error.what())),
     })
@@ -202,8 +207,8 @@ fn person(choices: &Inputs, method: &Method) -> Result<Availability, Error> {
 
 /// The browser asks for less than a code does, and more tenants allow it. Whether one can be opened is
 /// looked up when somebody is asked: a token from the cache needs none.
-fn person_with_browser(choices: &Inputs, method: &Method) -> Result<Availability, Error> {
-    Ok(match person(choices, method)? {
+fn person_with_browser(inputs: &Inputs, method: &Method) -> Result<Availability, Error> {
+    Ok(match person(inputs, method)? {
         Availability::Available(login, _) => Availability::NeedsBrowser(login),
         other => other,
     })

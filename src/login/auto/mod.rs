@@ -99,11 +99,11 @@ pub struct UnavailableMethods {
     hint: Option<String>,
 }
 
-fn parse(choices: &Inputs) -> Result<Box<dyn Login>, Error> {
-    let bound = choices.values.is_on(&POP_ENABLED);
+fn parse(inputs: &Inputs) -> Result<Box<dyn Login>, Error> {
+    let bound = inputs.values.is_on(&POP_ENABLED);
     let mut auto = Auto { candidates: Vec::new(), in_vain: UnavailableMethods::default() };
     for (order, way) in METHODS.iter().enumerate() {
-        let (login, reason) = match (way.detect)(choices, way.method)? {
+        let (login, reason) = match (way.detect)(inputs, way.method)? {
             Availability::Unavailable(why) => {
                 auto.in_vain.note(order, why);
                 continue;

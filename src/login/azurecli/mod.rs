@@ -18,7 +18,7 @@ use crate::entra::{Session, TokenResponse};
 use crate::error::{Error, ErrorKind};
 use crate::options::{AZURE_CONFIG_DIR, Inputs, SUBSCRIPTION, TENANT_ID, ValueSource};
 use crate::os::BoxFuture;
-use crate::os::process::{ProgramCall, ProgramOutput};
+use crate::os::process::ProgramOutput;
 use crate::secret::Secret;
 
 use super::tool::{self, Tenant, Tool, sentence};
@@ -41,13 +41,13 @@ pub(super) static METHOD: Method = Method {
 const AZ: Tool = Tool { name: "az", title: "Azure CLI", home: "https://aka.ms/azure-cli", login: "az login" };
 
 /// The login, if az is signed in as far as its files tell, which are read once; for choosing a method.
-pub(super) fn if_signed_in(choices: &Inputs) -> Result<Option<Box<dyn Login>>, Error> {
-    let Some(place) = Place::of(choices.env) else { return Ok(None) };
+pub(super) fn if_signed_in(inputs: &Inputs) -> Result<Option<Box<dyn Login>>, Error> {
+    let Some(place) = Place::of(inputs.env) else { return Ok(None) };
     let state = place.state();
     if !state.signed_in() {
         return Ok(None);
     }
-    login(choices, Some(place), OnceCell::from(state)).map(Some)
+    login(inputs, Some(place), OnceCell::from(state)).map(Some)
 }
 
 struct AzureCli {
@@ -69,28 +69,28 @@ enum AccountSelector {
     Subscriptions(Subscription, String),
 }
 
-fn parse(choices: &Inputs) -> Result<Box<dyn Login>, Error> {
-    login(choices, Place::of(choices.env), OnceCell::new())
+fn parse(inputs: &Inputs) -> Result<Box<dyn Login>, Error> {
+    login(inputs, Place::of(inputs.env), OnceCell::new())
 }
 
-fn login(choices: &Inputs, place: Option<Place>, state: OnceCell<State>) -> Result<Box<dyn Login>, Error> {
-    let (whose, note) = whose(choices)?;
-    let scope = tool::scope(choices.values)?;
+fn login(inputs: &Inputs, place: Option<Place>, state: OnceCell<State>) -> Result<Box<dyn Login>, Error> {
+    let (whose, note) = whose(inputs)?;
+    let scope = tool::scope(inputs.values)?;
     let resource = scope.strip_suffix("/.default").unwrap_or(&scope).to_owned();
     Ok(Box::new(AzureCli { resource, whose, note, place, state }))
 }
 
 /// A subscription is always typed. A tenant that was typed too contradicts it, for az would refuse
 /// both; one that only lies in the environment gives way.
-fn whose(choices: &Inputs) -> Result<(AccountSelector, Option<String>), Error> {
-    let tenant = tool::tenant(choices.values)?;
-    let by = choices.values.source_text(&SUBSCRIPTION);
-    match (choices.values.get(&SUBSCRIPTION)?, tenant) {
+fn whose(inputs: &Inputs) -> Result<(AccountSelector, Option<String>), Error> {
+    let tenant = tool::tenant(inputs.values)?;
+    let by = inputs.values.source_text(&SUBSCRIPTION);
+    match (inputs.values.get(&SUBSCRIPTION)?, tenant) {
         (None, None) => Ok((AccountSelector::DefaultAccounts, None)),
         (None, Some(tenant)) => Ok((AccountSelector::Tenants(tenant), None)),
         (Some(subscription), None) => Ok((AccountSelector::Subscriptions(subscription, by), None)),
         (Some(subscription), Some(tenant)) => {
-            if let Some(ValueSource::Flag(flag)) = choices.values.source(&TENANT_ID) {
+            if let Some(ValueSource::Flag(flag)) = inputs.values.source(&TENANT_ID) {
                 return Err(Error::new(
                     ErrorKind::Usage,
                     format!("{flag} and {by} are both given, and az takes only one of them"),
@@ -104,15 +104,15 @@ fn whose(choices: &Inputs) -> Result<(AccountSelector, Option<String>), Error> {
 }
 
 impl Login for AzureCli {
-    fn add_to_key(&self, identity: &mut CacheKey) {
-        identity.field("resource", &self.resource);
+    fn add_to_key(&self, key: &mut CacheKey) {
+        key.field("resource", &self.resource);
         match &self.whose {
             AccountSelector::DefaultAccounts => {}
-            AccountSelector::Tenants(tenant) => identity.field("tenant", tenant.id.as_str()),
-            AccountSelector::Subscriptions(subscription, _) => identity.field("subscription", subscription.as_str()),
+            AccountSelector::Tenants(tenant) => key.field("tenant", tenant.id.as_str()),
+            AccountSelector::Subscriptions(subscription, _) => key.field("subscription", subscription.as_str()),
         }
         if let Some((place, state)) = self.place.as_ref().zip(self.state()) {
-            place.identify(state, identity);
+            place.add_to_key(state, key);
         }
     }
 
@@ -141,9 +141,7 @@ impl AzureCli {
         if let Some((place, before)) = self.place.as_ref().zip(before)
             && !place.state().is_same_account(before)
         {
-            // The token would be kept for a sign-in that it may not be of.
-            return Err(Error::new(ErrorKind::ToolAccount, "the sign-in of az has changed while it was asked")
-                .remedy("run the command again"));
+            return Err(AZ.sign_in_changed());
         }
         AZ.grant(answer.access_token, answer.expires_on, sys.clock.now())
     }
@@ -182,16 +180,9 @@ impl AzureCli {
         az: &Path,
         choice: Option<(&str, &str)>,
     ) -> Result<ProgramOutput, Error> {
-        let sys = session.sys;
         let fixed = ["account", "get-access-token", "--output", "json", "--resource", &self.resource];
         let choice = choice.into_iter().flat_map(|(flag, value)| [flag, value]);
-        let call = ProgramCall {
-            program: az.to_owned(),
-            arguments: fixed.into_iter().chain(choice).map(String::from).collect(),
-            variables: self.variables(),
-        };
-        sys.terminal.detail(1, || format!("asking {} for a token", az.display()));
-        sys.programs.run(&call, session.deadline.left(&*sys.clock), &*sys.clock).await
+        AZ.run(session, az, fixed.into_iter().chain(choice), self.variables()).await
     }
 
     fn variables(&self) -> Vec<(&'static str, String)> {
@@ -343,9 +334,9 @@ mod tests {
     fn choose<const N: usize>(line: &str, env: [(&str, &str); N]) -> Result<AzureCli, Error> {
         let (given, values) = values(line, env);
         let env = crate::os::env::Env::from([("HOME", "/nowhere")]);
-        let choices =
+        let inputs =
             Inputs { given: &given, values: &values, env: &env, exec: &crate::exec_credential::ExecInfo::default() };
-        let (whose, note) = whose(&choices)?;
+        let (whose, note) = whose(&inputs)?;
         let resource = "r".into();
         Ok(AzureCli { resource, whose, note, place: Place::of(&env), state: OnceCell::new() })
     }

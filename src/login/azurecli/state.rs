@@ -97,19 +97,19 @@ impl Place {
     }
 
     /// Writes what tells `state` from any other into `identity`.
-    pub(in crate::login) fn identify(&self, state: &State, identity: &mut CacheKey) {
-        identity.field("az directory", &self.directory.to_string_lossy());
+    pub(in crate::login) fn add_to_key(&self, state: &State, key: &mut CacheKey) {
+        key.field("az directory", &self.directory.to_string_lossy());
         for (name, value) in &self.surroundings {
-            identity.field(name, value);
+            key.field(name, value);
         }
-        identity.field("az cloud", &state.cloud);
-        identity.field("az accounts", &state.accounts);
-        identity.field("az clouds", &state.clouds);
+        key.field("az cloud", &state.cloud);
+        key.field("az accounts", &state.accounts);
+        key.field("az clouds", &state.clouds);
         for name in &state.token_files {
-            identity.field("az file", name);
+            key.field("az file", name);
         }
         if state.is_of_a_machine() {
-            identity.field("machine", &crate::managed_identity::machine().unwrap_or_default());
+            key.field("machine", &crate::managed_identity::machine().unwrap_or_default());
         }
     }
 }
