@@ -15,6 +15,16 @@ impl CacheKey {
         key
     }
 
+    /// A part of a key, to be appended to one.
+    pub fn part() -> Self {
+        Self(Zeroizing::new(Vec::with_capacity(512)))
+    }
+
+    /// Adds the fields of `part`.
+    pub fn append(&mut self, part: &Self) {
+        self.0.extend_from_slice(&part.0);
+    }
+
     /// Adds a field. The text may be secret: only a keyed hash of the whole leaves this value.
     pub fn field(&mut self, name: &str, text: &str) {
         self.bytes(name, text.as_bytes());

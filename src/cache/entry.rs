@@ -49,7 +49,7 @@ pub struct RequestSummary {
 }
 
 /// A sign-in that failed or was dismissed.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignInFailure {
     /// When.
     pub on: u64,

@@ -34,24 +34,24 @@ const SILENT_PAUSE: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// A refusal, a declined or expired sign-in, or no answer to the first request.
-pub async fn sign_in(session: &Session<'_>, person: UserClient<'_>) -> Result<TokenResponse, Error> {
+pub async fn sign_in(session: &Session<'_>, user: &UserClient) -> Result<TokenResponse, Error> {
     let (terminal, clock) = (&session.sys.terminal, &*session.sys.clock);
     let asking = Wait::of("asking for a code");
-    let code = terminal.while_waiting(clock, asking, request_code(session, person)).await?;
+    let code = terminal.while_waiting(clock, asking, request_code(session, user)).await?;
     terminal.prompt(&Prompt { code: &code.user_code, address: code.address(), line: &code.line() });
     session.prompted.set(true);
     let end = Deadline::after(clock, code.lifetime()).or_earlier(session.deadline);
-    let poll = Poll { session, person, code: &code, end };
+    let poll = Poll { session, user, code: &code, end };
     terminal.while_waiting(clock, Wait::of("waiting for the sign-in").until(end), poll.until_done()).await
 }
 
-async fn request_code(session: &Session<'_>, person: UserClient<'_>) -> Result<DeviceCodeResponse, Error> {
-    let (name, wanted) = person.request.audience.of_person();
-    let mut fields = vec![("client_id", person.client.as_str()), (name, wanted.as_str())];
+async fn request_code(session: &Session<'_>, user: &UserClient) -> Result<DeviceCodeResponse, Error> {
+    let (name, wanted) = user.request.audience.of_person();
+    let mut fields = vec![("client_id", user.client.as_str()), (name, wanted.as_str())];
     if let Some(claims) = &session.claims {
         fields.push(("claims", claims));
     }
-    let asked = Endpoint::named(session, person.request, "devicecode").post(&fields).await;
+    let asked = Endpoint::named(session, &user.request, "devicecode").post(&fields).await;
     asked.map_err(|failure: TokenError| name_the_browser(failure.into()))
 }
 
@@ -93,7 +93,7 @@ impl DeviceCodeResponse {
 
 struct Poll<'a> {
     session: &'a Session<'a>,
-    person: UserClient<'a>,
+    user: &'a UserClient,
     code: &'a DeviceCodeResponse,
     /// The code's own end or the person's, whichever comes first.
     end: Deadline,
@@ -133,9 +133,9 @@ impl Poll<'_> {
             key: self.session.key.clone(),
             ..Session::new(self.session.sys, limit.or_earlier(self.session.deadline))
         };
-        let endpoint = Endpoint::named(&session, self.person.request, "token");
-        let (client, code) = (self.person.client.as_str(), self.code.device_code.expose());
-        let answer: RawTokenResponse = match &self.person.request.audience {
+        let endpoint = Endpoint::named(&session, &self.user.request, "token");
+        let (client, code) = (self.user.client.as_str(), self.code.device_code.expose());
+        let answer: RawTokenResponse = match &self.user.request.audience {
             Audience::Scope(_) => {
                 let grant = "urn:ietf:params:oauth:grant-type:device_code";
                 let fields =
@@ -274,8 +274,8 @@ mod tests {
         let session = Session { timeout_option: "--login-timeout".into(), ..Session::new(&sys, deadline) };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let client = ClientId::parse("C").unwrap();
-        let person = UserClient { client: &client, request: &request, account: None, shared: true };
-        let result = runtime.block_on(sign_in(&session, person));
+        let user = UserClient { client, request: request.into(), account: None, shared: true };
+        let result = runtime.block_on(sign_in(&session, &user));
         let sent = forms.borrow().clone();
         (result, clock.monotonic().as_secs(), sent)
     }

@@ -13,6 +13,7 @@ pub mod token;
 pub mod token_proxy;
 
 use std::cell::Cell;
+use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -165,14 +166,13 @@ impl Session<'_> {
 }
 
 /// The client that a person signs in with, and for what.
-#[derive(Clone, Copy)]
-pub struct UserClient<'a> {
+pub struct UserClient {
     /// The public client whose refresh tokens stand for the person.
-    pub client: &'a ClientId,
+    pub client: ClientId,
     /// What is asked for.
-    pub request: &'a TokenRequest,
+    pub request: Rc<TokenRequest>,
     /// The only person who is meant, if one was named.
-    pub account: Option<&'a str>,
+    pub account: Option<String>,
     /// Whether a sign-in may serve other tenants and resources. One by password may not: whoever has
     /// another password must not be served by it.
     pub shared: bool,

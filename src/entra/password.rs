@@ -24,12 +24,12 @@ const PASSWORDS_END: &str = "note: signing in with a password only; Microsoft re
 /// A user whose password Entra does not check, a refusal, or no usable answer.
 pub async fn sign_in(
     session: &Session<'_>,
-    person: UserClient<'_>,
+    user: &UserClient,
     username: &str,
     password: &Secret,
 ) -> Result<TokenResponse, Error> {
     // An AD FS has no users but its own.
-    if let Some(url) = person.request.authority.user_realm(username) {
+    if let Some(url) = user.request.authority.user_realm(username) {
         realm(session, url).await?.admit(username)?;
     }
     let text = password.expose();
@@ -42,16 +42,16 @@ pub async fn sign_in(
     session.sys.terminal.note(PASSWORDS_END);
     let mut fields = vec![
         ("grant_type", "password"),
-        ("client_id", person.client.as_str()),
+        ("client_id", user.client.as_str()),
         ("username", username),
         ("password", text),
     ];
-    let (name, wanted) = person.request.audience.of_person();
+    let (name, wanted) = user.request.audience.of_person();
     fields.push((name, &wanted));
-    if matches!(person.request.audience, Audience::Scope(_)) {
+    if matches!(user.request.audience, Audience::Scope(_)) {
         fields.push(("client_info", "1"));
     }
-    let endpoint = Endpoint::named(session, person.request, "token");
+    let endpoint = Endpoint::named(session, &user.request, "token");
     let answer: RawTokenResponse = endpoint.post_bound(&fields).await?;
     Ok(endpoint.accept(&answer)?)
 }

@@ -88,14 +88,14 @@ pub async fn client_credentials(
 /// A refusal, or no usable answer.
 pub async fn refresh(
     session: &Session<'_>,
-    person: UserClient<'_>,
+    user: &UserClient,
     refresh_token: &Secret,
 ) -> Result<TokenResponse, TokenError> {
-    let endpoint = Endpoint::named(session, person.request, "token");
-    let oauth = oauth_client(person.client, &endpoint.url);
+    let endpoint = Endpoint::named(session, &user.request, "token");
+    let oauth = oauth_client(&user.client, &endpoint.url);
     let refresh_token = oauth2::RefreshToken::new(refresh_token.expose().into());
     let mut request = oauth.exchange_refresh_token(&refresh_token);
-    match &person.request.audience {
+    match &user.request.audience {
         Audience::Scope(scope) => {
             request = request.add_scopes(person_scopes(scope)).add_extra_param("client_info", "1");
         }
@@ -126,20 +126,20 @@ pub struct AuthorizationCode<'a> {
 /// A refusal, or no usable answer.
 pub async fn authorization_code(
     session: &Session<'_>,
-    person: UserClient<'_>,
+    user: &UserClient,
     code: AuthorizationCode<'_>,
 ) -> Result<TokenResponse, TokenError> {
-    let endpoint = Endpoint::named(session, person.request, "token");
-    let oauth = oauth_client(person.client, &endpoint.url);
+    let endpoint = Endpoint::named(session, &user.request, "token");
+    let oauth = oauth_client(&user.client, &endpoint.url);
     let redirect_uri = oauth2::RedirectUrl::new(code.redirect_uri)
         .map_err(|_| TokenError::Unreachable(Error::new(ErrorKind::OptionInvalid, "the redirect URL is not valid")))?;
     let mut request = oauth
         .exchange_code(oauth2::AuthorizationCode::new(code.code.expose().into()))
         .set_redirect_uri(std::borrow::Cow::Owned(redirect_uri))
         .set_pkce_verifier(code.verifier);
-    let (name, wanted) = person.request.audience.of_person();
+    let (name, wanted) = user.request.audience.of_person();
     request = request.add_extra_param(name, wanted);
-    if matches!(person.request.audience, Audience::Scope(_)) {
+    if matches!(user.request.audience, Audience::Scope(_)) {
         request = request.add_extra_param("client_info", "1");
     }
     if let Some(claims) = &session.claims {

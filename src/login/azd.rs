@@ -22,7 +22,7 @@ use crate::secret::Secret;
 
 use super::azurecli;
 use super::tool::{self, Tenant, Tool, text_of};
-use super::{Login, Method, WriteRule};
+use super::{Acquire, Login, Method, WriteRule};
 
 /// `--login azd`.
 pub(super) static METHOD: Method = Method {
@@ -38,7 +38,7 @@ const AZD: Tool =
 
 /// The login, if azd is signed in as far as its files and variables tell, which are read once; for
 /// choosing a method.
-pub(super) fn if_signed_in(inputs: &Inputs) -> Result<Option<Box<dyn Login>>, Error> {
+pub(super) fn if_signed_in(inputs: &Inputs) -> Result<Option<Login>, Error> {
     let Some(place) = AzdDirectory::of(inputs.env) else { return Ok(None) };
     let state = place.state();
     let signed_in = match &state.az {
@@ -60,28 +60,33 @@ struct Azd {
     state: OnceCell<AzdState>,
 }
 
-fn parse(inputs: &Inputs) -> Result<Box<dyn Login>, Error> {
+fn parse(inputs: &Inputs) -> Result<Login, Error> {
     login(inputs, AzdDirectory::of(inputs.env), OnceCell::new())
 }
 
-fn login(inputs: &Inputs, place: Option<AzdDirectory>, state: OnceCell<AzdState>) -> Result<Box<dyn Login>, Error> {
+fn login(inputs: &Inputs, place: Option<AzdDirectory>, state: OnceCell<AzdState>) -> Result<Login, Error> {
     let (scope, tenant) = (tool::scope(inputs.values)?, tool::tenant(inputs.values)?);
-    Ok(Box::new(Azd { scope, tenant, place, state }))
+    let azd = Azd { scope, tenant, place, state };
+    Ok(Login { cacheable: azd.cacheable(), ..Login::new(azd.key(), azd) })
 }
 
-impl Login for Azd {
-    fn add_to_key(&self, key: &mut CacheKey) {
+impl Acquire for Azd {
+    fn acquire<'a>(&'a self, session: &'a Session<'a>) -> BoxFuture<'a, TokenResponse> {
+        Box::pin(self.ask(session))
+    }
+}
+
+impl Azd {
+    fn key(&self) -> CacheKey {
+        let mut key = CacheKey::part();
         key.field("scope", &self.scope);
         if let Some(tenant) = &self.tenant {
             key.field("tenant", tenant.id.as_str());
         }
         if let Some((place, state)) = self.place.as_ref().zip(self.state()) {
-            place.add_to_key(state, key);
+            place.add_to_key(state, &mut key);
         }
-    }
-
-    fn acquire<'a>(&'a self, session: &'a Session<'a>) -> BoxFuture<'a, TokenResponse> {
-        Box::pin(self.ask(session))
+        key
     }
 
     /// Without a place there is nothing that the token could be bound to, nor is there for a managed
@@ -91,9 +96,7 @@ impl Login for Azd {
             || self.state().is_some_and(AzdState::is_of_a_machine) && crate::managed_identity::machine().is_none();
         self.place.is_some() && !of_unknown_machine()
     }
-}
 
-impl Azd {
     async fn ask(&self, session: &Session<'_>) -> Result<TokenResponse, Error> {
         let sys = session.sys;
         let azd = AZD.find(&sys.env)?;

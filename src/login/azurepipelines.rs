@@ -8,8 +8,7 @@ use crate::options::{
 
 use super::federated_inputs::given;
 use super::token_request::token_request;
-use super::workloadidentity::Workload;
-use super::{Login, Method, WriteRule};
+use super::{Login, Method, WriteRule, workloadidentity};
 
 /// `--login azurepipelines`.
 pub(super) static METHOD: Method = Method {
@@ -38,11 +37,11 @@ pub(super) fn is_there(inputs: &Inputs) -> bool {
 
 /// In the order of Azure/kubelogin's complaints. A login that lacks the job's token and nothing else
 /// can still be served from the cache: a later step sees what an earlier one was given.
-fn parse(inputs: &Inputs) -> Result<Box<dyn Login>, Error> {
+fn parse(inputs: &Inputs) -> Result<Login, Error> {
     complete(inputs).map_err(|error| federated::access_token(inputs.env).err().unwrap_or(error))
 }
 
-fn complete(inputs: &Inputs) -> Result<Box<dyn Login>, Error> {
+fn complete(inputs: &Inputs) -> Result<Login, Error> {
     let missing = "failed to create azure pipelines credential: no client ID specified";
     let client = inputs.values.require(&CLIENT_ID, missing).map_err(|error| {
         let flag = CLIENT_ID.decl.flag();
@@ -50,7 +49,7 @@ fn complete(inputs: &Inputs) -> Result<Box<dyn Login>, Error> {
     })?;
     let source =
         federated::azure_pipelines(inputs.env, given(inputs, &AZURE_PIPELINES_SERVICE_CONNECTION_ID)?.as_ref())?;
-    Ok(Box::new(Workload { client, request: token_request(inputs)?, source, proxy: None }))
+    Ok(workloadidentity::login(client, token_request(inputs)?, source, None))
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
 //! A person signs in on any device with a browser, by a short code.
 
-use crate::cache_key::CacheKey;
-use crate::entra::{Session, TokenRequest, TokenResponse, UserClient, device};
+use std::rc::Rc;
+
+use crate::entra::{Session, TokenResponse, UserClient, device};
 use crate::error::Error;
 use crate::options::{CLIENT_ID, ENVIRONMENT, Inputs, LEGACY, LOGIN_HINT, POP_CLAIMS, POP_ENABLED, TENANT_ID};
 use crate::os::BoxFuture;
 
-use super::public_client::PublicClient;
-use super::{Login, Method, WriteRule};
+use super::{Acquire, Login, Method, Prompt, WriteRule, public_client};
 
 /// `--login devicecode`.
 pub(super) static METHOD: Method = Method {
@@ -26,26 +26,15 @@ pub(super) static METHOD: Method = Method {
     parse,
 };
 
-struct DeviceCode(PublicClient);
+struct DeviceCode(Rc<UserClient>);
 
-fn parse(inputs: &Inputs) -> Result<Box<dyn Login>, Error> {
-    Ok(Box::new(DeviceCode(PublicClient::parse(inputs)?)))
+fn parse(inputs: &Inputs) -> Result<Login, Error> {
+    let user = public_client::parse(inputs)?;
+    Ok(Login::of_user(public_client::key(&user), user.clone(), Some(Prompt::Stderr), DeviceCode(user)))
 }
 
-impl Login for DeviceCode {
-    fn add_to_key(&self, identity: &mut CacheKey) {
-        self.0.identify(identity);
-    }
-
+impl Acquire for DeviceCode {
     fn acquire<'a>(&'a self, session: &'a Session<'a>) -> BoxFuture<'a, TokenResponse> {
-        Box::pin(device::sign_in(session, self.0.person()))
-    }
-
-    fn request(&self) -> Option<&TokenRequest> {
-        Some(&self.0.request)
-    }
-
-    fn user_client(&self) -> Option<UserClient<'_>> {
-        Some(self.0.person())
+        Box::pin(device::sign_in(session, &self.0))
     }
 }

@@ -1,16 +1,14 @@
 //! A person signs in with the browser of this machine, or with another one by pasting the answer.
 
-use crate::cache_key::CacheKey;
+use std::rc::Rc;
+
 use crate::entra::browser::RedirectUrl;
-use crate::entra::{Session, TokenRequest, TokenResponse, UserClient, browser};
+use crate::entra::{Session, TokenResponse, UserClient, browser};
 use crate::error::Error;
 use crate::options::{CLIENT_ID, ENVIRONMENT, Inputs, LOGIN_HINT, POP_CLAIMS, POP_ENABLED, REDIRECT_URL, TENANT_ID};
 use crate::os::BoxFuture;
-use crate::os::env::Env;
-use crate::terminal::{prompt_hidden, unattended};
 
-use super::public_client::PublicClient;
-use super::{Login, Method, WriteRule};
+use super::{Acquire, Login, Method, Prompt, WriteRule, public_client};
 
 /// `--login interactive`.
 pub(super) static METHOD: Method = Method {
@@ -30,34 +28,19 @@ pub(super) static METHOD: Method = Method {
 };
 
 struct Interactive {
-    client: PublicClient,
+    user: Rc<UserClient>,
     redirect: Option<RedirectUrl>,
 }
 
-fn parse(inputs: &Inputs) -> Result<Box<dyn Login>, Error> {
-    Ok(Box::new(Interactive { client: PublicClient::parse(inputs)?, redirect: inputs.values.get(&REDIRECT_URL)? }))
+/// Where the browser comes back to makes no other token.
+fn parse(inputs: &Inputs) -> Result<Login, Error> {
+    let user = public_client::parse(inputs)?;
+    let interactive = Interactive { user: user.clone(), redirect: inputs.values.get(&REDIRECT_URL)? };
+    Ok(Login::of_user(public_client::key(&user), user, Some(Prompt::Browser), interactive))
 }
 
-impl Login for Interactive {
-    /// Where the browser comes back to makes no other token.
-    fn add_to_key(&self, identity: &mut CacheKey) {
-        self.client.identify(identity);
-    }
-
+impl Acquire for Interactive {
     fn acquire<'a>(&'a self, session: &'a Session<'a>) -> BoxFuture<'a, TokenResponse> {
-        Box::pin(browser::sign_in(session, self.client.person(), self.redirect.as_ref()))
-    }
-
-    fn request(&self) -> Option<&TokenRequest> {
-        Some(&self.client.request)
-    }
-
-    /// A browser is seen wherever stderr goes: `kubectl get pods 2>/dev/null` opens it as well.
-    fn prompt_hidden(&self, env: &Env) -> Option<String> {
-        if crate::os::browser::hindrance(env).is_none() { unattended(env) } else { prompt_hidden(env) }
-    }
-
-    fn user_client(&self) -> Option<UserClient<'_>> {
-        Some(self.client.person())
+        Box::pin(browser::sign_in(session, &self.user, self.redirect.as_ref()))
     }
 }

@@ -33,7 +33,7 @@ pub struct Method {
     /// variable's name.
     pub variables: &'static [(&'static Decl, &'static str)],
     /// Makes a complete login of `inputs`, or says what is missing.
-    pub parse: fn(&Inputs) -> Result<Box<dyn Login>, Error>,
+    pub parse: fn(&Inputs) -> Result<Login, Error>,
 }
 
 impl Method {

@@ -25,97 +25,122 @@ use std::rc::Rc;
 use std::time::Duration;
 
 pub use arguments::{EntryArgument, WriteRule};
-pub use auto::UnavailableMethods;
+pub use auto::{Auto, Resolved, UnavailableMethods};
 pub use method::{METHODS, Method, described, names};
 pub use spec::{Spec, cache_dir, check};
 pub(crate) use token_request::check_binding;
 
-use crate::cache::Cache;
 use crate::cache_key::CacheKey;
 use crate::entra::pop::TokenBinding;
 use crate::entra::{Session, TokenRequest, TokenResponse, UserClient};
 use crate::error::{Error, ErrorKind};
 use crate::os::BoxFuture;
+use crate::os::browser::hindrance;
 use crate::os::env::Env;
-use crate::terminal::prompt_hidden;
+use crate::terminal::{prompt_hidden, unattended};
 
 /// A parsed, complete way to sign in.
-pub trait Login {
-    /// Writes everything that tells this login and what it asks for from another, secrets included.
-    fn add_to_key(&self, identity: &mut CacheKey);
+pub struct Login {
+    /// What tells this login and what it asks for from another, secrets included: its part of the cache's key.
+    pub key: CacheKey,
+    /// What is asked of Entra; nothing where the token comes from the machine or another program.
+    pub request: Option<Rc<TokenRequest>>,
+    /// For methods whose sign-ins are renewed by refresh token: with what client one signs in, and who.
+    pub user_client: Option<Rc<UserClient>>,
+    /// How a person is asked, who has to be there for it; nothing where nobody is asked.
+    pub prompt: Option<Prompt>,
+    /// Whether the secret stands on the same command line as the authority, and so may go there.
+    pub secret_in_entry: bool,
+    /// How long a machine's sign-in may take where no `--timeout` says so (design, D3).
+    pub default_timeout: Duration,
+    /// Whether enough is known of what makes this login the one it is for its tokens to be kept.
+    pub cacheable: bool,
+    /// What signs in.
+    pub source: TokenSource,
+}
+
+/// How a person is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prompt {
+    /// On stderr.
+    Stderr,
+    /// By a browser that opens, which is seen wherever stderr goes; on stderr where none can be opened.
+    Browser,
+}
+
+/// What signs in.
+pub enum TokenSource {
+    /// This method.
+    Method(Box<dyn Acquire>),
+    /// The first method that is there, which is found out when a token is wanted.
+    Auto(Auto),
+}
+
+/// The one thing that a method does.
+pub trait Acquire {
+    /// Signs in.
+    ///
+    /// # Errors
+    /// Why there is no token.
+    fn acquire<'a>(&'a self, session: &'a Session<'a>) -> BoxFuture<'a, TokenResponse>;
+}
+
+impl Login {
+    fn new(key: CacheKey, acquire: impl Acquire + 'static) -> Self {
+        Self::with(key, TokenSource::Method(Box::new(acquire)))
+    }
+
+    fn with(key: CacheKey, source: TokenSource) -> Self {
+        Self {
+            key,
+            request: None,
+            user_client: None,
+            prompt: None,
+            secret_in_entry: false,
+            default_timeout: Duration::from_secs(60),
+            cacheable: true,
+            source,
+        }
+    }
+
+    /// A login of a person, who is asked by `prompt`, if by anything.
+    fn of_user(key: CacheKey, user: Rc<UserClient>, prompt: Option<Prompt>, acquire: impl Acquire + 'static) -> Self {
+        Self { request: Some(user.request.clone()), user_client: Some(user), prompt, ..Self::new(key, acquire) }
+    }
 
     /// Signs in.
-    fn acquire<'a>(&'a self, session: &'a Session<'a>) -> BoxFuture<'a, TokenResponse>;
-
-    /// What is asked of Entra; nothing where the token comes from the machine or another program.
-    fn request(&self) -> Option<&TokenRequest> {
-        None
-    }
-
-    /// For methods whose sign-ins are renewed by refresh token: with what client one signs in, and who.
-    fn user_client(&self) -> Option<UserClient<'_>> {
-        None
-    }
-
-    /// Whether signing in asks a person, who has to be there.
-    fn prompts(&self) -> bool {
-        self.user_client().is_some()
+    pub fn acquire<'a>(&'a self, session: &'a Session<'a>) -> BoxFuture<'a, TokenResponse> {
+        match &self.source {
+            TokenSource::Method(method) => method.acquire(session),
+            // What it resolves to signs in.
+            TokenSource::Auto(auto) => Box::pin(std::future::ready(Err(auto.nothing_there()))),
+        }
     }
 
     /// Why nobody would see how this asks, or nothing where somebody may.
-    fn prompt_hidden(&self, env: &Env) -> Option<String> {
-        prompt_hidden(env)
+    pub fn prompt_hidden(&self, env: &Env) -> Option<String> {
+        match self.prompt {
+            // `kubectl get pods 2>/dev/null` opens a browser as well.
+            Some(Prompt::Browser) if hindrance(env).is_none() => unattended(env),
+            _ => prompt_hidden(env),
+        }
     }
 
     /// To what its tokens are bound.
-    fn binding(&self) -> &TokenBinding {
-        self.request().map_or(&TokenBinding::Bearer, |request| &request.binding)
-    }
-
-    /// Whether the secret stands on the same command line as the authority, and so may go there.
-    fn secret_in_entry(&self) -> bool {
-        false
-    }
-
-    /// Looks around and settles on a way, for a login that leaves it open until a token is wanted;
-    /// `before` is the way that it was last settled on.
-    fn resolve<'a>(
-        &'a self,
-        _: &'a Session<'a>,
-        _: &'a Cache,
-        _before: Option<&'a str>,
-    ) -> BoxFuture<'a, Option<Resolved>> {
-        Box::pin(std::future::ready(Ok(None)))
+    pub fn binding(&self) -> &TokenBinding {
+        match &self.source {
+            TokenSource::Auto(auto) => auto.binding(),
+            TokenSource::Method(_) => self.request.as_ref().map_or(&TokenBinding::Bearer, |request| &request.binding),
+        }
     }
 
     /// Whether a person may be asked, in the end.
-    fn may_prompt(&self) -> bool {
-        self.prompts()
+    pub fn may_prompt(&self) -> bool {
+        match &self.source {
+            TokenSource::Auto(auto) => auto.may_prompt(),
+            TokenSource::Method(_) => self.prompt.is_some(),
+        }
     }
-
-    /// How long a machine's sign-in may take where no `--timeout` says so (design, D3).
-    fn default_timeout(&self) -> Duration {
-        Duration::from_secs(60)
-    }
-
-    /// Whether enough is known of what makes this login the one it is for its tokens to be kept.
-    fn cacheable(&self) -> bool {
-        true
-    }
-}
-
-/// The way that a login has settled on.
-pub struct Resolved {
-    /// What signs in from now on.
-    pub login: Rc<dyn Login>,
-    /// The way's name, to see whether it is another one than before.
-    pub method: &'static str,
-    /// The way and why it was taken, for people.
-    pub reason: String,
-    /// What trying this way has brought already.
-    pub grant: Option<TokenResponse>,
-    /// What stands before it and is not there.
-    pub in_vain: UnavailableMethods,
 }
 
 /// Two options that exclude each other.

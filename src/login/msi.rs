@@ -1,18 +1,17 @@
 //! The managed identity of the machine, pod or app that this runs on.
 
 use std::fmt::Display;
-use std::time::Duration;
 
 use crate::cache_key::CacheKey;
 use crate::entra::{Session, TokenResponse};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::managed_identity::{self, IdKind, IdentityRequest, ManagedIdentitySource, Selector};
 use crate::options::{
     CLIENT_ID, IDENTITY_OBJECT_ID, IDENTITY_RESOURCE_ID, Inputs, LEGACY, Opt, SERVER_ID, ValueSource, Values,
 };
 use crate::os::BoxFuture;
 
-use super::{Login, Method, WriteRule, both_given};
+use super::{Acquire, Login, Method, WriteRule, both_given};
 
 /// `--login msi`.
 pub(super) static METHOD: Method = Method {
@@ -30,13 +29,19 @@ pub(super) static METHOD: Method = Method {
 struct ManagedIdentity {
     host: Box<dyn ManagedIdentitySource>,
     wanted: IdentityRequest,
-    /// What tells this machine from others with the same home directory, if that is known.
-    machine: Option<String>,
+    /// What names an identity in this run, where none is named: another option than `--client-id` would do so
+    /// beside `auto`.
+    named_by: Option<&'static str>,
     /// What is given and has no effect, for `-v`.
     notes: Vec<String>,
 }
 
-fn parse(inputs: &Inputs) -> Result<Box<dyn Login>, Error> {
+fn parse(inputs: &Inputs) -> Result<Login, Error> {
+    login(inputs, None)
+}
+
+/// The login; where no identity is named, an error about its name tells that the variable `named_by` would.
+pub(super) fn login(inputs: &Inputs, named_by: Option<&'static str>) -> Result<Login, Error> {
     let audience = inputs.values.require(&SERVER_ID, "server-id is required")?;
     let (selector, passed_over) = selector(inputs)?;
     let wanted = IdentityRequest::new(&audience, selector);
@@ -49,7 +54,15 @@ fn parse(inputs: &Inputs) -> Result<Box<dyn Login>, Error> {
     if inputs.values.is_on(&LEGACY) {
         notes.push("--legacy has no effect with msi: the host decides on the kind of token".into());
     }
-    Ok(Box::new(ManagedIdentity { host, wanted, machine: managed_identity::machine(), notes }))
+    let named_by = named_by.filter(|_| wanted.selector.is_none());
+    // What tells this machine from others with the same home directory, if that is known.
+    let machine = managed_identity::machine();
+    let mut key = CacheKey::part();
+    host.add_to_key(&wanted, &mut key);
+    key.field("machine", machine.as_deref().unwrap_or_default());
+    let default_timeout = host.default_timeout();
+    let identity = ManagedIdentity { host, wanted, named_by, notes };
+    Ok(Login { cacheable: machine.is_some(), default_timeout, ..Login::new(key, identity) })
 }
 
 /// The one identity that is meant, and where another name came from that it stands before. As in
@@ -80,28 +93,25 @@ fn given<T: Display>(values: &Values, option: &Opt<T>, by: IdKind) -> Result<Opt
     Ok(Some(Selector { by, id: id.to_string(), source: source.to_string(), from_env }))
 }
 
-impl Login for ManagedIdentity {
-    fn add_to_key(&self, key: &mut CacheKey) {
-        self.host.add_to_key(&self.wanted, key);
-        key.field("machine", self.machine.as_deref().unwrap_or_default());
-    }
-
+impl Acquire for ManagedIdentity {
     fn acquire<'a>(&'a self, session: &'a Session<'a>) -> BoxFuture<'a, TokenResponse> {
         Box::pin(async {
             for note in &self.notes {
                 session.sys.terminal.detail(1, || note.clone());
             }
-            let token = self.host.token(session, &self.wanted).await?;
+            let token = self.host.token(session, &self.wanted).await.map_err(|error| self.name_variable(error))?;
             Ok(TokenResponse { token, refresh_token: None, account: None })
         })
     }
+}
 
-    fn default_timeout(&self) -> Duration {
-        self.host.default_timeout()
-    }
-
-    fn cacheable(&self) -> bool {
-        self.machine.is_some()
+impl ManagedIdentity {
+    fn name_variable(&self, error: Error) -> Error {
+        let about_name = [ErrorKind::OptionMissing, ErrorKind::IdentityUnknown].contains(&error.kind());
+        match self.named_by.filter(|_| about_name) {
+            Some(variable) => error.remedy(format!("set {variable} to one, or name another method with --login")),
+            None => error,
+        }
     }
 }
 

@@ -3,9 +3,10 @@
 //! Kept because Azure/kubelogin has it and pipelines use it. A tenant that wants a second factor, which
 //! Microsoft asks of all, refuses it.
 
-use crate::azure::id::ClientId;
+use std::rc::Rc;
+
 use crate::cache_key::CacheKey;
-use crate::entra::{Session, TokenRequest, TokenResponse, UserClient, password};
+use crate::entra::{Session, TokenResponse, UserClient, password};
 use crate::error::{Error, ErrorKind};
 use crate::options::{
     CLIENT_ID, ENVIRONMENT, Inputs, LEGACY, PASSWORD, PASSWORD_FILE, POP_CLAIMS, POP_ENABLED, TENANT_ID, USERNAME,
@@ -15,7 +16,7 @@ use crate::os::BoxFuture;
 
 use super::secret_option::SecretValue;
 use super::token_request::token_request;
-use super::{Login, Method, WriteRule, secret_option};
+use super::{Acquire, Login, Method, WriteRule, secret_option};
 
 /// `--login ropc`.
 pub(super) static METHOD: Method = Method {
@@ -49,20 +50,17 @@ static WANT_MORE: [ErrorKind; 4] =
 static OF_THE_NAME: [ErrorKind; 3] = [ErrorKind::UserUnknown, ErrorKind::PasswordElsewhere, ErrorKind::AccountDisabled];
 
 struct Ropc {
-    request: TokenRequest,
-    client: ClientId,
+    user: Rc<UserClient>,
     username: String,
     /// What named the user.
     named_by: String,
     password: SecretValue,
-    /// Whether the password stands in the exec entry: it may go where that entry says.
-    brings_own_secret: bool,
 }
 
-fn parse(inputs: &Inputs) -> Result<Box<dyn Login>, Error> {
+fn parse(inputs: &Inputs) -> Result<Login, Error> {
     let values = inputs.values;
     let client = values.require(&CLIENT_ID, "client ID cannot be empty")?;
-    let request = token_request(inputs)?;
+    let request = Rc::new(token_request(inputs)?);
     let username = values.require(&USERNAME, "username cannot be empty")?;
     let named_by = values.source_text(&USERNAME);
     let password = secret_option::find(&PASSWORD, values)?.ok_or_else(|| {
@@ -70,8 +68,13 @@ fn parse(inputs: &Inputs) -> Result<Box<dyn Login>, Error> {
             .remedy(secret_option::advice(&PASSWORD, values))
     })?;
     refuse_open_tenant(values)?;
-    let brings_own_secret = password.typed && inputs.in_entry(&PASSWORD.decl);
-    Ok(Box::new(Ropc { request, client, username, named_by, password, brings_own_secret }))
+    // One that stands in the exec entry may go where that entry says.
+    let secret_in_entry = password.typed && inputs.in_entry(&PASSWORD.decl);
+    // The account is not named: whoever is in the answer has shown the password, and may well be called
+    // otherwise than they sign in (an alternate login ID).
+    let user = Rc::new(UserClient { client, request, account: None, shared: false });
+    let ropc = Ropc { user: user.clone(), username, named_by, password };
+    Ok(Login { secret_in_entry, ..Login::of_user(ropc.key(), user, None, ropc) })
 }
 
 /// AADSTS9001023 says it for two of them, after the password was sent.
@@ -83,44 +86,24 @@ fn refuse_open_tenant(values: &Values) -> Result<(), Error> {
     Err(values.invalid(&TENANT_ID, what).remedy("give its ID or one of its domains"))
 }
 
-impl Login for Ropc {
-    fn add_to_key(&self, identity: &mut CacheKey) {
-        self.request.add_to_key(identity);
-        identity.field("client", self.client.as_str());
-        identity.field("username", &self.username);
-        identity.field("password", self.password.secret.expose());
-    }
-
+impl Acquire for Ropc {
     fn acquire<'a>(&'a self, session: &'a Session<'a>) -> BoxFuture<'a, TokenResponse> {
         Box::pin(async {
             self.refuse_what_was_refused(session)?;
-            let grant = password::sign_in(session, self.who(), &self.username, &self.password.secret).await;
-            grant.map_err(|error| self.blame(error))
+            let answer = password::sign_in(session, &self.user, &self.username, &self.password.secret).await;
+            answer.map_err(|error| self.blame(error))
         })
-    }
-
-    fn request(&self) -> Option<&TokenRequest> {
-        Some(&self.request)
-    }
-
-    fn user_client(&self) -> Option<UserClient<'_>> {
-        Some(self.who())
-    }
-
-    fn prompts(&self) -> bool {
-        false
-    }
-
-    fn secret_in_entry(&self) -> bool {
-        self.brings_own_secret
     }
 }
 
 impl Ropc {
-    /// The account is not named: whoever is in the answer has shown the password, and may well be called
-    /// otherwise than they sign in (an alternate login ID).
-    fn who(&self) -> UserClient<'_> {
-        UserClient { client: &self.client, request: &self.request, account: None, shared: false }
+    fn key(&self) -> CacheKey {
+        let mut key = CacheKey::part();
+        self.user.request.add_to_key(&mut key);
+        key.field("client", self.user.client.as_str());
+        key.field("username", &self.username);
+        key.field("password", self.password.secret.expose());
+        key
     }
 
     /// kubectl starts a plugin that has failed five times more, and a password that is sent again and

@@ -1,6 +1,7 @@
 //! One request of `get-token` or `login`, parsed.
 
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::cache::RequestSummary;
@@ -10,7 +11,7 @@ use crate::error::{Error, ErrorKind};
 use crate::options::types::GoDuration;
 use crate::options::{
     AUTHORITY_HOST, CACHE_DIR, CACHE_STORAGE, CLIENT_ID, ENVIRONMENT, Inputs, LOGIN_TIMEOUT, Opt, POP_CLAIMS,
-    POP_ENABLED, POP_LIFETIME, SERVER_ID, Scope, TENANT_ID, TIMEOUT, ValueKind, ValueSource, Values, shown,
+    POP_ENABLED, POP_LIFETIME, ParsedArgs, SERVER_ID, Scope, TENANT_ID, TIMEOUT, ValueKind, ValueSource, Values, shown,
 };
 use crate::os::env::Env;
 use crate::shell;
@@ -23,10 +24,10 @@ use super::{Login, Method};
 const POP_WINDOW: Duration = Duration::from_secs(240);
 
 /// Everything that one run of `get-token` needs to know.
-pub struct Spec<'c> {
+pub struct Spec {
     method: &'static Method,
     /// How to sign in.
-    pub login: Box<dyn Login>,
+    pub login: Rc<Login>,
     /// The time for everything, if one was given, and by which flag or variable.
     pub timeout: Option<(Duration, ValueSource)>,
     /// The time for a person.
@@ -37,45 +38,36 @@ pub struct Spec<'c> {
     pub cache_dir: Option<PathBuf>,
     /// How long kubectl may use a signed token before it asks for the next.
     pub pop_lifetime: Duration,
-    /// What it was parsed from.
-    inputs: &'c Inputs<'c>,
+    /// The flags that it was parsed from.
+    given: ParsedArgs,
+    /// What is asked for, in the words of the options.
+    pub summary: RequestSummary,
 }
 
-impl<'c> Spec<'c> {
+impl Spec {
     /// Parses `inputs`, in the order of Azure/kubelogin's validation.
     ///
     /// # Errors
     /// The first thing that is missing or wrong.
-    pub fn parse(inputs: &'c Inputs<'c>) -> Result<Self, Error> {
+    pub fn parse(inputs: &Inputs) -> Result<Self, Error> {
         let values = inputs.values;
         let method = Method::find(values)?;
         check(values)?;
         super::check_binding(values, inputs.exec.cluster.is_some())?;
         values.require(&SERVER_ID, "server-id is required")?;
         let login = (method.parse)(inputs)?;
-        check_binding(values, method, &*login)?;
+        check_binding(values, method, &login)?;
         Ok(Self {
             method,
             timeout: positive(values, &TIMEOUT)?.zip(values.source(&TIMEOUT).cloned()),
             login_timeout: positive(values, &LOGIN_TIMEOUT)?.unwrap_or_default(),
-            storage: kept(&*login, values.require(&CACHE_STORAGE, "cache storage cannot be empty")?),
+            storage: kept(&login, values.require(&CACHE_STORAGE, "cache storage cannot be empty")?),
             cache_dir: cache_dir(values, inputs.env)?,
             pop_lifetime: positive(values, &POP_LIFETIME)?.unwrap_or(POP_WINDOW),
-            inputs,
-            login,
+            given: inputs.given.clone(),
+            summary: summary(method, &login, values)?,
+            login: Rc::new(login),
         })
-    }
-
-    /// What is asked for, in the words of the options.
-    pub fn summary(&self) -> RequestSummary {
-        let values = self.inputs.values;
-        RequestSummary {
-            method: self.method.name.into(),
-            cloud: self.login.request().map(|request| request.authority.environment()),
-            tenant: values.get(&TENANT_ID).ok().flatten().map(|tenant| tenant.to_string()),
-            client: values.get(&CLIENT_ID).ok().flatten().map(|client| client.to_string()),
-            server: values.get(&SERVER_ID).ok().flatten(),
-        }
     }
 
     /// The flag or variable that gives a person's sign-in its time, for messages.
@@ -85,8 +77,8 @@ impl<'c> Spec<'c> {
 
     /// The command with which a person signs in for the same by hand, without secrets.
     pub fn login_command(&self, program: &str) -> String {
-        let given = self.inputs.given;
-        let flags = given.flags().iter().filter(|typed| typed.decl.secret.is_none() && typed.decl.scope != Scope::Run);
+        let flags =
+            self.given.flags().iter().filter(|typed| typed.decl.secret.is_none() && typed.decl.scope != Scope::Run);
         let words = flags.map(|typed| match (typed.decl.takes, typed.text.expose()) {
             (ValueKind::Nothing, "true") => typed.decl.flag(),
             (ValueKind::Nothing, text) => format!("{}={text}", typed.decl.flag()),
@@ -94,7 +86,7 @@ impl<'c> Spec<'c> {
         });
         // What kubectl has said of the cluster it does not say to a person.
         let claims = match self.login.binding() {
-            TokenBinding::Pop(host) if given.last(&POP_CLAIMS.decl).is_none() => {
+            TokenBinding::Pop(host) if self.given.last(&POP_CLAIMS.decl).is_none() => {
                 Some(format!("{} {}", POP_CLAIMS.decl.flag(), shell::word(&format!("u={host}"))))
             }
             _ => None,
@@ -105,22 +97,31 @@ impl<'c> Spec<'c> {
 
     /// What names this request's place in the cache.
     pub fn cache_key(&self) -> CacheKey {
-        let mut identity = CacheKey::new("token");
-        identity.field("method", self.method.name);
-        self.login.add_to_key(&mut identity);
-        identity
+        let mut key = CacheKey::new("token");
+        key.field("method", self.method.name);
+        key.append(&self.login.key);
+        key
     }
 }
 
+fn summary(method: &Method, login: &Login, values: &Values) -> Result<RequestSummary, Error> {
+    Ok(RequestSummary {
+        method: method.name.into(),
+        cloud: login.request.as_ref().map(|request| request.authority.environment()),
+        tenant: values.get(&TENANT_ID)?.map(|tenant| tenant.to_string()),
+        client: values.get(&CLIENT_ID)?.map(|client| client.to_string()),
+        server: values.get(&SERVER_ID)?,
+    })
+}
+
 /// Azure/kubelogin hands out plain tokens without a word where a method has no other.
-fn check_binding(values: &Values, method: &Method, login: &dyn Login) -> Result<(), Error> {
+fn check_binding(values: &Values, method: &Method, login: &Login) -> Result<(), Error> {
     if !values.is_on(&POP_ENABLED) || *login.binding() != TokenBinding::Bearer {
         return Ok(());
     }
     let what = format!("--login {} has no proof-of-possession tokens", method.name);
-    let source = values.source(&POP_ENABLED).map(ToString::to_string).unwrap_or_default();
     Err(Error::new(ErrorKind::Usage, what)
-        .from_source(source)
+        .from_source(values.source_text(&POP_ENABLED))
         .remedy("use interactive, devicecode, spn, ropc or workloadidentity, or leave out --pop-enabled"))
 }
 
@@ -142,13 +143,13 @@ pub fn check(values: &Values) -> Result<(), Error> {
     Ok(())
 }
 
-fn kept(login: &dyn Login, storage: Storage) -> Storage {
-    if login.cacheable() { storage } else { Storage::None }
+fn kept(login: &Login, storage: Storage) -> Storage {
+    if login.cacheable { storage } else { Storage::None }
 }
 
 fn positive(values: &Values, option: &Opt<GoDuration>) -> Result<Option<Duration>, Error> {
     let Some(duration) = values.get(option)? else { return Ok(None) };
-    let source = values.source(option).map(ToString::to_string).unwrap_or_default();
+    let source = values.source_text(option);
     let too_short = || {
         Error::new(ErrorKind::OptionInvalid, format!("{} must be greater than 0", option.decl.name))
             .from_source(&source)

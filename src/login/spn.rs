@@ -1,5 +1,7 @@
 //! An application signs in with its secret or its certificate.
 
+use std::rc::Rc;
+
 use zeroize::Zeroizing;
 
 use crate::azure::id::ClientId;
@@ -18,7 +20,7 @@ use crate::secret::Secret;
 
 use super::secret_option::SecretValue;
 use super::token_request::token_request;
-use super::{Login, Method, WriteRule, secret_option};
+use super::{Acquire, Login, Method, WriteRule, secret_option};
 
 /// `--login spn`.
 pub(super) static METHOD: Method = Method {
@@ -51,11 +53,9 @@ const CHECK_CERTIFICATE: &str =
 
 /// An application with its proof.
 struct Application {
-    request: TokenRequest,
+    request: Rc<TokenRequest>,
     client: ClientId,
     proof: SpnCredential,
-    /// Whether the secret stands in the exec entry: it may go where that entry says.
-    brings_own_secret: bool,
 }
 
 /// What an application holds to prove itself.
@@ -81,16 +81,18 @@ pub(super) fn given_by(values: &Values) -> Option<&ValueSource> {
     certificate.or(values.source(&CLIENT_SECRET_FILE)).or(values.source(&CLIENT_SECRET))
 }
 
-fn parse(inputs: &Inputs) -> Result<Box<dyn Login>, Error> {
+fn parse(inputs: &Inputs) -> Result<Login, Error> {
     let client = inputs.values.require(&CLIENT_ID, "client ID cannot be empty")?;
-    let request = token_request(inputs)?;
+    let request = Rc::new(token_request(inputs)?);
     let proof = match CertificateFile::find(inputs.values)? {
         Some(certificate) => SpnCredential::Certificate(certificate),
         None => SpnCredential::Secret(secret(inputs.values)?),
     };
-    let brings_own_secret =
+    // One that stands in the exec entry may go where that entry says.
+    let secret_in_entry =
         matches!(&proof, SpnCredential::Secret(given) if given.typed) && inputs.in_entry(&CLIENT_SECRET.decl);
-    Ok(Box::new(Application { request, client, proof, brings_own_secret }))
+    let application = Application { request: request.clone(), client, proof };
+    Ok(Login { request: Some(request), secret_in_entry, ..Login::new(application.key(), application) })
 }
 
 fn secret(values: &Values) -> Result<SecretValue, Error> {
@@ -167,19 +169,7 @@ fn signing(request: &TokenRequest) -> Signing {
     if today { Signing::Modern } else { Signing::Legacy }
 }
 
-impl Login for Application {
-    fn add_to_key(&self, key: &mut CacheKey) {
-        self.request.add_to_key(key);
-        key.field("client", self.client.as_str());
-        match &self.proof {
-            SpnCredential::Secret(given) => key.field("secret", given.secret.expose()),
-            SpnCredential::Certificate(file) => {
-                key.bytes("certificate", &file.bytes);
-                key.field("password", file.password().map(Secret::expose).unwrap_or_default());
-            }
-        }
-    }
-
+impl Acquire for Application {
     fn acquire<'a>(&'a self, session: &'a Session<'a>) -> BoxFuture<'a, TokenResponse> {
         Box::pin(async {
             match &self.proof {
@@ -191,17 +181,23 @@ impl Login for Application {
             }
         })
     }
-
-    fn request(&self) -> Option<&TokenRequest> {
-        Some(&self.request)
-    }
-
-    fn secret_in_entry(&self) -> bool {
-        self.brings_own_secret
-    }
 }
 
 impl Application {
+    fn key(&self) -> CacheKey {
+        let mut key = CacheKey::part();
+        self.request.add_to_key(&mut key);
+        key.field("client", self.client.as_str());
+        match &self.proof {
+            SpnCredential::Secret(given) => key.field("secret", given.secret.expose()),
+            SpnCredential::Certificate(file) => {
+                key.bytes("certificate", &file.bytes);
+                key.field("password", file.password().map(Secret::expose).unwrap_or_default());
+            }
+        }
+        key
+    }
+
     async fn sign_in(&self, session: &Session<'_>, proof: ClientCredential<'_>) -> Result<TokenResponse, Error> {
         let answer = client_credentials(session, &self.request, &self.client, proof, None).await;
         answer.map_err(|failure| self.blame(failure.into()))

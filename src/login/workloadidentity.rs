@@ -1,6 +1,8 @@
 //! An application or a managed identity signs in with the token of another issuer: a cluster, a build
 //! system, a cloud.
 
+use std::rc::Rc;
+
 use crate::azure::id::ClientId;
 use crate::cache_key::CacheKey;
 use crate::entra::token_proxy::TokenProxy;
@@ -15,7 +17,7 @@ use crate::os::BoxFuture;
 
 use super::federated_inputs::source_request;
 use super::token_request::token_request;
-use super::{Login, Method, WriteRule};
+use super::{Acquire, Login, Method, WriteRule};
 
 /// `--login workloadidentity`.
 pub(super) static METHOD: Method = Method {
@@ -39,19 +41,19 @@ pub(super) static METHOD: Method = Method {
 
 /// An identity that trusts another issuer.
 pub(super) struct Workload {
-    pub(super) client: ClientId,
-    pub(super) request: TokenRequest,
-    pub(super) source: Box<dyn AssertionSource>,
-    pub(super) proxy: Option<TokenProxy>,
+    client: ClientId,
+    request: Rc<TokenRequest>,
+    source: Box<dyn AssertionSource>,
+    proxy: Option<TokenProxy>,
 }
 
-fn parse(inputs: &Inputs) -> Result<Box<dyn Login>, Error> {
+fn parse(inputs: &Inputs) -> Result<Login, Error> {
     let client = inputs.values.require(&CLIENT_ID, "client ID cannot be empty")?;
     let request = token_request(inputs)?;
     let wanted = source_request(inputs)?;
     let source = federated::choose(&wanted)?.ok_or_else(|| federated::absent(&wanted))?;
     let proxy = proxy(inputs, &*source)?;
-    Ok(Box::new(Workload { client, request, source, proxy }))
+    Ok(login(client, request, source, proxy))
 }
 
 /// The token proxy of a cluster takes its pods' own tokens and no others.
@@ -62,25 +64,37 @@ fn proxy(inputs: &Inputs, source: &dyn AssertionSource) -> Result<Option<TokenPr
     TokenProxy::from_env(inputs.env)
 }
 
-impl Login for Workload {
-    fn add_to_key(&self, key: &mut CacheKey) {
-        self.request.add_to_key(key);
-        key.field("client", self.client.as_str());
-        self.source.add_to_key(key);
-        if let Some(proxy) = &self.proxy {
-            key.field("token-proxy", proxy.address());
-        }
-    }
+/// The login of `client` with what `source` gives.
+pub(super) fn login(
+    client: ClientId,
+    request: TokenRequest,
+    source: Box<dyn AssertionSource>,
+    proxy: Option<TokenProxy>,
+) -> Login {
+    let request = Rc::new(request);
+    let workload = Workload { client, request: request.clone(), source, proxy };
+    Login { request: Some(request), ..Login::new(workload.key(), workload) }
+}
 
+impl Acquire for Workload {
     fn acquire<'a>(&'a self, session: &'a Session<'a>) -> BoxFuture<'a, TokenResponse> {
         let Self { client, request, source, proxy } = self;
         Box::pin(
             async move { Exchange { session, request, client, source: &**source, proxy: proxy.as_ref() }.run().await },
         )
     }
+}
 
-    fn request(&self) -> Option<&TokenRequest> {
-        Some(&self.request)
+impl Workload {
+    fn key(&self) -> CacheKey {
+        let mut key = CacheKey::part();
+        self.request.add_to_key(&mut key);
+        key.field("client", self.client.as_str());
+        self.source.add_to_key(&mut key);
+        if let Some(proxy) = &self.proxy {
+            key.field("token-proxy", proxy.address());
+        }
+        key
     }
 }
 
@@ -136,8 +150,8 @@ mod tests {
     fn an_authority_that_only_the_kubeconfig_names_gets_no_assertion() {
         let line = format!("{IDS} --authority-host https://evil.example/ --federated-token-file /x");
         let outcome = |spec: &Spec| {
-            let own = spec.login.secret_in_entry();
-            (own, spec.login.request().unwrap().authority.check_secret_allowed(own).is_err())
+            let own = spec.login.secret_in_entry;
+            (own, spec.login.request.as_ref().unwrap().authority.check_secret_allowed(own).is_err())
         };
         assert_eq!(parsed(&line, [EXEC], outcome), Ok((false, true)));
     }

@@ -15,7 +15,6 @@ mod prompt;
 mod refresh;
 mod save;
 
-use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -24,7 +23,7 @@ use crate::cache_key::CacheKey;
 use crate::entra::pop::{PopKey, TokenBinding};
 use crate::entra::{Account, Session, Token};
 use crate::error::{Error, ErrorKind, io_words};
-use crate::login::{Login, Resolved, Spec};
+use crate::login::{Login, Resolved, Spec, TokenSource};
 use crate::os::clock::Deadline;
 use crate::sys::Sys;
 use crate::terminal::SignedIn;
@@ -55,9 +54,9 @@ enum Freshness {
     Stale,
 }
 
-fn state(kept: &TokenEntry, now: u64) -> Freshness {
-    let Some(token) = &kept.token else { return Freshness::Stale };
-    let clock_was_set_back = kept.acquired_on > now.saturating_add(MIN_VALIDITY);
+fn freshness(entry: &TokenEntry, now: u64) -> Freshness {
+    let Some(token) = &entry.token else { return Freshness::Stale };
+    let clock_was_set_back = entry.acquired_on > now.saturating_add(MIN_VALIDITY);
     if clock_was_set_back || token.left(now) <= MIN_VALIDITY {
         return Freshness::Stale;
     }
@@ -158,10 +157,10 @@ fn obtain(
     spec: &Spec,
     cache: &mut Cache,
     identity: &CacheKey,
-    errand: Caller<'_>,
+    caller: Caller<'_>,
 ) -> Result<TokenWithKey, Error> {
     // Before the cache's directory is made: a request that must not be sent leaves no trace.
-    admit(&*spec.login)?;
+    check_secret_allowed(&spec.login)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
         Error::new(ErrorKind::File, format!("the process could not be set up: {}", io_words(&error)))
             .remedy("try again")
@@ -169,23 +168,24 @@ fn obtain(
     let outcome = runtime.block_on(until_interrupted(async {
         cache.create(sys);
         let after = |time| Deadline::after(&*sys.clock, time);
-        let machine = (!spec.login.may_prompt()).then(|| spec.login.default_timeout());
+        let machine = (!spec.login.may_prompt()).then(|| spec.login.default_timeout);
         let overall = spec.timeout.as_ref().map(|(time, _)| *time).or(machine).map(after);
         let slot = cache.slot(identity);
-        let attempt = Attempt {
+        let mut attempt = Attempt {
             sys,
             spec,
-            errand,
+            caller,
             cache,
             slot,
             overall,
-            settled: OnceCell::new(),
-            key: RefCell::default(),
-            told: Cell::default(),
-            choice_told: Cell::default(),
+            entry: TokenEntry::default(),
+            key: None,
+            resolved: None,
+            told: false,
+            choice_told: false,
         };
         let token = attempt.run().await?;
-        Ok(TokenWithKey { token, key: attempt.key_of_token(), told: attempt.told.get() })
+        Ok(TokenWithKey { token, key: attempt.key, told: attempt.told })
     }));
     // A name lookup may still hang in the resolver; nobody waits for it.
     runtime.shutdown_background();
@@ -193,13 +193,14 @@ fn obtain(
 }
 
 /// Whether the login's proof may go where it is asked for.
-fn admit(login: &dyn Login) -> Result<(), Error> {
-    login.request().map_or(Ok(()), |request| request.authority.check_secret_allowed(login.secret_in_entry()))
+fn check_secret_allowed(login: &Login) -> Result<(), Error> {
+    let request = login.request.as_ref();
+    request.map_or(Ok(()), |request| request.authority.check_secret_allowed(login.secret_in_entry))
 }
 
 fn fresh(slot: &Slot, spec: &Spec, now: u64) -> Option<TokenWithKey> {
     let (kept, key) = read(slot, spec.login.binding());
-    if state(&kept, now) != Freshness::Fresh {
+    if freshness(&kept, now) != Freshness::Fresh {
         return None;
     }
     kept.token.map(|token| TokenWithKey { token, key, told: false })
@@ -249,140 +250,145 @@ async fn told_to_end() {
     std::future::pending().await
 }
 
+/// One token that is had, with all that is known on the way.
 struct Attempt<'a> {
     sys: &'a Sys,
-    spec: &'a Spec<'a>,
-    errand: Caller<'a>,
+    spec: &'a Spec,
+    caller: Caller<'a>,
     cache: &'a Cache,
     slot: Option<Slot<'a>>,
     /// What bounds everything that follows, together: an explicit `--timeout`, or a machine's own
     /// limit; a person's time begins when it is their turn (D3).
     overall: Option<Deadline>,
-    /// What a login that leaves its way open has settled on.
-    settled: OnceCell<Resolved>,
-    /// The key that a new token is bound to.
-    key: RefCell<Option<Rc<PopKey>>>,
+    /// What is kept for the request: as it was read before the lock, then once under it.
+    entry: TokenEntry,
+    /// The key that tokens are bound to, where they are and there is one.
+    key: Option<Rc<PopKey>>,
+    /// What `auto` has resolved to.
+    resolved: Option<Resolved>,
     /// Whether it was told who has signed in.
-    told: Cell<bool>,
+    told: bool,
     /// Whether it was told that several people are signed in.
-    choice_told: Cell<bool>,
+    choice_told: bool,
 }
 
 impl Attempt<'_> {
-    async fn run(&self) -> Result<Token, Error> {
-        let kept = self.read();
-        let other_person = self.wants_another_than(&kept);
-        match (state(&kept, self.now()), kept.token) {
-            _ if other_person => self.renew_or_sign_in_under_lock().await,
+    async fn run(&mut self) -> Result<Token, Error> {
+        self.load();
+        let freshness = freshness(&self.entry, self.now());
+        match (freshness, self.entry.token.clone()) {
+            _ if self.wants_another() => self.renew_or_sign_in_under_lock().await,
             (Freshness::Fresh, Some(token)) => Ok(token),
             (Freshness::Due, Some(token)) => Ok(self.renew_early(token).await),
             _ => self.renew_or_sign_in().await,
         }
     }
 
+    /// Reads what is kept, and the key for it.
+    fn load(&mut self) {
+        if let Some(slot) = &self.slot {
+            (self.entry, self.key) = read(slot, self.spec.login.binding());
+        }
+    }
+
     /// Nobody waits for this: whoever finds the lock taken or the network slow uses what there is.
-    async fn renew_early(&self, current: Token) -> Token {
+    async fn renew_early(&mut self, current: Token) -> Token {
         let Some(TryLock::Held(_held)) = self.slot.as_ref().map(Slot::try_lock) else { return current };
-        let kept = self.read();
+        self.load();
         let failed_lately =
-            kept.renewal_failed_on.is_some_and(|on| self.now() < on.saturating_add(EARLY_RENEWAL_PAUSE));
-        if state(&kept, self.now()) != Freshness::Due || failed_lately {
-            return kept.token.unwrap_or(current);
+            self.entry.renewal_failed_on.is_some_and(|on| self.now() < on.saturating_add(EARLY_RENEWAL_PAUSE));
+        if freshness(&self.entry, self.now()) != Freshness::Due || failed_lately {
+            return self.entry.token.clone().unwrap_or(current);
         }
         if self.prepare_key().is_err() {
             return current;
         }
-        let deadline = Deadline::after(&*self.sys.clock, EARLY_RENEWAL);
+        let (sys, clock) = (self.sys, &*self.sys.clock);
+        let deadline = Deadline::after(clock, EARLY_RENEWAL);
         let outcome = tokio::select! {
-            outcome = self.renew(&kept, deadline) => outcome,
-            () = self.sys.clock.sleep(EARLY_RENEWAL) => Renewal::Failed(Error::new(ErrorKind::Deadline, "no answer in 3 s")),
+            outcome = self.renew(deadline) => outcome,
+            () = clock.sleep(EARLY_RENEWAL) => Renewal::Failed(Error::new(ErrorKind::Deadline, "no answer in 3 s")),
         };
-        match outcome {
-            Renewal::Done(token) => token,
-            Renewal::Failed(error) => self.note_early_failure(kept, &error, current),
-            Renewal::NeedsSignIn(_) => {
-                let why = Error::new(ErrorKind::GrantEnded, ErrorKind::GrantEnded.meaning());
-                self.note_early_failure(kept, &why, current)
-            }
-        }
-    }
-
-    fn note_early_failure(&self, kept: TokenEntry, error: &Error, current: Token) -> Token {
-        self.sys.terminal.detail(1, || format!("the token was not renewed early: {error}"));
-        self.write(&TokenEntry { renewal_failed_on: Some(self.now()), ..kept });
+        let error = match outcome {
+            Renewal::Done(token) => return token,
+            Renewal::Failed(error) => error,
+            Renewal::NeedsSignIn(_) => Error::new(ErrorKind::GrantEnded, ErrorKind::GrantEnded.meaning()),
+        };
+        sys.terminal.detail(1, || format!("the token was not renewed early: {error}"));
+        let renewal_failed_on = Some(self.now());
+        self.write(|entry| entry.renewal_failed_on = renewal_failed_on);
         current
     }
 
-    async fn renew_or_sign_in(&self) -> Result<Token, Error> {
+    async fn renew_or_sign_in(&mut self) -> Result<Token, Error> {
         match self.renew_or_sign_in_under_lock().await {
             Ok(token) => Ok(token),
             Err(error) => self.last_resort(error),
         }
     }
 
-    async fn renew_or_sign_in_under_lock(&self) -> Result<Token, Error> {
-        let before = self.read();
-        let person_perhaps = self.spec.login.may_prompt();
-        let patience = if person_perhaps { self.human_deadline() } else { self.machine_deadline() };
-        let (_held, waited) = match self.wait_for_lock(&before, patience).await? {
+    async fn renew_or_sign_in_under_lock(&mut self) -> Result<Token, Error> {
+        let may_prompt = self.spec.login.may_prompt();
+        let deadline = if may_prompt { self.human_deadline() } else { self.machine_deadline() };
+        let before = self.entry.sign_in_failure.clone();
+        let (_held, waited) = match self.wait_for_lock(deadline).await? {
             LockOutcome::Acquired { held, waited } => (held, waited),
             LockOutcome::Served(token) => return Ok(token),
         };
-        let kept = self.read();
-        if let Some(failure) = failed_meanwhile(&before, &kept).filter(|_| waited && !self.spec.login.may_prompt()) {
+        if let Some(failure) = failed_meanwhile(before.as_ref(), &self.entry).filter(|_| waited && !may_prompt) {
             return Err(failed_for_another(failure));
         }
         self.prepare_key()?;
-        if let Some(token) =
-            self.settle(self.machine_deadline()).await.inspect_err(|error| self.note_sign_in_failure(error))?
-        {
+        let resolved = self.resolve(self.machine_deadline()).await;
+        if let Some(token) = resolved.inspect_err(|error| self.note_sign_in_failure(error))? {
             return Ok(token);
         }
-        if self.login().user_client().is_none() {
+        let login = self.login();
+        if login.user_client.is_none() {
             return self.machine_signs_in().await;
         }
-        match self.renew(&kept, self.machine_deadline()).await {
+        match self.renew(self.machine_deadline()).await {
             Renewal::Done(token) => Ok(token),
             Renewal::Failed(error) => Err(error),
-            Renewal::NeedsSignIn(_) if !self.login().prompts() => self.machine_signs_in().await,
-            Renewal::NeedsSignIn(refusal) => self.person_signs_in(&kept, refusal).await,
+            Renewal::NeedsSignIn(_) if login.prompt.is_none() => self.machine_signs_in().await,
+            Renewal::NeedsSignIn(refusal) => self.person_signs_in(refusal).await,
         }
     }
 
-    /// The login, as far as it has settled on a way.
-    fn login(&self) -> &dyn Login {
-        self.settled.get().map_or(&*self.spec.login, |settled| &*settled.login)
+    /// The login, as far as `auto` has resolved to one.
+    fn login(&self) -> Rc<Login> {
+        self.resolved.as_ref().map_or(&self.spec.login, |resolved| &resolved.login).clone()
     }
 
-    /// Lets the login settle on a way, where it has left that open. Looking around may have brought
-    /// the token already.
-    async fn settle(&self, deadline: Deadline) -> Result<Option<Token>, Error> {
-        if self.settled.get().is_some() {
+    /// Lets `auto` take a method. Looking around may have brought the token already.
+    async fn resolve(&mut self, deadline: Deadline) -> Result<Option<Token>, Error> {
+        let login = self.spec.login.clone();
+        let TokenSource::Auto(auto) = &login.source else { return Ok(None) };
+        if self.resolved.is_some() {
             return Ok(None);
         }
         let session = self.session(deadline, None);
-        let before = self.read().auto_method;
-        let settling = self.spec.login.resolve(&session, self.cache, before.as_deref());
-        let Some(mut settled) = settling.await? else { return Ok(None) };
-        admit(&*settled.login)?;
-        let grant = settled.grant.take();
-        let _ = self.settled.set(settled);
-        Ok(grant.map(|grant| {
+        let mut resolved = auto.resolve(&session, self.cache, self.entry.auto_method.as_deref()).await?;
+        check_secret_allowed(&resolved.login)?;
+        let answer = resolved.grant.take();
+        self.resolved = Some(resolved);
+        Ok(answer.map(|answer| {
             self.announce();
-            self.keep(grant, None)
+            self.save(answer, None)
         }))
     }
 
-    /// Says which way was settled on, when that one signs in and is another than before.
+    /// Says which method was taken, when that one signs in and is another than before.
     fn announce(&self) {
-        let Some(settled) = self.settled.get() else { return };
-        if self.read().auto_method.as_deref() != Some(settled.method) {
-            self.sys.terminal.note(&settled.reason);
+        let Some(resolved) = &self.resolved else { return };
+        if self.entry.auto_method.as_deref() != Some(resolved.method) {
+            self.sys.terminal.note(&resolved.reason);
         }
     }
 
-    async fn machine_signs_in(&self) -> Result<Token, Error> {
-        let outcome = self.acquire(&self.session(self.machine_deadline(), None)).await;
+    async fn machine_signs_in(&mut self) -> Result<Token, Error> {
+        let session = self.session(self.machine_deadline(), None);
+        let outcome = self.acquire(&session).await;
         // That nothing was tried is no new failure.
         if let Some(error) = outcome.as_ref().err().filter(|error| error.kind() != ErrorKind::SignInJustFailed) {
             self.note_sign_in_failure(error);
@@ -393,58 +399,40 @@ impl Attempt<'_> {
     /// Whatever fails makes nothing worse: what is still valid is still given out, unless Entra
     /// itself has refused.
     fn last_resort(&self, error: Error) -> Result<Token, Error> {
-        let kept = self.read();
-        let usable =
-            kept.token.filter(|token| token.left(self.now()) > LAST_RESORT_VALIDITY && kept.acquired_on <= self.now());
-        let Some(token) = usable.filter(|_| error.kind().token_serves()) else { return Err(error) };
+        let now = self.now();
+        let usable = |token: &&Token| token.left(now) > LAST_RESORT_VALIDITY && self.entry.acquired_on <= now;
+        let token = self.entry.token.as_ref().filter(usable).filter(|_| error.kind().token_serves());
+        let Some(token) = token else { return Err(error) };
         self.sys.terminal.detail(1, || format!("the token could not be renewed, it is used to its end: {error}"));
-        Ok(token)
+        Ok(token.clone())
     }
 
-    async fn acquire(&self, session: &Session<'_>) -> Result<Token, Error> {
+    async fn acquire(&mut self, session: &Session<'_>) -> Result<Token, Error> {
         self.announce();
-        let grant = self.login().acquire(session).await?;
-        session.check_account(&grant)?;
-        let (account, renews) = (grant.account.clone(), grant.refresh_token.is_some());
-        let token = self.keep(grant, None);
+        let answer = self.login().acquire(session).await?;
+        session.check_account(&answer)?;
+        let (account, renews) = (answer.account.clone(), answer.refresh_token.is_some());
+        let token = self.save(answer, None);
         if let Some(account) = account {
             self.tell_signed_in(&account, &token, renews);
         }
         Ok(token)
     }
 
-    fn tell_signed_in(&self, account: &Account, token: &Token, renews: bool) {
-        self.told.set(true);
-        let request = self.login().request();
+    fn tell_signed_in(&mut self, account: &Account, token: &Token, renews: bool) {
+        self.told = true;
+        let login = self.login();
+        let request = login.request.as_ref();
         let tenant = request.map(|request| request.authority.tenant_of(Some(account))).unwrap_or_default();
         let told = SignedIn { username: &account.username, tenant, expires_on: token.expires_on, renews };
         self.sys.terminal.signed_in(&told, self.now());
     }
 
-    fn session(&self, deadline: Deadline, claims: Option<String>) -> Session<'_> {
-        let kept = self.read();
-        let just_now = |failure: &SignInFailure| self.now() < failure.on.saturating_add(JUST_NOW);
-        let only = self.only();
-        let before = kept.account.filter(|account| !is_nameless(account) && !account.is_unnamed());
-        Session {
-            timeout_option: self.spec.timeout_option(),
-            claims,
-            recent_failure: kept.sign_in_failure.filter(just_now).map(|failure| (failure.kind, failure.what)),
-            hint: only.clone().or(before.map(|account| account.username)),
-            required_account: only,
-            login_command: self.spec.login_command(self.sys.called_as()),
-            key: self.key.borrow().clone(),
-            ..Session::new(self.sys, deadline)
-        }
-    }
-
-    fn read(&self) -> TokenEntry {
-        self.slot.as_ref().map(|slot| read(slot, self.spec.login.binding()).0).unwrap_or_default()
-    }
-
-    fn write(&self, kept: &TokenEntry) {
-        if let Some(slot) = self.slot.as_ref().filter(|_| self.login().cacheable()) {
-            slot.write(self.sys, kept);
+    /// Keeps the entry with one `change`.
+    fn write(&mut self, change: impl FnOnce(&mut TokenEntry)) {
+        change(&mut self.entry);
+        if let Some(slot) = self.slot.as_ref().filter(|_| self.login().cacheable) {
+            slot.write(self.sys, &self.entry);
         }
     }
 
@@ -453,7 +441,7 @@ impl Attempt<'_> {
     }
 
     fn machine_deadline(&self) -> Deadline {
-        self.overall.unwrap_or_else(|| Deadline::after(&*self.sys.clock, self.login().default_timeout()))
+        self.overall.unwrap_or_else(|| Deadline::after(&*self.sys.clock, self.login().default_timeout))
     }
 
     fn human_deadline(&self) -> Deadline {
@@ -461,10 +449,29 @@ impl Attempt<'_> {
     }
 }
 
+impl<'a> Attempt<'a> {
+    fn session(&self, deadline: Deadline, claims: Option<String>) -> Session<'a> {
+        let just_now = |failure: &&SignInFailure| self.now() < failure.on.saturating_add(JUST_NOW);
+        let failure = self.entry.sign_in_failure.as_ref().filter(just_now);
+        let required = self.required_account();
+        let before = self.entry.account.as_ref().filter(|account| !is_nameless(account) && !account.is_unnamed());
+        Session {
+            timeout_option: self.spec.timeout_option(),
+            claims,
+            recent_failure: failure.map(|failure| (failure.kind, failure.what.clone())),
+            hint: required.clone().or(before.map(|account| account.username.clone())),
+            required_account: required,
+            login_command: self.spec.login_command(self.sys.called_as()),
+            key: self.key.clone(),
+            ..Session::new(self.sys, deadline)
+        }
+    }
+}
+
 /// What has failed for another process since `before`: whoever waited for it does not repeat it,
 /// whoever comes later tries anew.
-fn failed_meanwhile<'k>(before: &TokenEntry, now: &'k TokenEntry) -> Option<&'k SignInFailure> {
-    now.sign_in_failure.as_ref().filter(|failure| before.sign_in_failure.as_ref() != Some(failure))
+fn failed_meanwhile<'k>(before: Option<&SignInFailure>, now: &'k TokenEntry) -> Option<&'k SignInFailure> {
+    now.sign_in_failure.as_ref().filter(|failure| before != Some(failure))
 }
 
 fn failed_for_another(failure: &SignInFailure) -> Error {
@@ -485,11 +492,11 @@ mod tests {
     #[test]
     fn what_a_kept_token_is_good_for() {
         let now = 10_000;
-        assert_eq!(state(&TokenEntry::default(), now), Freshness::Stale);
-        assert_eq!(state(&kept(now + 301, None, now), now), Freshness::Fresh);
-        assert_eq!(state(&kept(now + 300, None, now), now), Freshness::Stale);
-        assert_eq!(state(&kept(now + 3000, Some(now), now), now), Freshness::Due);
-        assert_eq!(state(&kept(now + 3000, Some(now + 1), now), now), Freshness::Fresh);
-        assert_eq!(state(&kept(now + 90_000, None, now + 80_000), now), Freshness::Stale, "the clock was set back");
+        assert_eq!(freshness(&TokenEntry::default(), now), Freshness::Stale);
+        assert_eq!(freshness(&kept(now + 301, None, now), now), Freshness::Fresh);
+        assert_eq!(freshness(&kept(now + 300, None, now), now), Freshness::Stale);
+        assert_eq!(freshness(&kept(now + 3000, Some(now), now), now), Freshness::Due);
+        assert_eq!(freshness(&kept(now + 3000, Some(now + 1), now), now), Freshness::Fresh);
+        assert_eq!(freshness(&kept(now + 90_000, None, now + 80_000), now), Freshness::Stale, "the clock was set back");
     }
 }

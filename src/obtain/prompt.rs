@@ -15,20 +15,16 @@ const SIGN_IN_PAUSE: u64 = 30;
 
 impl Attempt<'_> {
     /// Asks the person, with what the refusal of an earlier sign-in wants passed on.
-    pub(super) async fn person_signs_in(
-        &self,
-        kept: &TokenEntry,
-        refusal: Option<Box<EntraError>>,
-    ) -> Result<Token, Error> {
+    pub(super) async fn person_signs_in(&mut self, refusal: Option<Box<EntraError>>) -> Result<Token, Error> {
         if let Some(why) = self.login().prompt_hidden(&self.sys.env) {
-            let looked = self.settled.get().map(|settled| settled.in_vain.nobody_sees(&why));
+            let looked = self.resolved.as_ref().map(|resolved| resolved.in_vain.nobody_sees(&why));
             return Err(looked.unwrap_or_else(|| self.nobody_there(&why, refusal.as_deref())));
         }
         self.refuse_after_failure()?;
         let turn = self.turn_to_ask().await?;
         let refusal = match turn {
             // Somebody has been asked for another cluster: that sign-in may serve here, or was not wanted.
-            LockOutcome::Acquired { waited: true, .. } => match self.renew(kept, self.machine_deadline()).await {
+            LockOutcome::Acquired { waited: true, .. } => match self.renew(self.machine_deadline()).await {
                 Renewal::Done(token) => return Ok(token),
                 Renewal::Failed(error) => return Err(error),
                 Renewal::NeedsSignIn(newer) => {
@@ -53,10 +49,11 @@ impl Attempt<'_> {
 
     /// Nobody is asked again at once after a failure, unless they sign in by hand.
     fn refuse_after_failure(&self) -> Result<(), Error> {
-        let places = [self.read().sign_in_failure, self.prompt_place().and_then(|place| place.read().sign_in_failure)];
+        let elsewhere = self.prompt_place().and_then(|place| place.read().sign_in_failure);
         let now = self.now();
-        let lately = places.into_iter().flatten().filter(|failure| now < failure.on.saturating_add(SIGN_IN_PAUSE));
-        match (lately.max_by_key(|failure| failure.on), self.errand) {
+        let failures = self.entry.sign_in_failure.clone().into_iter().chain(elsewhere);
+        let lately = failures.filter(|failure| now < failure.on.saturating_add(SIGN_IN_PAUSE));
+        match (lately.max_by_key(|failure| failure.on), self.caller) {
             (Some(failure), Caller::Kubectl) => Err(self.just_failed(&failure, now)),
             _ => Ok(()),
         }
@@ -64,7 +61,7 @@ impl Attempt<'_> {
 
     /// Who has dismissed one prompt, or did not see it, wants no other one for the next cluster. What went
     /// wrong in another way may go well there.
-    fn note_failure_of_person(&self, error: &Error) {
+    fn note_failure_of_person(&mut self, error: &Error) {
         self.note_sign_in_failure(error);
         if let Some(place) = self.prompt_place().filter(|_| error.kind().prompt_unwanted()) {
             place.write(self.sys, &TokenEntry { sign_in_failure: Some(self.failure(error)), ..TokenEntry::default() });
@@ -78,26 +75,32 @@ impl Attempt<'_> {
     }
 
     /// The only person who is meant, if somebody was named.
-    pub(super) fn only(&self) -> Option<String> {
-        let named = self.login().user_client().and_then(|person| person.account).map(String::from);
+    pub(super) fn required_account(&self) -> Option<String> {
+        let named = self.login().user_client.as_ref().and_then(|user| user.account.clone());
         named.or_else(|| self.who().map(String::from))
     }
 
     /// Whether somebody else than the person who was served here before wants to sign in.
-    pub(super) fn wants_another_than(&self, kept: &TokenEntry) -> bool {
-        let other = |who| !kept.account.as_ref().is_some_and(|account| account.has_name(who));
+    pub(super) fn wants_another(&self) -> bool {
+        self.wants_another_than(&self.entry)
+    }
+
+    pub(super) fn wants_another_than(&self, entry: &TokenEntry) -> bool {
+        let other = |who| !entry.account.as_ref().is_some_and(|account| account.has_name(who));
         self.who().is_some_and(other)
     }
 
     /// Who wants to sign in by hand, if that was said.
     fn who(&self) -> Option<&str> {
-        if let Caller::Login(who) = self.errand { who } else { None }
+        if let Caller::Login(who) = self.caller { who } else { None }
     }
 
-    pub(super) fn note_sign_in_failure(&self, error: &Error) {
-        let kept = self.read();
-        let about = kept.about.or_else(|| Some(self.about()));
-        self.write(&TokenEntry { sign_in_failure: Some(self.failure(error)), about, ..kept });
+    pub(super) fn note_sign_in_failure(&mut self, error: &Error) {
+        let (failure, summary) = (self.failure(error), self.summary());
+        self.write(|entry| {
+            entry.sign_in_failure = Some(failure);
+            entry.about.get_or_insert(summary);
+        });
     }
 
     fn failure(&self, error: &Error) -> SignInFailure {

@@ -31,24 +31,24 @@ use requester::Requester;
 /// A port that is taken, nobody who could open a browser, a refusal, or nobody who finishes in time.
 pub async fn sign_in(
     session: &Session<'_>,
-    person: UserClient<'_>,
+    user: &UserClient,
     redirect: Option<&RedirectUrl>,
 ) -> Result<TokenResponse, Error> {
     let port = redirect.and_then(RedirectUrl::port);
     let listener = Listener::bind(port).map_err(|error| unusable(port, &error))?;
-    let (flow, desk) = Flow::begin(session, person, redirect, listener.port())?;
+    let (flow, desk) = Flow::begin(session, user, redirect, listener.port())?;
     let mut reception = CallbackServer::open(&desk, listener);
     let outcome = reception.during(flow.finish(&desk)).await;
-    reception.close(last_page(session, person, &outcome)).await;
+    reception.close(last_page(session, user, &outcome)).await;
     outcome
 }
 
-fn last_page(session: &Session<'_>, person: UserClient<'_>, outcome: &Result<TokenResponse, Error>) -> Page {
+fn last_page(session: &Session<'_>, user: &UserClient, outcome: &Result<TokenResponse, Error>) -> Page {
     match outcome {
         Ok(grant) => {
             let account = grant.account.as_ref();
             let name = account.map(|account| account.username.as_str());
-            Page::signed_in(name, person.request.authority.tenant_of(account), &Requester::of(session.sys))
+            Page::signed_in(name, user.request.authority.tenant_of(account), &Requester::of(session.sys))
         }
         Err(error) => Page::failed(error),
     }
@@ -57,7 +57,7 @@ fn last_page(session: &Session<'_>, person: UserClient<'_>, outcome: &Result<Tok
 /// One sign-in: what the login page was asked, and what its answer is redeemed with.
 struct Flow<'a> {
     session: &'a Session<'a>,
-    person: UserClient<'a>,
+    user: &'a UserClient,
     redirect_uri: String,
     verifier: PkceCodeVerifier,
     /// What is opened on this machine.
@@ -71,7 +71,7 @@ struct Flow<'a> {
 impl<'a> Flow<'a> {
     fn begin(
         session: &'a Session<'a>,
-        person: UserClient<'a>,
+        user: &'a UserClient,
         redirect: Option<&RedirectUrl>,
         port: u16,
     ) -> Result<(Self, CallbackHandler<'a>), Error> {
@@ -79,7 +79,7 @@ impl<'a> Flow<'a> {
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
         let state = OAuthState::random()?;
         let page =
-            |mode| AuthorizationRequest { session, person, redirect_uri: &redirect_uri, challenge: &challenge, mode };
+            |mode| AuthorizationRequest { session, user, redirect_uri: &redirect_uri, challenge: &challenge, mode };
         let entry = authorization_response::random_word()?;
         let places = CallbackPaths {
             login: page("form_post").address(&state),
@@ -88,7 +88,7 @@ impl<'a> Flow<'a> {
         };
         let flow = Self {
             session,
-            person,
+            user,
             page_elsewhere: page("query").address(&state),
             verifier,
             entry: format!("http://localhost:{port}/{entry}"),
@@ -109,7 +109,7 @@ impl<'a> Flow<'a> {
             AuthorizationResponse::Code(code) => {
                 let code =
                     token::AuthorizationCode { code: &code, redirect_uri: self.redirect_uri, verifier: self.verifier };
-                let grant = token::authorization_code(self.session, self.person, code).await?;
+                let grant = token::authorization_code(self.session, self.user, code).await?;
                 self.session.check_account(&grant)?;
                 Ok(grant)
             }
@@ -220,7 +220,7 @@ const LATE: Duration = Duration::from_secs(10);
 /// The question to the login page.
 struct AuthorizationRequest<'a> {
     session: &'a Session<'a>,
-    person: UserClient<'a>,
+    user: &'a UserClient,
     redirect_uri: &'a str,
     challenge: &'a PkceCodeChallenge,
     mode: &'static str,
@@ -228,12 +228,12 @@ struct AuthorizationRequest<'a> {
 
 impl AuthorizationRequest<'_> {
     fn address(&self, state: &OAuthState) -> String {
-        let request = self.person.request;
+        let request = &self.user.request;
         let mut url = request.authority.endpoint("authorize", &request.audience);
         {
             let mut query = url.query_pairs_mut();
             query
-                .append_pair("client_id", self.person.client.as_str())
+                .append_pair("client_id", self.user.client.as_str())
                 .append_pair("response_type", "code")
                 .append_pair("redirect_uri", self.redirect_uri)
                 .append_pair("response_mode", self.mode)

@@ -30,9 +30,9 @@ fn said(quiet: bool) -> (String, u64) {
     let sys = Sys { clock: std::rc::Rc::new(clock.clone()), browser: std::rc::Rc::new(Opens), terminal, ..Sys::fake() };
     let request = crate::entra::fake::request(Audience::scope("S"));
     let client = ClientId::parse("C").unwrap();
-    let person = UserClient { client: &client, request: &request, account: None, shared: true };
+    let user = UserClient { client, request: request.into(), account: None, shared: true };
     let session = Session::new(&sys, Deadline::after(&clock, Duration::from_secs(60)));
-    let (flow, desk) = Flow::begin(&session, person, None, 1).unwrap();
+    let (flow, desk) = Flow::begin(&session, &user, None, 1).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
         tokio::select! {

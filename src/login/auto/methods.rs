@@ -1,10 +1,6 @@
 //! The ways that `auto` looks for, and how each is found. Nothing is asked here: what can be seen from
 //! the environment and files decides, or is left to a probe.
 
-use std::time::Duration;
-
-use crate::cache_key::CacheKey;
-use crate::entra::{Session, TokenResponse};
 use crate::error::{Error, ErrorKind};
 use crate::federated;
 use crate::managed_identity::{self, IdentityRequest, ManagedIdentitySource};
@@ -12,7 +8,6 @@ use crate::options::{
     CLIENT_ID, FEDERATED_TOKEN_FILE, FEDERATED_TOKEN_SOURCE, Inputs, ParsedArgs, SERVER_ID, TENANT_ID, ValueSource,
     Values,
 };
-use crate::os::BoxFuture;
 use crate::os::env::Env;
 use crate::os::process;
 
@@ -46,11 +41,11 @@ pub(super) enum Availability {
     /// The same, and what would make it be there in the build system that this is.
     NeedsSetup(String, String),
     /// It is, and why it counts as such.
-    Available(Box<dyn Login>, String),
+    Available(Login, String),
     /// Only a probe can say.
-    NeedsProbe(Box<dyn Login>, ImdsProbe),
+    NeedsProbe(Login, ImdsProbe),
     /// It is, if a browser can be opened.
-    NeedsBrowser(Box<dyn Login>),
+    NeedsBrowser(Login),
 }
 
 /// Why a person is asked.
@@ -96,7 +91,7 @@ impl MethodInputs {
         Inputs { given: &self.given, values: &self.values, ..*inputs }
     }
 
-    fn parse(&self, inputs: &Inputs, method: &Method) -> Result<Box<dyn Login>, Error> {
+    fn parse(&self, inputs: &Inputs, method: &Method) -> Result<Login, Error> {
         (method.parse)(&self.inputs(inputs))
     }
 }
@@ -149,7 +144,7 @@ fn federation(inputs: &Inputs, method: &Method) -> Result<Availability, Error> {
         });
     };
     let described = source.described();
-    Ok(Availability::Available(as_if.parse(inputs, method)?, format!("it comes from {described}")))
+    Ok(Availability::Available(as_if.parse(&inputs, method)?, format!("it comes from {described}")))
 }
 
 fn pipelines(inputs: &Inputs, method: &Method) -> Result<Availability, Error> {
@@ -162,13 +157,10 @@ fn pipelines(inputs: &Inputs, method: &Method) -> Result<Availability, Error> {
 
 fn managed_identity(inputs: &Inputs, method: &Method) -> Result<Availability, Error> {
     let as_if = MethodInputs::of_environment(inputs, method);
-    let (mut login, host) = (as_if.parse(inputs, method)?, managed_identity::detect(inputs.env)?);
+    let variable = as_if.values.variable(&CLIENT_ID.decl).unwrap_or("its variable");
+    let (login, host) = (msi::login(&as_if.inputs(inputs), Some(variable))?, managed_identity::detect(inputs.env)?);
     let audience = as_if.values.require(&SERVER_ID, "server-id is required")?;
     let wanted = IdentityRequest::new(&audience, msi::selector(&as_if.inputs(inputs))?.0);
-    if wanted.selector.is_none() {
-        let variable = as_if.values.variable(&CLIENT_ID.decl).unwrap_or("its variable");
-        login = Box::new(UnnamedIdentity { login, variable });
-    }
     if host.is_certain() {
         return Ok(Availability::Available(login, format!("the environment is that of {}", host.name())));
     }
@@ -192,7 +184,7 @@ fn program(inputs: &Inputs, method: &Method, name: &str, login: IfSignedIn) -> R
 }
 
 /// The login of a program, if somebody is signed in to it.
-type IfSignedIn = fn(&Inputs) -> Result<Option<Box<dyn Login>>, Error>;
+type IfSignedIn = fn(&Inputs) -> Result<Option<Login>, Error>;
 
 /// A person is there even if nobody would see a prompt: who has signed in before stays signed in, and
 /// the same place in the cache is theirs. Without a client to sign in with there is none, which is no
@@ -216,36 +208,4 @@ fn person_with_browser(inputs: &Inputs, method: &Method) -> Result<Availability,
 
 fn absent(why: impl Into<String>) -> Availability {
     Availability::Unavailable(why.into())
-}
-
-/// A managed identity that nobody has named. Here another option than `--client-id` would do so.
-struct UnnamedIdentity {
-    login: Box<dyn Login>,
-    variable: &'static str,
-}
-
-impl Login for UnnamedIdentity {
-    fn add_to_key(&self, identity: &mut CacheKey) {
-        self.login.add_to_key(identity);
-    }
-
-    fn acquire<'a>(&'a self, session: &'a Session<'a>) -> BoxFuture<'a, TokenResponse> {
-        Box::pin(async {
-            let about_name = [ErrorKind::OptionMissing, ErrorKind::IdentityUnknown];
-            self.login.acquire(session).await.map_err(|error| {
-                if !about_name.contains(&error.kind()) {
-                    return error;
-                }
-                error.remedy(format!("set {} to one, or name another method with --login", self.variable))
-            })
-        })
-    }
-
-    fn default_timeout(&self) -> Duration {
-        self.login.default_timeout()
-    }
-
-    fn cacheable(&self) -> bool {
-        self.login.cacheable()
-    }
 }

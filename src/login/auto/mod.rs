@@ -18,7 +18,6 @@ mod methods;
 mod probe;
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use crate::cache::Cache;
 use crate::cache_key::CacheKey;
@@ -31,9 +30,8 @@ use crate::options::{
     FEDERATED_TOKEN_SOURCE, IDENTITY_OBJECT_ID, IDENTITY_RESOURCE_ID, Inputs, LEGACY, LOGIN_HINT, POP_CLAIMS,
     POP_ENABLED, REDIRECT_URL, SUBSCRIPTION, TENANT_ID,
 };
-use crate::os::BoxFuture;
 
-use super::{Login, Method, Resolved, WriteRule};
+use super::{Login, Method, TokenSource, WriteRule};
 use methods::{AutoMethod, Availability, ImdsProbe, METHODS, NOTHING_ELSE};
 use probe::{NegativeCache, machine, try_imds};
 
@@ -72,7 +70,7 @@ struct Candidate {
     /// Its place among the ways.
     order: usize,
     way: &'static AutoMethod,
-    login: Rc<dyn Login>,
+    login: Rc<Login>,
     reason: Reason,
 }
 
@@ -85,7 +83,8 @@ enum Reason {
     Browser,
 }
 
-struct Auto {
+/// What picks the first method that is there.
+pub struct Auto {
     /// In order; only the last one is certainly there.
     candidates: Vec<Candidate>,
     in_vain: UnavailableMethods,
@@ -99,7 +98,7 @@ pub struct UnavailableMethods {
     hint: Option<String>,
 }
 
-fn parse(inputs: &Inputs) -> Result<Box<dyn Login>, Error> {
+fn parse(inputs: &Inputs) -> Result<Login, Error> {
     let bound = inputs.values.is_on(&POP_ENABLED);
     let mut auto = Auto { candidates: Vec::new(), in_vain: UnavailableMethods::default() };
     for (order, way) in METHODS.iter().enumerate() {
@@ -127,61 +126,64 @@ fn parse(inputs: &Inputs) -> Result<Box<dyn Login>, Error> {
             break;
         }
     }
-    Ok(Box::new(auto))
+    let key = auto.key();
+    let default_timeout = auto.candidates.iter().map(|candidate| candidate.login.default_timeout).max();
+    Ok(Login { default_timeout: default_timeout.unwrap_or_default(), ..Login::with(key, TokenSource::Auto(auto)) })
 }
 
-impl Login for Auto {
-    /// Whatever could change the choice is part of the name in the cache: a new secret, a sign-in to
-    /// az or its end takes effect with the next call. A probe's outcome is not, nor whether a browser can
-    /// be opened: they are looked up when a token is wanted. What would be asked, and the machine, stand
-    /// for a probe.
-    fn add_to_key(&self, identity: &mut CacheKey) {
-        for Candidate { way, login, reason, .. } in &self.candidates {
-            identity.field("way", way.method.name);
-            match reason {
-                Reason::Known(_) | Reason::Browser => login.add_to_key(identity),
-                Reason::Probe(ImdsProbe { host, wanted }) => {
-                    host.add_to_key(wanted, identity);
-                    identity.field("machine", &machine());
-                }
-            }
-        }
-    }
-
-    fn acquire<'a>(&'a self, _: &'a Session<'a>) -> BoxFuture<'a, TokenResponse> {
-        // Settling comes first, and what it has settled on signs in.
-        Box::pin(std::future::ready(Err(self.in_vain.error())))
-    }
-
-    fn resolve<'a>(
-        &'a self,
-        session: &'a Session<'a>,
-        cache: &'a Cache,
-        before: Option<&'a str>,
-    ) -> BoxFuture<'a, Option<Resolved>> {
-        Box::pin(self.choose(session, cache, before))
-    }
-
-    fn binding(&self) -> &TokenBinding {
-        self.candidates.first().map_or(&TokenBinding::Bearer, |candidate| candidate.login.binding())
-    }
-
-    fn may_prompt(&self) -> bool {
-        self.candidates.iter().any(|candidate| candidate.login.prompts())
-    }
-
-    fn default_timeout(&self) -> Duration {
-        self.candidates.iter().map(|candidate| candidate.login.default_timeout()).max().unwrap_or_default()
-    }
+/// What `auto` has resolved to.
+pub struct Resolved {
+    /// What signs in from now on.
+    pub login: Rc<Login>,
+    /// The method's name, to see whether it is another one than before.
+    pub method: &'static str,
+    /// The method and why it was taken, for people.
+    pub reason: String,
+    /// What trying this method has brought already.
+    pub grant: Option<TokenResponse>,
+    /// What stands before it and is not there.
+    pub in_vain: UnavailableMethods,
 }
 
 impl Auto {
-    async fn choose(
-        &self,
-        session: &Session<'_>,
-        cache: &Cache,
-        before: Option<&str>,
-    ) -> Result<Option<Resolved>, Error> {
+    /// Whatever could change the choice is part of the cache's key: a new secret, a sign-in to
+    /// az or its end takes effect with the next call. A probe's outcome is not, nor whether a browser can
+    /// be opened: they are looked up when a token is wanted. What would be asked, and the machine, stand
+    /// for a probe.
+    fn key(&self) -> CacheKey {
+        let mut key = CacheKey::part();
+        for Candidate { way, login, reason, .. } in &self.candidates {
+            key.field("way", way.method.name);
+            match reason {
+                Reason::Known(_) | Reason::Browser => key.append(&login.key),
+                Reason::Probe(ImdsProbe { host, wanted }) => {
+                    host.add_to_key(wanted, &mut key);
+                    key.field("machine", &machine());
+                }
+            }
+        }
+        key
+    }
+
+    /// To what the tokens are bound, whichever method gives them.
+    pub(super) fn binding(&self) -> &TokenBinding {
+        self.candidates.first().map_or(&TokenBinding::Bearer, |candidate| candidate.login.binding())
+    }
+
+    /// Whether a person may be asked, in the end.
+    pub(super) fn may_prompt(&self) -> bool {
+        self.candidates.iter().any(|candidate| candidate.login.prompt.is_some())
+    }
+
+    pub(super) fn nothing_there(&self) -> Error {
+        self.in_vain.error()
+    }
+
+    /// Looks around and takes the first method that is there; `before` is the one that was taken last.
+    ///
+    /// # Errors
+    /// There is none, or one that is named lacks something.
+    pub async fn resolve(&self, session: &Session<'_>, cache: &Cache, before: Option<&str>) -> Result<Resolved, Error> {
         let mut in_vain = self.in_vain.clone();
         let mut chosen = None;
         for (index, candidate) in self.candidates.iter().enumerate() {
@@ -194,7 +196,7 @@ impl Auto {
                 Reason::Probe(question) => {
                     let memory = NegativeCache::of(cache, question, self.is_last_hope(index, session));
                     let served = before == Some(candidate.way.method.name);
-                    match try_imds(session, &memory, &*candidate.login, question, served).await? {
+                    match try_imds(session, &memory, &candidate.login, question, served).await? {
                         Ok(grant) => chosen = Some((candidate, "IMDS has one", Some(grant))),
                         Err(why) => in_vain.note(candidate.order, format!("no managed identity ({why})")),
                     }
@@ -208,7 +210,7 @@ impl Auto {
             session.sys.terminal.detail(1, || format!("auto: {line}"));
         }
         match chosen {
-            Some((candidate, reason, grant)) => Ok(Some(candidate.settled(reason, grant, in_vain))),
+            Some((candidate, reason, grant)) => Ok(candidate.resolved(reason, grant, in_vain)),
             None => Err(in_vain.error()),
         }
     }
@@ -218,12 +220,12 @@ impl Auto {
     fn is_last_hope(&self, index: usize, session: &Session<'_>) -> bool {
         let mut later = self.candidates.iter().skip(index + 1);
         let env = &session.sys.env;
-        later.all(|candidate| candidate.login.prompts() && candidate.login.prompt_hidden(env).is_some())
+        later.all(|candidate| candidate.login.prompt.is_some() && candidate.login.prompt_hidden(env).is_some())
     }
 }
 
 impl Candidate {
-    fn settled(&self, reason: &str, grant: Option<TokenResponse>, in_vain: UnavailableMethods) -> Resolved {
+    fn resolved(&self, reason: &str, grant: Option<TokenResponse>, in_vain: UnavailableMethods) -> Resolved {
         let reason = format!("auto: signing in with {} ({reason})", self.way.name);
         Resolved { login: self.login.clone(), method: self.way.method.name, reason, grant, in_vain }
     }

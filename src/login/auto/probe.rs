@@ -17,7 +17,7 @@ use super::methods::ImdsProbe;
 pub(super) async fn try_imds(
     session: &Session<'_>,
     memory: &NegativeCache<'_>,
-    login: &dyn Login,
+    login: &Login,
     question: &ImdsProbe,
     served: bool,
 ) -> Result<Result<TokenResponse, String>, Error> {

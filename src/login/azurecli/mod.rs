@@ -22,7 +22,7 @@ use crate::os::process::ProgramOutput;
 use crate::secret::Secret;
 
 use super::tool::{self, Tenant, Tool, sentence};
-use super::{Login, Method, WriteRule};
+use super::{Acquire, Login, Method, WriteRule};
 
 pub(super) use state::{Place, State};
 
@@ -41,7 +41,7 @@ pub(super) static METHOD: Method = Method {
 const AZ: Tool = Tool { name: "az", title: "Azure CLI", home: "https://aka.ms/azure-cli", login: "az login" };
 
 /// The login, if az is signed in as far as its files tell, which are read once; for choosing a method.
-pub(super) fn if_signed_in(inputs: &Inputs) -> Result<Option<Box<dyn Login>>, Error> {
+pub(super) fn if_signed_in(inputs: &Inputs) -> Result<Option<Login>, Error> {
     let Some(place) = Place::of(inputs.env) else { return Ok(None) };
     let state = place.state();
     if !state.signed_in() {
@@ -69,15 +69,16 @@ enum AccountSelector {
     Subscriptions(Subscription, String),
 }
 
-fn parse(inputs: &Inputs) -> Result<Box<dyn Login>, Error> {
+fn parse(inputs: &Inputs) -> Result<Login, Error> {
     login(inputs, Place::of(inputs.env), OnceCell::new())
 }
 
-fn login(inputs: &Inputs, place: Option<Place>, state: OnceCell<State>) -> Result<Box<dyn Login>, Error> {
+fn login(inputs: &Inputs, place: Option<Place>, state: OnceCell<State>) -> Result<Login, Error> {
     let (whose, note) = whose(inputs)?;
     let scope = tool::scope(inputs.values)?;
     let resource = scope.strip_suffix("/.default").unwrap_or(&scope).to_owned();
-    Ok(Box::new(AzureCli { resource, whose, note, place, state }))
+    let az = AzureCli { resource, whose, note, place, state };
+    Ok(Login { cacheable: az.cacheable(), ..Login::new(az.key(), az) })
 }
 
 /// A subscription is always typed. A tenant that was typed too contradicts it, for az would refuse
@@ -103,8 +104,15 @@ fn whose(inputs: &Inputs) -> Result<(AccountSelector, Option<String>), Error> {
     }
 }
 
-impl Login for AzureCli {
-    fn add_to_key(&self, key: &mut CacheKey) {
+impl Acquire for AzureCli {
+    fn acquire<'a>(&'a self, session: &'a Session<'a>) -> BoxFuture<'a, TokenResponse> {
+        Box::pin(self.ask(session))
+    }
+}
+
+impl AzureCli {
+    fn key(&self) -> CacheKey {
+        let mut key = CacheKey::part();
         key.field("resource", &self.resource);
         match &self.whose {
             AccountSelector::DefaultAccounts => {}
@@ -112,12 +120,9 @@ impl Login for AzureCli {
             AccountSelector::Subscriptions(subscription, _) => key.field("subscription", subscription.as_str()),
         }
         if let Some((place, state)) = self.place.as_ref().zip(self.state()) {
-            place.add_to_key(state, key);
+            place.add_to_key(state, &mut key);
         }
-    }
-
-    fn acquire<'a>(&'a self, session: &'a Session<'a>) -> BoxFuture<'a, TokenResponse> {
-        Box::pin(self.ask(session))
+        key
     }
 
     /// Without a place there is nothing that the token could be bound to, nor is there for a managed
@@ -127,9 +132,7 @@ impl Login for AzureCli {
             || self.state().is_some_and(State::is_of_a_machine) && crate::managed_identity::machine().is_none();
         self.place.is_some() && !of_unknown_machine()
     }
-}
 
-impl AzureCli {
     async fn ask(&self, session: &Session<'_>) -> Result<TokenResponse, Error> {
         let sys = session.sys;
         let az = AZ.find(&sys.env)?;
