@@ -149,7 +149,7 @@ fn federation(inputs: &Inputs, method: &Method) -> Result<Availability, Error> {
         });
     };
     let described = source.described();
-    Ok(Availability::Available(as_if.parse(inputs, method)?, format!("it comes from {described}")))
+    Ok(Availability::Available(as_if.parse(&inputs, method)?, format!("it comes from {described}")))
 }
 
 fn pipelines(inputs: &Inputs, method: &Method) -> Result<Availability, Error> {
