@@ -1,10 +1,11 @@
 //! Files and directories that are ours alone: owner, mode, no symlinks.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::Path;
 
 use crate::error::io_words;
+use crate::os::files;
 
 /// Why a private file was not read.
 pub(crate) enum FileCheck {
@@ -18,7 +19,7 @@ pub(crate) enum FileCheck {
 
 /// Reads a file that only its owner, who is us, can read.
 pub(super) fn read_private(path: &Path, limit: u64) -> Result<Vec<u8>, FileCheck> {
-    let file = open_private(path)?;
+    let file = files::open_itself(path).map_err(|_| FileCheck::Unreadable)?;
     let found = file.metadata().map_err(|_| FileCheck::Unreadable)?;
     if !is_ours(&found) {
         return Err(foreign(path));
@@ -26,25 +27,11 @@ pub(super) fn read_private(path: &Path, limit: u64) -> Result<Vec<u8>, FileCheck
     if !is_private(&found) {
         return Err(FileCheck::Loose);
     }
-    crate::os::files::read_bounded(file, limit).map_err(|_| FileCheck::Unreadable)
+    files::read_bounded(file, limit).map_err(|_| FileCheck::Unreadable)
 }
 
 fn foreign(path: &Path) -> FileCheck {
     FileCheck::Refused(format!("{} belongs to another user", path.display()))
-}
-
-#[cfg(unix)]
-fn open_private(path: &Path) -> Result<File, FileCheck> {
-    use std::os::unix::fs::OpenOptionsExt;
-    // Non-blocking, so that a FIFO in the place of a file cannot hold us up.
-    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-    let opened = File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path);
-    opened.map_err(|_| FileCheck::Unreadable)
-}
-
-#[cfg(not(unix))]
-fn open_private(path: &Path) -> Result<File, FileCheck> {
-    File::open(path).map_err(|_| FileCheck::Unreadable)
 }
 
 /// Refuses a directory of ours that is a symlink or somebody else's; gives whether others are kept out.
