@@ -135,7 +135,6 @@ mod tests {
     use crate::entra::{Account, Token};
     use crate::os::clock::fake::FakeClock;
     use crate::secret::Secret;
-    use crate::store::Storage;
 
     fn sys() -> (Sys, FakeClock) {
         let clock = FakeClock::default();
@@ -155,7 +154,7 @@ mod tests {
     /// A cache in which these people have signed in, with a token each in the place of their name.
     fn signed_in(directory: &std::path::Path, people: &[&str]) -> Cache {
         let (sys, _) = sys();
-        let mut cache = Cache::open(Storage::File, Some(directory.to_owned()));
+        let mut cache = Cache::open(&crate::cache::Location::at_rest(Some(directory.to_owned())));
         cache.create(&sys);
         for name in people {
             sign_in(&cache, &sys, name);

@@ -7,17 +7,16 @@
 mod clear;
 mod delete;
 mod entry;
+mod location;
 
 use std::cell::Cell;
-use std::path::{Path, PathBuf};
 
 use crate::cache_key::CacheKey;
 use crate::entra::Account;
 use crate::entra::pop::PopKey;
 use crate::error::io_words;
 use crate::secret::Secret;
-use crate::store::Storage;
-use crate::store::{self, EncryptedDir, lock};
+use crate::store::{self, EncryptedDir, StoreError, lock};
 use crate::sys::Sys;
 
 pub use crate::store::lock::LockGuard;
@@ -25,9 +24,9 @@ pub use clear::{ClearedCache, clear};
 pub use delete::{DeleteFilter, Deleted};
 use entry::PopKeyEntry;
 pub use entry::{RefreshTokenEntry, RequestSummary, SignInFailure, TokenEntry};
+pub use location::Location;
+use location::Place;
 
-/// Our directory below the cache directory, which we share with kubelogin's files or kubectl's.
-const OWN: &str = "kubentra";
 /// Extension of a token's file.
 const TOKEN: &str = "token";
 /// Extension of a grant's file.
@@ -48,21 +47,40 @@ enum CacheState {
     /// Reachable, with its key.
     Open(Box<EncryptedDir>),
     /// Not there yet.
-    Absent(PathBuf),
-    /// Not to be used, and why, if that is worth saying.
-    Off(Option<String>),
+    Absent(Place),
+    /// Not to be used.
+    Off(Unused),
+}
+
+/// Why there is no cache.
+enum Unused {
+    /// Nothing is to be kept, which is not worth a word.
+    Unwanted,
+    NoHome,
+    Unfit(StoreError),
+}
+
+impl Unused {
+    /// Why, if that is worth saying.
+    fn told(&self) -> Option<String> {
+        match self {
+            Self::Unwanted => None,
+            Self::NoHome => Some("there is no home directory".into()),
+            Self::Unfit(error) => Some(error.to_string()),
+        }
+    }
 }
 
 impl Cache {
     /// Opens what is there and creates nothing: the warm path's way in.
-    pub fn open(storage: Storage, directory: Option<PathBuf>) -> Self {
-        let state = match (storage, directory) {
-            (Storage::None, _) => CacheState::Off(None),
-            (Storage::File, None) => CacheState::Off(Some("there is no home directory".into())),
-            (Storage::File, Some(directory)) => match EncryptedDir::open(own_directory(&directory), LIMIT) {
-                Ok(Some(vault)) => CacheState::Open(Box::new(vault)),
-                Ok(None) => CacheState::Absent(directory),
-                Err(why) => CacheState::Off(Some(why)),
+    pub fn open(location: &Location) -> Self {
+        let state = match location.place() {
+            _ if location.is_off() => CacheState::Off(Unused::Unwanted),
+            None => CacheState::Off(Unused::NoHome),
+            Some(place) => match EncryptedDir::open(&place.own, LIMIT, &*place.keys) {
+                Ok(Some(directory)) => CacheState::Open(Box::new(directory)),
+                Ok(None) => CacheState::Absent(place.clone()),
+                Err(error) => CacheState::Off(Unused::Unfit(error)),
             },
         };
         Self { state, told: Cell::new(false) }
@@ -71,13 +89,13 @@ impl Cache {
     /// Creates directory and key where they are missing. Where that fails, work goes on without a
     /// cache and one line says so: a token is still printed.
     pub fn create(&mut self, sys: &Sys) {
-        if let CacheState::Absent(directory) = &self.state {
-            self.state = match EncryptedDir::create(own_directory(directory), LIMIT) {
-                Ok(vault) => CacheState::Open(Box::new(vault)),
-                Err(why) => CacheState::Off(Some(why)),
+        if let CacheState::Absent(place) = &self.state {
+            self.state = match EncryptedDir::create(&place.own, LIMIT, &*place.keys) {
+                Ok(directory) => CacheState::Open(Box::new(directory)),
+                Err(error) => CacheState::Off(Unused::Unfit(error)),
             };
         }
-        if let CacheState::Off(Some(why)) = &self.state {
+        if let Some(why) = self.refused() {
             sys.terminal.note(format!("note: tokens are not kept between runs: {why}"));
         }
     }
@@ -142,19 +160,17 @@ impl Cache {
                 tokens.chain(grants).chain(keys).filter(|name| vault.exists(name)).count()
             }
             // There are files, and no key that opens them.
-            CacheState::Absent(directory) => {
-                let own = own_directory(directory);
-                let kinds = [TOKEN, GRANT, POP_KEY];
-                kinds.iter().map(|kind| store::names(&own, kind).len()).sum()
+            CacheState::Absent(place) => {
+                [TOKEN, GRANT, POP_KEY].iter().map(|kind| store::names(&place.own, kind).len()).sum()
             }
             CacheState::Off(_) => 0,
         }
     }
 
     /// Whether there is a cache, and if not, why it must not be used, where that is worth saying.
-    pub fn refused(&self) -> Option<&str> {
+    pub fn refused(&self) -> Option<String> {
         match &self.state {
-            CacheState::Off(Some(why)) => Some(why),
+            CacheState::Off(unused) => unused.told(),
             _ => None,
         }
     }
@@ -254,17 +270,13 @@ pub enum TryLock {
     Unavailable,
 }
 
-/// The part of a cache directory that is ours.
-pub fn own_directory(cache_dir: &Path) -> PathBuf {
-    cache_dir.join(OWN)
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
     use crate::entra::Token;
     use crate::os::clock::fake::FakeClock;
     use crate::secret::Secret;
+    use std::path::Path;
 
     fn sys() -> Sys {
         Sys::fake()
@@ -284,7 +296,7 @@ pub(crate) mod tests {
     }
 
     fn cache(directory: &Path) -> Cache {
-        let mut cache = Cache::open(Storage::File, Some(directory.to_owned()));
+        let mut cache = Cache::open(&Location::at_rest(Some(directory.to_owned())));
         cache.create(&sys());
         cache
     }
@@ -316,7 +328,7 @@ pub(crate) mod tests {
     fn files_are_sealed_private_and_named_by_nothing_that_can_be_guessed() {
         let directory = tempfile::tempdir().unwrap();
         cache(directory.path()).slot(&identity(&[("secret", "canary")])).unwrap().write(&sys(), &kept("canary"));
-        let own = own_directory(directory.path());
+        let own = directory.path().join("kubentra");
         for entry in std::fs::read_dir(&own).unwrap() {
             let path = entry.unwrap().path();
             let bytes = std::fs::read(&path).unwrap();
@@ -328,7 +340,7 @@ pub(crate) mod tests {
         cache(other.path()).slot(&identity(&[("secret", "canary")])).unwrap().write(&sys(), &kept("canary"));
         let names = |path: &Path| {
             let mut names: Vec<_> =
-                std::fs::read_dir(own_directory(path)).unwrap().map(|e| e.unwrap().file_name()).collect();
+                std::fs::read_dir(path.join("kubentra")).unwrap().map(|e| e.unwrap().file_name()).collect();
             names.sort();
             names
         };
@@ -340,7 +352,7 @@ pub(crate) mod tests {
         let directory = tempfile::tempdir().unwrap();
         let fields = [("tenant", "t")];
         cache(directory.path()).slot(&identity(&fields)).unwrap().write(&sys(), &kept("at"));
-        let own = own_directory(directory.path());
+        let own = directory.path().join("kubentra");
         let file = std::fs::read_dir(&own)
             .unwrap()
             .map(|entry| entry.unwrap().path())
@@ -371,20 +383,20 @@ pub(crate) mod tests {
         use std::os::unix::fs::PermissionsExt;
         let directory = tempfile::tempdir().unwrap();
         let elsewhere = tempfile::tempdir().unwrap();
-        std::os::unix::fs::symlink(elsewhere.path(), own_directory(directory.path())).unwrap();
-        let mut refused = Cache::open(Storage::File, Some(directory.path().to_owned()));
+        std::os::unix::fs::symlink(elsewhere.path(), directory.path().join("kubentra")).unwrap();
+        let mut refused = Cache::open(&Location::at_rest(Some(directory.path().to_owned())));
         refused.create(&sys());
         assert!(refused.slot(&identity(&[])).is_none());
         assert_eq!(std::fs::read_dir(elsewhere.path()).unwrap().count(), 0);
 
         let directory = tempfile::tempdir().unwrap();
         cache(directory.path()).slot(&identity(&[])).unwrap().write(&sys(), &kept("at"));
-        let key = own_directory(directory.path()).join("key");
+        let key = directory.path().join("kubentra").join("key");
         std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
         assert_eq!(read(&cache(directory.path()), &[]), None, "a key that others could read is given up");
         assert_eq!(key.metadata().unwrap().permissions().mode() & 0o777, 0o600);
 
-        let own = own_directory(directory.path());
+        let own = directory.path().join("kubentra");
         cache(directory.path()).slot(&identity(&[])).unwrap().write(&sys(), &kept("at"));
         std::fs::set_permissions(&own, std::fs::Permissions::from_mode(0o777)).unwrap();
         assert_eq!(read(&cache(directory.path()), &[]).as_deref(), Some("at"), "a loose directory is mended");
@@ -400,7 +412,7 @@ pub(crate) mod tests {
         }
         let directory = tempfile::tempdir().unwrap();
         cache(directory.path()).slot(&identity(&[])).unwrap().write(&sys(), &kept("at"));
-        let own = own_directory(directory.path());
+        let own = directory.path().join("kubentra");
         for path in [own.clone(), own.join("key")] {
             std::os::unix::fs::chown(&path, Some(4242), None).unwrap();
             assert!(cache(directory.path()).slot(&identity(&[])).is_none(), "{path:?}");

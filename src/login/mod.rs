@@ -7,7 +7,7 @@ mod azurecli;
 mod azurepipelines;
 mod devicecode;
 #[cfg(test)]
-mod fake;
+pub(crate) mod fake;
 mod federated_inputs;
 mod interactive;
 mod method;
@@ -27,7 +27,7 @@ use std::time::Duration;
 pub use arguments::{EntryArgument, WriteRule};
 pub use auto::UnavailableMethods;
 pub use method::{METHODS, Method, described, names};
-pub use spec::{Spec, cache_dir, check};
+pub use spec::{Spec, check, location, location_at_rest};
 pub(crate) use token_request::check_binding;
 
 use crate::cache::Cache;

@@ -4,8 +4,9 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use crate::error::io_words;
 use crate::os::files;
+
+use super::store_error::{Refusal, StoreError};
 
 /// Why a private file was not read.
 pub(crate) enum FileCheck {
@@ -13,8 +14,8 @@ pub(crate) enum FileCheck {
     Unreadable,
     /// Others could read or have written it: as good as not there.
     Loose,
-    /// It belongs to somebody else or is a symlink; using its place would not be safe.
-    Refused(String),
+    /// Using its place would not be safe.
+    Refused(Refusal),
 }
 
 /// Reads a file that only its owner, who is us, can read.
@@ -31,27 +32,26 @@ pub(super) fn read_private(path: &Path, limit: u64) -> Result<Vec<u8>, FileCheck
 }
 
 fn foreign(path: &Path) -> FileCheck {
-    FileCheck::Refused(format!("{} belongs to another user", path.display()))
+    FileCheck::Refused(Refusal::OtherOwner(path.to_owned()))
 }
 
 /// Refuses a directory of ours that is a symlink or somebody else's; gives whether others are kept out.
 pub(crate) fn check_directory(path: &Path) -> Result<bool, FileCheck> {
     let found = fs::symlink_metadata(path).map_err(|_| FileCheck::Unreadable)?;
     if !found.is_dir() {
-        return Err(FileCheck::Refused(format!("{} is not a directory of ours", path.display())));
+        return Err(FileCheck::Refused(Refusal::NotADirectory(path.to_owned())));
     }
     if is_ours(&found) { Ok(is_tight(&found)) } else { Err(foreign(path)) }
 }
 
 /// Checks the owner and takes away the access that others have.
-pub(crate) fn own_and_tighten(path: &Path) -> Result<(), String> {
+pub(crate) fn own_and_tighten(path: &Path) -> Result<(), StoreError> {
     match check_directory(path) {
-        Ok(true) => return Ok(()),
-        Ok(false) => {}
-        Err(FileCheck::Refused(why)) => return Err(why),
-        Err(_) => return Err(format!("{} cannot be looked at", path.display())),
+        Ok(true) => Ok(()),
+        Ok(false) => tighten(path).map_err(StoreError::of_file(path)),
+        Err(FileCheck::Refused(refusal)) => Err(StoreError::Refused(refusal)),
+        Err(_) => Err(StoreError::Hidden(path.to_owned())),
     }
-    tighten(path).map_err(|error| format!("{}: {}", path.display(), io_words(&error)))
 }
 
 #[cfg(unix)]
