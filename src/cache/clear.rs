@@ -1,4 +1,4 @@
-//! Forgetting: removes what is ours and nothing else.
+//! Clearing: removes what is ours and nothing else.
 
 use std::fs;
 use std::io;
@@ -17,7 +17,7 @@ pub struct ClearedCache {
     /// Tokens.
     pub tokens: usize,
     /// Sign-ins.
-    pub grants: usize,
+    pub refresh_tokens: usize,
     /// Keys that tokens were bound to.
     pub keys: usize,
     /// Locks that a running process holds; they stay.
@@ -71,7 +71,7 @@ fn leftovers(cache_dir: &Path) -> Vec<PathBuf> {
 #[derive(Default)]
 struct Entries {
     tokens: Vec<PathBuf>,
-    grants: Vec<PathBuf>,
+    refresh_tokens: Vec<PathBuf>,
     pop_keys: Vec<PathBuf>,
     locks: Vec<PathBuf>,
     key: Option<PathBuf>,
@@ -89,7 +89,7 @@ impl Entries {
                 _ if name == KEY => entries.key = Some(path),
                 _ if crate::os::files::is_temporary(&name) => entries.temporary.push(path),
                 Some((_, TOKEN)) => entries.tokens.push(path),
-                Some((_, GRANT)) => entries.grants.push(path),
+                Some((_, GRANT)) => entries.refresh_tokens.push(path),
                 Some((_, POP_KEY)) => entries.pop_keys.push(path),
                 Some((_, LOCK)) => entries.locks.push(path),
                 _ => entries.foreign = Some(path),
@@ -101,11 +101,13 @@ impl Entries {
 
 impl ClearedCache {
     fn clear(&mut self, place: &Place, entries: &Entries) -> io::Result<()> {
-        for path in entries.tokens.iter().chain(&entries.grants).chain(&entries.pop_keys).chain(&entries.temporary) {
+        for path in
+            entries.tokens.iter().chain(&entries.refresh_tokens).chain(&entries.pop_keys).chain(&entries.temporary)
+        {
             gone(fs::remove_file(path))?;
         }
         self.tokens = entries.tokens.len();
-        self.grants = entries.grants.len();
+        self.refresh_tokens = entries.refresh_tokens.len();
         self.keys = entries.pop_keys.len();
         let key_lock = place.own.join(KEY_LOCK);
         for path in entries.locks.iter().filter(|path| **path != key_lock) {

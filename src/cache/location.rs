@@ -92,7 +92,7 @@ mod tests {
     fn read(location: &Location) -> (Option<String>, Option<String>) {
         let cache = Cache::open(location);
         let token = cache.slot(&CacheKey::new("token")).and_then(|slot| slot.read().token);
-        let grant = cache.grant(&CacheKey::new("grant"));
+        let grant = cache.refresh_token(&CacheKey::new("grant"));
         (token.map(|token| token.access_token.expose().into()), grant.map(|grant| grant.refresh_token.expose().into()))
     }
 
@@ -100,7 +100,7 @@ mod tests {
         let mut cache = Cache::open(location);
         cache.create(&Sys::fake());
         cache.slot(&CacheKey::new("token")).unwrap().write(&Sys::fake(), &entry(text));
-        cache.save_grant(&Sys::fake(), &CacheKey::new("grant"), &grant(), None);
+        cache.save_refresh_token(&Sys::fake(), &CacheKey::new("grant"), &grant(), None);
         cache
     }
 
@@ -122,7 +122,7 @@ mod tests {
         assert_eq!(written(&other, "new").slots().len(), 2);
         assert_eq!((read(&other), read(&location)), (both("new"), both("at")), "and spoils nothing");
         let cleared = clear(&location).unwrap();
-        assert_eq!((cleared.tokens, cleared.grants, keys.has_key()), (2, 2, false));
+        assert_eq!((cleared.tokens, cleared.refresh_tokens, keys.has_key()), (2, 2, false));
         assert!(!directory.path().exists());
         assert_eq!(written(&location, "again").slots().len(), 1);
     }

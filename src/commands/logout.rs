@@ -109,7 +109,8 @@ fn person(sys: &Sys, cache: &Cache, location: &Location, name: &str) -> Result<O
     if meant.is_empty() && !cache.slots().iter().any(|slot| token(slot, &slot.read())) {
         return Err(not_signed_in(name, names(&accounts)));
     }
-    let forgotten = cache.forget(sys, &DeleteFilter { token: &token, grant: &|grant| is_meant(&grant.account) });
+    let forgotten =
+        cache.delete(sys, &DeleteFilter { token: &token, refresh_token: &|grant| is_meant(&grant.account) });
     clear_if_bare(cache, location, &forgotten)?;
     let name = meant.first().map_or(name, |account| &account.username);
     sys.terminal.say(format!("signed out {}: forgot {}", one_line(name), counted(&forgotten, 0)));
@@ -147,7 +148,7 @@ fn of_context(sys: &Sys, given: &ParsedArgs, values: &Values) -> Result<Outcome,
     let hangs_on_it = |other: &TokenEntry| other.account.is_some() && same_sign_in(&kept, other);
     let token = |slot: &Slot, other: &TokenEntry| here(slot) || hangs_on_it(other);
     let grant = |grant: &RefreshTokenEntry| is_behind(&kept, grant);
-    let forgotten = cache.forget(sys, &DeleteFilter { token: &token, grant: &grant });
+    let forgotten = cache.delete(sys, &DeleteFilter { token: &token, refresh_token: &grant });
     clear_if_bare(&cache, &location, &forgotten)?;
     sys.terminal.say(match &kept.account {
         _ if forgotten == Deleted::default() => format!("nothing is kept for the context \"{context}\""),
@@ -184,12 +185,12 @@ fn everything(sys: &Sys, location: &Location, directory: &Path) -> Result<Outcom
     let cache = open(location)?;
     let names = names(&cache.accounts());
     let unreadable = cache.unreadable();
-    let forgotten = cache.forget(sys, &DeleteFilter { token: &|_, _| true, grant: &|_| true });
+    let forgotten = cache.delete(sys, &DeleteFilter { token: &|_, _| true, refresh_token: &|_| true });
     // The key goes too.
     let removed = cache::clear(location)?;
     let forgotten = Deleted {
         tokens: forgotten.tokens + removed.tokens,
-        grants: forgotten.grants + removed.grants,
+        refresh_tokens: forgotten.refresh_tokens + removed.refresh_tokens,
         keys: forgotten.keys + removed.keys,
         ..forgotten
     };
@@ -212,7 +213,7 @@ fn clear_if_bare(cache: &Cache, location: &Location, forgotten: &Deleted) -> Res
 
 /// What was forgotten; `unreadable` are entries of which nobody knows what they were.
 fn counted(forgotten: &Deleted, unreadable: usize) -> String {
-    let parts = [(forgotten.grants, "sign-in"), (forgotten.tokens, "token"), (forgotten.keys, "key")];
+    let parts = [(forgotten.refresh_tokens, "sign-in"), (forgotten.tokens, "token"), (forgotten.keys, "key")];
     let mut parts: Vec<String> =
         parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| number(*count, what)).collect();
     match unreadable {

@@ -43,5 +43,5 @@ fn summary(removed: &ClearedCache, directory: &str) -> String {
         0 => String::new(),
         held => format!("; {held} sign-in(s) still under way will be kept"),
     };
-    format!("removed {} token(s) and {} sign-in(s) from {directory}{held}", removed.tokens, removed.grants)
+    format!("removed {} token(s) and {} sign-in(s) from {directory}{held}", removed.tokens, removed.refresh_tokens)
 }

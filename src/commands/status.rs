@@ -106,7 +106,7 @@ impl StatusReport {
     fn make(sys: &Sys, values: &Values) -> Result<Self, Error> {
         let at_rest = login::location_at_rest(values, &sys.env)?;
         let cache = Cache::open(&at_rest);
-        let grants = cache.grants();
+        let grants = cache.refresh_tokens();
         let mut sign_ins: Vec<SignInStatus> = grants.iter().map(SignInStatus::of).collect();
         sign_ins.sort();
         let now = sys.clock.now();

@@ -214,7 +214,7 @@ fn read(slot: &Slot, binding: &TokenBinding) -> (TokenEntry, Option<Rc<PopKey>>)
     if *binding == TokenBinding::Bearer {
         return (kept, None);
     }
-    let key = slot.key().map(Rc::new);
+    let key = slot.pop_key().map(Rc::new);
     if key.as_ref().map(|key| key.kid()) != kept.key.as_deref() {
         kept.token = None;
     }

@@ -46,7 +46,7 @@ impl Attempt<'_> {
             _ => self.only_account(person)?,
         };
         let identity = self.grant_identity(person, &account);
-        let grant = self.cache.grant(&identity)?;
+        let grant = self.cache.refresh_token(&identity)?;
         Some((identity, grant))
     }
 
@@ -58,7 +58,7 @@ impl Attempt<'_> {
         }
         let (environment, only) = (person.request.authority.environment(), self.only());
         let mut accounts: Vec<Account> = Vec::new();
-        for grant in self.cache.grants() {
+        for grant in self.cache.refresh_tokens() {
             let same = grant.shared && grant.environment == environment && is_of(&grant.about, person.client);
             let meant = || only.as_deref().is_none_or(|only| grant.account.has_name(only));
             let silently = || person.request.audience.is_of_clusters() || self.was_signed_in(&grant.account);
@@ -117,7 +117,7 @@ impl Attempt<'_> {
             Err(TokenError::Refused(refusal, _)) => refusal,
         };
         // Another process may have rotated the token meanwhile, from another cluster's slot.
-        match self.cache.grant(identity) {
+        match self.cache.refresh_token(identity) {
             Some(newer) if newer.refresh_token != grant.refresh_token => {
                 match token::refresh(&session, person, &newer.refresh_token).await {
                     Ok(answer) => return Renewal::Done(self.keep(answer, Some(&newer))),
@@ -125,10 +125,10 @@ impl Attempt<'_> {
                     Err(TokenError::Refused(again, _)) => refusal = again,
                 }
                 if refusal.grant_is_dead() {
-                    self.cache.forget_grant(identity, &newer.refresh_token);
+                    self.cache.delete_refresh_token(identity, &newer.refresh_token);
                 }
             }
-            _ if refusal.grant_is_dead() => self.cache.forget_grant(identity, &grant.refresh_token),
+            _ if refusal.grant_is_dead() => self.cache.delete_refresh_token(identity, &grant.refresh_token),
             _ => {}
         }
         self.sys.terminal.detail(1, || format!("the earlier sign-in cannot be renewed: {refusal}"));

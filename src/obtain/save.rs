@@ -33,7 +33,7 @@ impl Attempt<'_> {
                 about: self.about(),
             };
             let exchanged = renewed.map(|renewed| &renewed.refresh_token);
-            self.cache.save_grant(self.sys, &self.grant_identity(person, account), &saved, exchanged);
+            self.cache.save_refresh_token(self.sys, &self.grant_identity(person, account), &saved, exchanged);
         }
         self.write(&TokenEntry {
             token: Some(grant.token.clone()),
@@ -75,7 +75,7 @@ impl Attempt<'_> {
         if *self.spec.login.binding() == TokenBinding::Bearer || self.key.borrow().is_some() {
             return Ok(());
         }
-        let known = self.slot.as_ref().and_then(Slot::key);
+        let known = self.slot.as_ref().and_then(Slot::pop_key);
         let key = if let Some(key) = known { key } else { self.new_key()? };
         self.key.replace(Some(Rc::new(key)));
         Ok(())
@@ -84,7 +84,7 @@ impl Attempt<'_> {
     fn new_key(&self) -> Result<PopKey, Error> {
         let key = PopKey::generate()?;
         if let Some(slot) = self.slot.as_ref().filter(|_| self.login().cacheable()) {
-            slot.keep_key(self.sys, &key);
+            slot.save_pop_key(self.sys, &key);
         }
         Ok(key)
     }
