@@ -163,7 +163,7 @@ mod tests {
     }
 
     fn sign_in(cache: &Cache, sys: &Sys, name: &str) {
-        let token = Token { access_token: Secret::new("t"), expires_on: 9, refresh_on: None };
+        let token = Token { access_token: Secret::new("t"), expires_on: u64::MAX, refresh_on: None };
         let entry = TokenEntry { token: Some(token), account: Some(account(name)), ..TokenEntry::default() };
         cache.slot(&key(name)).unwrap().write(sys, &entry);
         let sign_in = RefreshTokenEntry {

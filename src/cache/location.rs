@@ -67,10 +67,16 @@ mod tests {
     use crate::cache::{Cache, RefreshTokenEntry, RequestSummary, TokenEntry, clear};
     use crate::cache_key::CacheKey;
     use crate::entra::{Account, Token};
+    use crate::os::clock::SystemClock;
     use crate::secret::Secret;
     use crate::store::{KeyError, MemoryKeyStore};
     use crate::sys::Sys;
     use crate::terminal::Terminal;
+
+    /// Its time is that of the files.
+    fn sys() -> Sys {
+        Sys { clock: Rc::new(SystemClock::start()), ..Sys::fake() }
+    }
 
     fn entry(text: &str) -> TokenEntry {
         let token = Token { access_token: Secret::new(text), expires_on: u64::MAX, refresh_on: None };
@@ -98,9 +104,9 @@ mod tests {
 
     fn written(location: &Location, text: &str) -> Cache {
         let mut cache = Cache::open(location);
-        cache.create(&Sys::fake());
-        cache.slot(&CacheKey::new("token")).unwrap().write(&Sys::fake(), &entry(text));
-        cache.save_refresh_token(&Sys::fake(), &CacheKey::new("grant"), &grant(), None);
+        cache.create(&sys());
+        cache.slot(&CacheKey::new("token")).unwrap().write(&sys(), &entry(text));
+        cache.save_refresh_token(&sys(), &CacheKey::new("grant"), &grant(), None);
         cache
     }
 

@@ -8,6 +8,7 @@ mod clear;
 mod delete;
 mod entry;
 mod location;
+mod prune;
 
 use std::cell::Cell;
 
@@ -87,7 +88,7 @@ impl Cache {
     }
 
     /// Creates directory and key where they are missing. Where that fails, work goes on without a
-    /// cache and one line says so: a token is still printed.
+    /// cache and one line says so: a token is still printed. What nothing can use any more goes on the way.
     pub fn create(&mut self, sys: &Sys) {
         if let CacheState::Absent(place) = &self.state {
             self.state = match EncryptedDir::create(&place.own, LIMIT, &*place.keys) {
@@ -98,6 +99,7 @@ impl Cache {
         if let Some(why) = self.refused() {
             sys.terminal.note(format!("note: tokens are not kept between runs: {why}"));
         }
+        self.prune(sys);
     }
 
     /// The place of the token that `key` names, if there is a cache.
@@ -303,7 +305,7 @@ pub(crate) mod tests {
     }
 
     fn entry(text: &str) -> TokenEntry {
-        let token = Token { access_token: Secret::new(text), expires_on: 9, refresh_on: None };
+        let token = Token { access_token: Secret::new(text), expires_on: u64::MAX, refresh_on: None };
         TokenEntry { token: Some(token), ..TokenEntry::default() }
     }
 

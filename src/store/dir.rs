@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -105,6 +106,16 @@ impl EncryptedDir {
         names(&self.directory, extension)
     }
 
+    /// The names of all files with one of `extensions`, as the file system lists them.
+    pub(crate) fn names_of(&self, extensions: &[&str]) -> Vec<String> {
+        listed(&self.directory, extensions)
+    }
+
+    /// When the file `name` was written, if it is there.
+    pub(crate) fn modified(&self, name: &str) -> Option<SystemTime> {
+        fs::symlink_metadata(self.directory.join(name)).ok()?.modified().ok()
+    }
+
     /// Whether the file `name` is still there.
     pub(crate) fn exists(&self, name: &str) -> bool {
         fs::symlink_metadata(self.directory.join(name)).is_ok()
@@ -124,10 +135,13 @@ impl EncryptedDir {
 
 /// The names of all files in `directory` with `extension`.
 pub(crate) fn names(directory: &Path, extension: &str) -> Vec<String> {
-    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
-    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let mut names: Vec<_> =
-        names.filter(|name| name.rsplit_once('.').is_some_and(|(_, found)| found == extension)).collect();
+    let mut names = listed(directory, &[extension]);
     names.sort();
     names
+}
+
+fn listed(directory: &Path, extensions: &[&str]) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    names.filter(|name| name.rsplit_once('.').is_some_and(|(_, found)| extensions.contains(&found))).collect()
 }
