@@ -256,6 +256,7 @@ mod tests {
     use crate::kubeconfig::document::{Document, Edit, ExecChange};
     use crate::kubeconfig::replace::FileChange;
     use crate::os::clock::fake::FakeClock;
+    use crate::store::KeyError;
 
     const OLD: &str = "users:\r\n- name: u\r\n  user: {exec: {args: [x], command: c}} # c\r\n- name: v\r\n  user:\r\n    exec:\r\n      args: [y]\r\n";
 
@@ -360,6 +361,26 @@ mod tests {
         assert!(journal.read(&one.names[0]).is_some() && journal.read(&other.names[0]).is_none());
         let bytes = std::fs::read(path(&one)).unwrap();
         assert!(!bytes.windows(6).any(|window| window == b"longer"));
+    }
+
+    #[test]
+    fn a_journal_works_on_any_store_of_its_key() {
+        let world = World::new();
+        let (directory, _) = place(&world.sys.env).unwrap();
+        let edit = world.keep(1);
+        let record = world.journal().read(&edit.names[0]).unwrap();
+        let keys = store::MemoryKeyStore::empty();
+        let journal = Journal::create(&directory, &keys).unwrap();
+        assert!(journal.read(&edit.names[0]).is_none() && keys.has_key());
+        let edit = journal.keep(&world.sys, &[record]).unwrap();
+        let again = Journal::open(&directory, &keys).unwrap().unwrap();
+        assert!(again.read(&edit.names[0]).is_some());
+        let told = |error| Journal::open(&directory, &store::MemoryKeyStore::failing(error)).err().unwrap().to_string();
+        assert_eq!(told(KeyError::Denied("it is locked".into())), "memory: it is locked");
+        assert_eq!(
+            told(KeyError::Absent),
+            format!("{} is missing, damaged or open to others", directory.join("key").display())
+        );
     }
 
     #[test]
