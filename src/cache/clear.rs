@@ -1,4 +1,4 @@
-//! Forgetting: removes what is ours and nothing else.
+//! Clearing: removes what is ours and nothing else.
 
 use std::fs;
 use std::io;
@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind, io_words};
 use crate::store::permissions::own_and_tighten;
-use crate::store::{KEY, LOCK, lock};
+use crate::store::{KEY, KEY_LOCK, LOCK, lock};
 
-use super::{GRANT, OWN, POP_KEY, TOKEN};
+use super::location::Place;
+use super::{GRANT, Location, POP_KEY, TOKEN};
 
 /// What was removed, and what was left.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -16,7 +17,7 @@ pub struct ClearedCache {
     /// Tokens.
     pub tokens: usize,
     /// Sign-ins.
-    pub grants: usize,
+    pub refresh_tokens: usize,
     /// Keys that tokens were bound to.
     pub keys: usize,
     /// Locks that a running process holds; they stay.
@@ -28,26 +29,27 @@ pub struct ClearedCache {
 /// What Azure/kubelogin keeps in the same directory.
 const KUBELOGINS: [&str; 3] = ["auth.json", "pop_tokens.cache", "pop_rsa_key.cache"];
 
-/// Removes our files below `cache_dir`. A directory that is missing is as good as removed.
+/// Removes our files at `location`, and their key. A directory that is missing is as good as removed.
 ///
 /// # Errors
 /// A directory that is not ours, or the file system's.
-pub fn clear(cache_dir: &Path) -> Result<ClearedCache, Error> {
-    let own = cache_dir.join(OWN);
-    let mut removed = ClearedCache { leftovers: leftovers(cache_dir), ..ClearedCache::default() };
-    if fs::symlink_metadata(&own).is_err() {
+pub fn clear(location: &Location) -> Result<ClearedCache, Error> {
+    let Some(place) = location.place() else { return Ok(ClearedCache::default()) };
+    let own = &place.own;
+    let mut removed = ClearedCache { leftovers: leftovers(&place.cache_dir), ..ClearedCache::default() };
+    if fs::symlink_metadata(own).is_err() {
         return Ok(removed);
     }
-    own_and_tighten(&own).map_err(refused)?;
-    let entries = Entries::read(&own).map_err(|error| failed(&own, &error))?;
+    own_and_tighten(own).map_err(|error| refused(error.to_string()))?;
+    let entries = Entries::read(own).map_err(|error| failed(own, &error))?;
     if let Some(foreign) = entries.foreign {
         let what = format!("{} holds a file that is not kubentra's: {}", own.display(), foreign.display());
         return Err(refused(what).remedy("look at it, and remove the directory yourself"));
     }
-    removed.clear(&own, &entries).map_err(|error| failed(&own, &error))?;
+    removed.clear(place, &entries).map_err(|error| failed(own, &error))?;
     // Only empty directories go this way, so a cache directory that others use stays.
-    if fs::remove_dir(&own).is_ok() {
-        let _ = fs::remove_dir(cache_dir);
+    if fs::remove_dir(own).is_ok() {
+        let _ = fs::remove_dir(&place.cache_dir);
     }
     Ok(removed)
 }
@@ -69,7 +71,7 @@ fn leftovers(cache_dir: &Path) -> Vec<PathBuf> {
 #[derive(Default)]
 struct Entries {
     tokens: Vec<PathBuf>,
-    grants: Vec<PathBuf>,
+    refresh_tokens: Vec<PathBuf>,
     pop_keys: Vec<PathBuf>,
     locks: Vec<PathBuf>,
     key: Option<PathBuf>,
@@ -87,7 +89,7 @@ impl Entries {
                 _ if name == KEY => entries.key = Some(path),
                 _ if crate::os::files::is_temporary(&name) => entries.temporary.push(path),
                 Some((_, TOKEN)) => entries.tokens.push(path),
-                Some((_, GRANT)) => entries.grants.push(path),
+                Some((_, GRANT)) => entries.refresh_tokens.push(path),
                 Some((_, POP_KEY)) => entries.pop_keys.push(path),
                 Some((_, LOCK)) => entries.locks.push(path),
                 _ => entries.foreign = Some(path),
@@ -98,14 +100,16 @@ impl Entries {
 }
 
 impl ClearedCache {
-    fn clear(&mut self, own: &Path, entries: &Entries) -> io::Result<()> {
-        for path in entries.tokens.iter().chain(&entries.grants).chain(&entries.pop_keys).chain(&entries.temporary) {
+    fn clear(&mut self, place: &Place, entries: &Entries) -> io::Result<()> {
+        for path in
+            entries.tokens.iter().chain(&entries.refresh_tokens).chain(&entries.pop_keys).chain(&entries.temporary)
+        {
             gone(fs::remove_file(path))?;
         }
         self.tokens = entries.tokens.len();
-        self.grants = entries.grants.len();
+        self.refresh_tokens = entries.refresh_tokens.len();
         self.keys = entries.pop_keys.len();
-        let key_lock = own.join(format!("{KEY}.{LOCK}"));
+        let key_lock = place.own.join(KEY_LOCK);
         for path in entries.locks.iter().filter(|path| **path != key_lock) {
             match lock::try_hold(path)? {
                 Some(_held) => gone(fs::remove_file(path))?,
@@ -118,6 +122,7 @@ impl ClearedCache {
             if let Some(key) = &entries.key {
                 gone(fs::remove_file(key))?;
             }
+            place.keys.delete().map_err(|error| io::Error::other(error.to_string()))?;
             gone(fs::remove_file(&key_lock))?;
         }
         Ok(())

@@ -6,7 +6,6 @@ use crate::exec_credential::ExecInfo;
 use crate::login::Spec;
 use crate::obtain::{self, SignIn, SignInOutcome};
 use crate::options::{CACHE_STORAGE, CONTEXT, Inputs, KUBECONFIG, LOGIN_HINT, ParsedArgs, ParsedFlag, Scope, Values};
-use crate::store::Storage;
 use crate::sys::Sys;
 use crate::terminal::time_text;
 
@@ -60,7 +59,7 @@ fn sign_in(sys: &Sys, given: &ParsedArgs, exec: &ExecInfo, who: Option<&str>) ->
     if let Some(who) = who {
         check_who(&spec, pin.as_ref(), who)?;
     }
-    if spec.storage == Storage::None && spec.login.may_prompt() {
+    if spec.location.is_off() && spec.login.may_prompt() {
         return Err(nowhere(&values));
     }
     let signed = obtain::sign_in(sys, &spec, who)?;
@@ -116,7 +115,7 @@ fn summary(spec: &Spec, signed: &SignIn, pin: Option<&RequiredAccount>, now: u64
     let more = match (&signed.account, pin) {
         (Some(_), None) => "; --account NAME signs in as somebody else".to_owned(),
         (Some(_), Some(pin)) => format!("; nobody else may ({})", pin.source),
-        (None, _) if spec.storage == Storage::None => "; the token is not kept".to_owned(),
+        (None, _) if spec.location.is_off() => "; the token is not kept".to_owned(),
         (None, _) => String::new(),
     };
     format!("{already}signed in {by}{tenant}, valid until {until}{more}")

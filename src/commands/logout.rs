@@ -2,13 +2,12 @@
 
 use std::path::Path;
 
-use crate::cache::{self, Cache, DeleteFilter, Deleted, RefreshTokenEntry, Slot, TokenEntry};
+use crate::cache::{self, Cache, DeleteFilter, Deleted, Location, RefreshTokenEntry, Slot, TokenEntry};
 use crate::entra::Account;
 use crate::entra::access_token::AccessTokenClaims;
 use crate::error::{Error, ErrorKind, listed, one_line};
 use crate::login::{self, Spec};
 use crate::options::{ALL, CONTEXT, Decl, Inputs, KUBECONFIG, LOGIN_HINT, ParsedArgs, Values};
-use crate::store::Storage;
 use crate::sys::Sys;
 
 use super::context_entry::ContextEntry;
@@ -27,17 +26,18 @@ pub(super) fn run(sys: &Sys, given: &ParsedArgs) -> Result<Outcome, Error> {
     if values.get(&CONTEXT)?.is_some() {
         return of_context(sys, given, &values);
     }
-    let Some(directory) = login::cache_dir(&values, &sys.env)? else {
+    let location = login::location_at_rest(&values, &sys.env)?;
+    let Some(directory) = location.directory() else {
         sys.terminal.say("nobody is signed in: there is no home directory");
         return Ok(Outcome::silent());
     };
     if values.is_on(&ALL) {
-        return everything(sys, &directory);
+        return everything(sys, &location, directory);
     }
-    let cache = open(&directory)?;
+    let cache = open(&location)?;
     match values.get(&LOGIN_HINT)? {
-        Some(name) => person(sys, &cache, &directory, &name),
-        None => only_person(sys, &cache, &directory),
+        Some(name) => person(sys, &cache, &location, &name),
+        None => only_person(sys, &cache, &location),
     }
 }
 
@@ -56,8 +56,8 @@ fn refuse_two(given: &ParsedArgs, values: &Values) -> Result<(), Error> {
     }
 }
 
-fn open(directory: &Path) -> Result<Cache, Error> {
-    let cache = Cache::open(Storage::File, Some(directory.to_owned()));
+fn open(location: &Location) -> Result<Cache, Error> {
+    let cache = Cache::open(location);
     match cache.refused() {
         Some(why) => Err(Error::new(ErrorKind::CacheRefused, why).remedy("check --cache-dir")),
         None => Ok(cache),
@@ -65,7 +65,7 @@ fn open(directory: &Path) -> Result<Cache, Error> {
 }
 
 /// Without a name it has to be clear who is meant.
-fn only_person(sys: &Sys, cache: &Cache, directory: &Path) -> Result<Outcome, Error> {
+fn only_person(sys: &Sys, cache: &Cache, location: &Location) -> Result<Outcome, Error> {
     let names = names(&cache.accounts());
     match names.as_slice() {
         [] => {
@@ -79,7 +79,7 @@ fn only_person(sys: &Sys, cache: &Cache, directory: &Path) -> Result<Outcome, Er
             sys.terminal.say(format!("nobody is signed in{rest}"));
             Ok(Outcome::silent())
         }
-        [name] => person(sys, cache, directory, name),
+        [name] => person(sys, cache, location, name),
         _ => Err(Error::new(ErrorKind::AccountChoice, format!("{} are signed in", listed(names)))
             .remedy("name one with --account, or give --all; nobody was signed out")),
     }
@@ -93,7 +93,7 @@ fn names(accounts: &[Account]) -> Vec<String> {
 }
 
 /// Everything of the person with that name, whatever the client, the cloud and the tenant.
-fn person(sys: &Sys, cache: &Cache, directory: &Path, name: &str) -> Result<Outcome, Error> {
+fn person(sys: &Sys, cache: &Cache, location: &Location, name: &str) -> Result<Outcome, Error> {
     let accounts = cache.accounts();
     let meant: Vec<&Account> = accounts.iter().filter(|account| account.has_name(name)).collect();
     let is_meant = |account: &Account| meant.iter().any(|meant| meant.id == account.id);
@@ -109,8 +109,9 @@ fn person(sys: &Sys, cache: &Cache, directory: &Path, name: &str) -> Result<Outc
     if meant.is_empty() && !cache.slots().iter().any(|slot| token(slot, &slot.read())) {
         return Err(not_signed_in(name, names(&accounts)));
     }
-    let forgotten = cache.forget(sys, &DeleteFilter { token: &token, grant: &|grant| is_meant(&grant.account) });
-    clear_if_bare(cache, directory, &forgotten)?;
+    let forgotten =
+        cache.delete(sys, &DeleteFilter { token: &token, refresh_token: &|grant| is_meant(&grant.account) });
+    clear_if_bare(cache, location, &forgotten)?;
     let name = meant.first().map_or(name, |account| &account.username);
     sys.terminal.say(format!("signed out {}: forgot {}", one_line(name), counted(&forgotten, 0)));
     Ok(Outcome::silent())
@@ -135,19 +136,20 @@ fn of_context(sys: &Sys, given: &ParsedArgs, values: &Values) -> Result<Outcome,
     let choices = Inputs { given: &request, values: &values, env: &world.env, exec: &entry.exec };
     let spec = Spec::parse(&choices)?;
     let context = one_line(&entry.context);
-    let Some(directory) = &spec.cache_dir else {
+    let location = login::location_at_rest(&values, &world.env)?;
+    if location.directory().is_none() {
         sys.terminal.say(format!("nothing is kept for the context \"{context}\": there is no home directory"));
         return Ok(Outcome::silent());
-    };
-    let cache = open(directory)?;
+    }
+    let cache = open(&location)?;
     let place = cache.slot(&spec.cache_key());
     let kept = place.as_ref().map(Slot::read).unwrap_or_default();
     let here = |slot: &Slot| place.as_ref().is_some_and(|place| place.name() == slot.name());
     let hangs_on_it = |other: &TokenEntry| other.account.is_some() && same_sign_in(&kept, other);
     let token = |slot: &Slot, other: &TokenEntry| here(slot) || hangs_on_it(other);
     let grant = |grant: &RefreshTokenEntry| is_behind(&kept, grant);
-    let forgotten = cache.forget(sys, &DeleteFilter { token: &token, grant: &grant });
-    clear_if_bare(&cache, directory, &forgotten)?;
+    let forgotten = cache.delete(sys, &DeleteFilter { token: &token, refresh_token: &grant });
+    clear_if_bare(&cache, &location, &forgotten)?;
     sys.terminal.say(match &kept.account {
         _ if forgotten == Deleted::default() => format!("nothing is kept for the context \"{context}\""),
         None => format!("forgot {} of the context \"{context}\"", counted(&forgotten, 0)),
@@ -179,40 +181,39 @@ fn client(kept: &TokenEntry) -> Option<String> {
     Some(kept.about.as_ref()?.client.as_ref()?.to_ascii_lowercase())
 }
 
-fn everything(sys: &Sys, directory: &Path) -> Result<Outcome, Error> {
-    let cache = open(directory)?;
+fn everything(sys: &Sys, location: &Location, directory: &Path) -> Result<Outcome, Error> {
+    let cache = open(location)?;
     let names = names(&cache.accounts());
     let unreadable = cache.unreadable();
-    let forgotten = cache.forget(sys, &DeleteFilter { token: &|_, _| true, grant: &|_| true });
+    let forgotten = cache.delete(sys, &DeleteFilter { token: &|_, _| true, refresh_token: &|_| true });
     // The key goes too.
-    let removed = cache::clear(directory)?;
+    let removed = cache::clear(location)?;
     let forgotten = Deleted {
         tokens: forgotten.tokens + removed.tokens,
-        grants: forgotten.grants + removed.grants,
+        refresh_tokens: forgotten.refresh_tokens + removed.refresh_tokens,
         keys: forgotten.keys + removed.keys,
         ..forgotten
     };
     let who = if names.is_empty() { String::new() } else { format!(" of {}", listed(names)) };
-    let own = cache::own_directory(directory);
     sys.terminal.say(if unreadable == 0 && forgotten == Deleted::default() {
-        format!("nothing is kept in {}", own.display())
+        format!("nothing is kept in {}", directory.display())
     } else {
-        format!("forgot everything{who} in {}: {}", own.display(), counted(&forgotten, unreadable))
+        format!("forgot everything{who} in {}: {}", directory.display(), counted(&forgotten, unreadable))
     });
     Ok(Outcome::silent())
 }
 
 /// The key is of no use when nothing is sealed with it.
-fn clear_if_bare(cache: &Cache, directory: &Path, forgotten: &Deleted) -> Result<(), Error> {
+fn clear_if_bare(cache: &Cache, location: &Location, forgotten: &Deleted) -> Result<(), Error> {
     if forgotten.held == 0 && cache.is_bare() {
-        cache::clear(directory)?;
+        cache::clear(location)?;
     }
     Ok(())
 }
 
 /// What was forgotten; `unreadable` are entries of which nobody knows what they were.
 fn counted(forgotten: &Deleted, unreadable: usize) -> String {
-    let parts = [(forgotten.grants, "sign-in"), (forgotten.tokens, "token"), (forgotten.keys, "key")];
+    let parts = [(forgotten.refresh_tokens, "sign-in"), (forgotten.tokens, "token"), (forgotten.keys, "key")];
     let mut parts: Vec<String> =
         parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| number(*count, what)).collect();
     match unreadable {

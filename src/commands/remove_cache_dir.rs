@@ -15,12 +15,13 @@ pub(super) fn run(sys: &Sys, given: &ParsedArgs) -> Result<Outcome, Error> {
         return Ok(Outcome::silent());
     }
     let values = Values::resolve(given, &sys.env);
-    let Some(directory) = login::cache_dir(&values, &sys.env)? else {
+    let location = login::location_at_rest(&values, &sys.env)?;
+    let Some(directory) = location.directory() else {
         sys.terminal.say("nothing to remove: there is no home directory");
         return Ok(Outcome::silent());
     };
-    let removed = cache::clear(&directory)?;
-    sys.terminal.say(summary(&removed, &cache::own_directory(&directory).display().to_string()));
+    let removed = cache::clear(&location)?;
+    sys.terminal.say(summary(&removed, &directory.display().to_string()));
     for path in &removed.leftovers {
         sys.terminal.say(format!("left alone: {}, which is Azure/kubelogin's", path.display()));
     }
@@ -42,5 +43,5 @@ fn summary(removed: &ClearedCache, directory: &str) -> String {
         0 => String::new(),
         held => format!("; {held} sign-in(s) still under way will be kept"),
     };
-    format!("removed {} token(s) and {} sign-in(s) from {directory}{held}", removed.tokens, removed.grants)
+    format!("removed {} token(s) and {} sign-in(s) from {directory}{held}", removed.tokens, removed.refresh_tokens)
 }

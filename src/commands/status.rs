@@ -15,7 +15,7 @@
 
 use serde::Serialize;
 
-use crate::cache::{self, Cache, RefreshTokenEntry, RequestSummary, SignInFailure, TokenEntry};
+use crate::cache::{Cache, RefreshTokenEntry, RequestSummary, SignInFailure, TokenEntry};
 use crate::entra::access_token::AccessTokenClaims;
 use crate::entra::{Account, CLUSTERS};
 use crate::error::{Error, ErrorKind, one_line};
@@ -24,7 +24,6 @@ use crate::options::types::OutputFormat as Form;
 use crate::options::{CACHE_STORAGE, OUTPUT, ParsedArgs, Values};
 use crate::os::clock::rfc3339;
 use crate::secret::Secret;
-use crate::store::Storage;
 use crate::sys::Sys;
 
 use crate::outcome::{Outcome, json};
@@ -105,23 +104,24 @@ struct FailureStatus {
 
 impl StatusReport {
     fn make(sys: &Sys, values: &Values) -> Result<Self, Error> {
-        let directory = login::cache_dir(values, &sys.env)?;
-        let cache = Cache::open(Storage::File, directory.clone());
-        let grants = cache.grants();
+        let at_rest = login::location_at_rest(values, &sys.env)?;
+        let cache = Cache::open(&at_rest);
+        let grants = cache.refresh_tokens();
         let mut sign_ins: Vec<SignInStatus> = grants.iter().map(SignInStatus::of).collect();
         sign_ins.sort();
         let now = sys.clock.now();
         let kept = cache.slots().into_iter().map(|slot| slot.read());
         let mut tokens: Vec<TokenStatus> = kept.filter_map(|kept| TokenStatus::of(&kept, &grants, now)).collect();
         tokens.sort();
-        let none = values.get(&CACHE_STORAGE)? == Some(Storage::None);
+        let none = login::location(values, &sys.env, true)?.is_off();
         let by = values.source(&CACHE_STORAGE).filter(|_| none).map(ToString::to_string);
         let storage = StorageStatus {
             kind: if none || cache.refused().is_some() { "none" } else { "file" },
-            directory: directory.map(|directory| cache::own_directory(&directory).display().to_string()),
-            problem: by.or_else(|| cache.refused().map(one_line)),
+            directory: at_rest.directory().map(|directory| directory.display().to_string()),
+            problem: by.or_else(|| cache.refused().as_deref().map(one_line)),
         };
-        let refused = cache.refused().map(|why| format!("the cache is not used: {}; check --cache-dir", one_line(why)));
+        let refused =
+            cache.refused().map(|why| format!("the cache is not used: {}; check --cache-dir", one_line(&why)));
         let anew = "what is needed of that is fetched anew, remove-cache-dir clears the rest";
         let unreadable = match cache.unreadable() {
             0 => None,

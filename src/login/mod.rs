@@ -7,7 +7,7 @@ mod azurecli;
 mod azurepipelines;
 mod devicecode;
 #[cfg(test)]
-mod fake;
+pub(crate) mod fake;
 mod federated_inputs;
 mod interactive;
 mod method;
@@ -27,7 +27,7 @@ use std::time::Duration;
 pub use arguments::{EntryArgument, WriteRule};
 pub use auto::{Auto, Resolved, UnavailableMethods};
 pub use method::{METHODS, Method, described, names};
-pub use spec::{Spec, cache_dir, check};
+pub use spec::{Spec, check, location, location_at_rest};
 pub(crate) use token_request::check_binding;
 
 use crate::cache_key::CacheKey;
@@ -86,7 +86,8 @@ pub trait Acquire {
 }
 
 impl Login {
-    fn new(key: CacheKey, acquire: impl Acquire + 'static) -> Self {
+    /// A login that asks nobody and is asked of nobody: what differs is set over it.
+    pub(crate) fn new(key: CacheKey, acquire: impl Acquire + 'static) -> Self {
         Self::with(key, TokenSource::Method(Box::new(acquire)))
     }
 

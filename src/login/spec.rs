@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::cache::RequestSummary;
+use crate::cache::{Location, RequestSummary};
 use crate::cache_key::CacheKey;
 use crate::entra::pop::TokenBinding;
 use crate::error::{Error, ErrorKind};
@@ -15,7 +15,6 @@ use crate::options::{
 };
 use crate::os::env::Env;
 use crate::shell;
-use crate::store::Storage;
 
 use super::{Login, Method};
 
@@ -32,10 +31,8 @@ pub struct Spec {
     pub timeout: Option<(Duration, ValueSource)>,
     /// The time for a person.
     pub login_timeout: Duration,
-    /// How tokens are kept.
-    pub storage: Storage,
-    /// Where, if there is a place.
-    pub cache_dir: Option<PathBuf>,
+    /// Where tokens are kept.
+    pub location: Location,
     /// How long kubectl may use a signed token before it asks for the next.
     pub pop_lifetime: Duration,
     /// The flags that it was parsed from.
@@ -61,8 +58,7 @@ impl Spec {
             method,
             timeout: positive(values, &TIMEOUT)?.zip(values.source(&TIMEOUT).cloned()),
             login_timeout: positive(values, &LOGIN_TIMEOUT)?.unwrap_or_default(),
-            storage: kept(&login, values.require(&CACHE_STORAGE, "cache storage cannot be empty")?),
-            cache_dir: cache_dir(values, inputs.env)?,
+            location: location(values, inputs.env, login.cacheable)?,
             pop_lifetime: positive(values, &POP_LIFETIME)?.unwrap_or(POP_WINDOW),
             given: inputs.given.clone(),
             summary: summary(method, &login, values)?,
@@ -143,10 +139,6 @@ pub fn check(values: &Values) -> Result<(), Error> {
     Ok(())
 }
 
-fn kept(login: &Login, storage: Storage) -> Storage {
-    if login.cacheable { storage } else { Storage::None }
-}
-
 fn positive(values: &Values, option: &Opt<GoDuration>) -> Result<Option<Duration>, Error> {
     let Some(duration) = values.get(option)? else { return Ok(None) };
     let source = values.source_text(option);
@@ -158,11 +150,26 @@ fn positive(values: &Values, option: &Opt<GoDuration>) -> Result<Option<Duration
     duration.positive().map(Some).ok_or_else(too_short)
 }
 
-/// `--cache-dir`, its variables, else kubelogin's place below the home directory.
+/// Where `--cache-storage` and `--cache-dir` let a token that is `cacheable` be kept.
+///
+/// # Errors
+/// The first text that is not well-formed.
+pub fn location(values: &Values, env: &Env, cacheable: bool) -> Result<Location, Error> {
+    let storage = values.require(&CACHE_STORAGE, "cache storage cannot be empty")?;
+    Ok(Location::resolve(storage, cacheable, cache_dir(values, env)?))
+}
+
+/// Where what was kept lies, for the commands that look after it: `--cache-storage` is about what is to be
+/// kept from now on.
 ///
 /// # Errors
 /// A path that can't be one.
-pub fn cache_dir(values: &Values, env: &Env) -> Result<Option<PathBuf>, Error> {
+pub fn location_at_rest(values: &Values, env: &Env) -> Result<Location, Error> {
+    Ok(Location::at_rest(cache_dir(values, env)?))
+}
+
+/// `--cache-dir`, its variables, else kubelogin's place below the home directory.
+fn cache_dir(values: &Values, env: &Env) -> Result<Option<PathBuf>, Error> {
     let given = values.get(&CACHE_DIR)?.map(|path| path.0);
     Ok(given.or_else(|| Some(env.home()?.join(".kube").join("cache").join("kubelogin"))))
 }

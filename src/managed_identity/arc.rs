@@ -1,7 +1,6 @@
 //! Azure Arc: the agent on a server outside of Azure. It proves that the caller may read a file of
 //! its own: it names the file, and wants its content back.
 
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -124,35 +123,13 @@ fn realm(challenge: &str) -> Option<&Path> {
 }
 
 fn read_key(path: &Path) -> io::Result<Secret> {
-    let file = open(path)?;
+    let file = files::open_itself(path)?;
     let found = file.metadata()?;
     if !found.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "it is not a regular file"));
     }
     let bytes = files::read_bounded(file, KEY_LIMIT)?;
     String::from_utf8(bytes).map(Secret::new).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not text"))
-}
-
-/// No symlinks, and no FIFO that would hold us up.
-#[cfg(unix)]
-fn open(path: &Path) -> io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-    let opened = File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path);
-    opened.map_err(|error| match error.raw_os_error() {
-        Some(code) if code == rustix::io::Errno::LOOP.raw_os_error() => {
-            io::Error::new(io::ErrorKind::InvalidData, "it is a symbolic link")
-        }
-        _ => error,
-    })
-}
-
-#[cfg(not(unix))]
-fn open(path: &Path) -> io::Result<File> {
-    if path.symlink_metadata()?.is_symlink() {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is a symbolic link"));
-    }
-    File::open(path)
 }
 
 /// The group is the agent's own; the names are those of its documentation.

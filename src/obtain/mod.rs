@@ -10,6 +10,8 @@
 //!       └─ sign in → write ────────────────────────────────────→ done
 //! ```
 
+#[cfg(test)]
+mod key_store_tests;
 mod lock_wait;
 mod prompt;
 mod refresh;
@@ -68,7 +70,7 @@ fn freshness(entry: &TokenEntry, now: u64) -> Freshness {
 /// # Errors
 /// Whatever kept it from being had; the cache is whole in any case.
 pub fn token(sys: &Sys, spec: &Spec) -> Result<Token, Error> {
-    let mut cache = Cache::open(spec.storage, spec.cache_dir.clone());
+    let mut cache = Cache::open(&spec.location);
     let identity = spec.cache_key();
     if let Some(usable) = cache.slot(&identity).and_then(|slot| fresh(&slot, spec, sys.clock.now())) {
         sys.terminal.detail(1, || "the token comes from the cache".into());
@@ -83,7 +85,7 @@ pub fn token(sys: &Sys, spec: &Spec) -> Result<Token, Error> {
 /// # Errors
 /// As [`token()`].
 pub fn sign_in(sys: &Sys, spec: &Spec, who: Option<&str>) -> Result<SignIn, Error> {
-    let mut cache = Cache::open(spec.storage, spec.cache_dir.clone());
+    let mut cache = Cache::open(&spec.location);
     let identity = spec.cache_key();
     if let Some(slot) = cache.slot(&identity)
         && let Some(usable) = fresh(&slot, spec, sys.clock.now())
@@ -213,7 +215,7 @@ fn read(slot: &Slot, binding: &TokenBinding) -> (TokenEntry, Option<Rc<PopKey>>)
     if *binding == TokenBinding::Bearer {
         return (kept, None);
     }
-    let key = slot.key().map(Rc::new);
+    let key = slot.pop_key().map(Rc::new);
     if key.as_ref().map(|key| key.kid()) != kept.key.as_deref() {
         kept.token = None;
     }

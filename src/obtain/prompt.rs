@@ -70,7 +70,7 @@ impl Attempt<'_> {
 
     fn forget_unwanted_prompt(&self) {
         if let Some(place) = self.prompt_place().filter(|place| place.read().sign_in_failure.is_some()) {
-            place.forget();
+            place.delete();
         }
     }
 

@@ -47,7 +47,7 @@ impl Attempt<'_> {
             _ => self.only_account(user)?,
         };
         let key = self.refresh_token_key(user, &account);
-        let grant = self.cache.grant(&key)?;
+        let grant = self.cache.refresh_token(&key)?;
         Some((key, grant))
     }
 
@@ -59,7 +59,7 @@ impl Attempt<'_> {
         }
         let (environment, only) = (user.request.authority.environment(), self.required_account());
         let mut accounts: Vec<Account> = Vec::new();
-        for grant in self.cache.grants() {
+        for grant in self.cache.refresh_tokens() {
             let same = grant.shared && grant.environment == environment && is_of(&grant.about, &user.client);
             let meant = || only.as_deref().is_none_or(|only| grant.account.has_name(only));
             let silently = || user.request.audience.is_of_clusters() || self.was_signed_in(&grant.account);
@@ -118,7 +118,7 @@ impl Attempt<'_> {
             Err(TokenError::Refused(refusal, _)) => refusal,
         };
         // Another process may have rotated the token meanwhile, from another cluster's slot.
-        match self.cache.grant(key) {
+        match self.cache.refresh_token(key) {
             Some(newer) if newer.refresh_token != grant.refresh_token => {
                 match token::refresh(session, user, &newer.refresh_token).await {
                     Ok(answer) => return Renewal::Done(self.save(answer, Some(&newer))),
@@ -126,10 +126,10 @@ impl Attempt<'_> {
                     Err(TokenError::Refused(again, _)) => refusal = again,
                 }
                 if refusal.grant_is_dead() {
-                    self.cache.forget_grant(key, &newer.refresh_token);
+                    self.cache.delete_refresh_token(key, &newer.refresh_token);
                 }
             }
-            _ if refusal.grant_is_dead() => self.cache.forget_grant(key, &grant.refresh_token),
+            _ if refusal.grant_is_dead() => self.cache.delete_refresh_token(key, &grant.refresh_token),
             _ => {}
         }
         self.sys.terminal.detail(1, || format!("the earlier sign-in cannot be renewed: {refusal}"));

@@ -28,7 +28,7 @@ impl Attempt<'_> {
                 about: self.summary(),
             };
             let exchanged = renewed.map(|renewed| &renewed.refresh_token);
-            self.cache.save_grant(self.sys, &self.refresh_token_key(user, account), &saved, exchanged);
+            self.cache.save_refresh_token(self.sys, &self.refresh_token_key(user, account), &saved, exchanged);
         }
         let entry = TokenEntry {
             token: Some(token.clone()),
@@ -73,7 +73,7 @@ impl Attempt<'_> {
         }
         let key = PopKey::generate()?;
         if let Some(slot) = self.slot.as_ref().filter(|_| self.login().cacheable) {
-            slot.keep_key(self.sys, &key);
+            slot.save_pop_key(self.sys, &key);
         }
         self.key = Some(Rc::new(key));
         Ok(())

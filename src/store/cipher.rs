@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::key_store::KeyBytes;
 
-/// Names and seals the files of one vault.
+/// Names and seals the files of one directory.
 pub(super) struct Cipher {
     naming: hmac::Key,
     sealing: LessSafeKey,
@@ -56,9 +56,9 @@ impl Cipher {
         Some(Self { naming, sealing: LessSafeKey::new(sealing), root })
     }
 
-    /// The keyed hash of `identity`, in hexadecimal.
-    pub(super) fn name(&self, identity: &[u8]) -> String {
-        hexadecimal(hmac::sign(&self.naming, identity).as_ref())
+    /// The keyed hash of `key`, which names an entry, in hexadecimal.
+    pub(super) fn name(&self, key: &[u8]) -> String {
+        hexadecimal(hmac::sign(&self.naming, key).as_ref())
     }
 
     /// `content` sealed for the file `name`: it opens under no other name.

@@ -7,7 +7,12 @@ mod key_store;
 pub(crate) mod lock;
 pub(crate) mod permissions;
 mod storage;
+mod store_error;
 
 pub(crate) use cipher::{Fingerprint, hexadecimal};
-pub(crate) use dir::{EncryptedDir, KEY, LOCK, names};
+pub(crate) use dir::{EncryptedDir, KEY_LOCK, LOCK, names};
+pub(crate) use key_store::{KEY, KeyStore};
+#[cfg(test)]
+pub(crate) use key_store::{KeyError, fake::MemoryKeyStore};
 pub use storage::Storage;
+pub(crate) use store_error::StoreError;

@@ -1,10 +1,12 @@
 //! Files and directories that are ours alone: owner, mode, no symlinks.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::Path;
 
-use crate::error::io_words;
+use crate::os::files;
+
+use super::store_error::{Refusal, StoreError};
 
 /// Why a private file was not read.
 pub(crate) enum FileCheck {
@@ -12,13 +14,13 @@ pub(crate) enum FileCheck {
     Unreadable,
     /// Others could read or have written it: as good as not there.
     Loose,
-    /// It belongs to somebody else or is a symlink; using its place would not be safe.
-    Refused(String),
+    /// Using its place would not be safe.
+    Refused(Refusal),
 }
 
 /// Reads a file that only its owner, who is us, can read.
 pub(super) fn read_private(path: &Path, limit: u64) -> Result<Vec<u8>, FileCheck> {
-    let file = open_private(path)?;
+    let file = files::open_itself(path).map_err(|_| FileCheck::Unreadable)?;
     let found = file.metadata().map_err(|_| FileCheck::Unreadable)?;
     if !is_ours(&found) {
         return Err(foreign(path));
@@ -26,45 +28,30 @@ pub(super) fn read_private(path: &Path, limit: u64) -> Result<Vec<u8>, FileCheck
     if !is_private(&found) {
         return Err(FileCheck::Loose);
     }
-    crate::os::files::read_bounded(file, limit).map_err(|_| FileCheck::Unreadable)
+    files::read_bounded(file, limit).map_err(|_| FileCheck::Unreadable)
 }
 
 fn foreign(path: &Path) -> FileCheck {
-    FileCheck::Refused(format!("{} belongs to another user", path.display()))
-}
-
-#[cfg(unix)]
-fn open_private(path: &Path) -> Result<File, FileCheck> {
-    use std::os::unix::fs::OpenOptionsExt;
-    // Non-blocking, so that a FIFO in the place of a file cannot hold us up.
-    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-    let opened = File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path);
-    opened.map_err(|_| FileCheck::Unreadable)
-}
-
-#[cfg(not(unix))]
-fn open_private(path: &Path) -> Result<File, FileCheck> {
-    File::open(path).map_err(|_| FileCheck::Unreadable)
+    FileCheck::Refused(Refusal::OtherOwner(path.to_owned()))
 }
 
 /// Refuses a directory of ours that is a symlink or somebody else's; gives whether others are kept out.
 pub(crate) fn check_directory(path: &Path) -> Result<bool, FileCheck> {
     let found = fs::symlink_metadata(path).map_err(|_| FileCheck::Unreadable)?;
     if !found.is_dir() {
-        return Err(FileCheck::Refused(format!("{} is not a directory of ours", path.display())));
+        return Err(FileCheck::Refused(Refusal::NotADirectory(path.to_owned())));
     }
     if is_ours(&found) { Ok(is_tight(&found)) } else { Err(foreign(path)) }
 }
 
 /// Checks the owner and takes away the access that others have.
-pub(crate) fn own_and_tighten(path: &Path) -> Result<(), String> {
+pub(crate) fn own_and_tighten(path: &Path) -> Result<(), StoreError> {
     match check_directory(path) {
-        Ok(true) => return Ok(()),
-        Ok(false) => {}
-        Err(FileCheck::Refused(why)) => return Err(why),
-        Err(_) => return Err(format!("{} cannot be looked at", path.display())),
+        Ok(true) => Ok(()),
+        Ok(false) => tighten(path).map_err(StoreError::of_file(path)),
+        Err(FileCheck::Refused(refusal)) => Err(StoreError::Refused(refusal)),
+        Err(_) => Err(StoreError::Hidden(path.to_owned())),
     }
-    tighten(path).map_err(|error| format!("{}: {}", path.display(), io_words(&error)))
 }
 
 #[cfg(unix)]

@@ -32,7 +32,7 @@ use crate::terminal::OutputStyle;
 
 use crate::outcome::Outcome;
 use file_undo::FileUndo;
-use journal::{Journal, Record};
+use journal::{Journal, JournalError, Record};
 use undo_report::{Report, SkippedEdit};
 
 /// For the help.
@@ -52,7 +52,10 @@ pub(crate) fn run(sys: &Sys, given: &ParsedArgs) -> Result<Outcome, Error> {
     if form == Form::Json && !lists {
         return Err(Error::new(ErrorKind::Usage, "there is JSON of a list only").remedy("give --list, too"));
     }
-    let journal = Journal::open(&sys.env).map_err(|why| refused(&why))?;
+    let journal = match journal::place(&sys.env) {
+        Some((directory, keys)) => Journal::open(&directory, &*keys).map_err(|why| refused(&why))?,
+        None => None,
+    };
     if let Some(journal) = &journal {
         journal.prune(sys);
     }
@@ -69,7 +72,7 @@ fn refuse_arguments(given: &ParsedArgs) -> Result<(), Error> {
         .remedy("it takes back the newest change, and the next call the one before it; nothing was changed"))
 }
 
-fn refused(why: &str) -> Error {
+fn refused(why: &JournalError) -> Error {
     Error::new(ErrorKind::Undo, format!("what was kept for undo is not used: {why}"))
         .remedy("look at it; what was not taken back can be changed by hand")
 }

@@ -12,9 +12,9 @@ use std::thread;
 use std::time::Duration;
 
 use crate::env::{Run, TestEnv};
-use crate::network::strace;
+use crate::network::{dead_entry, strace};
 use crate::parallel::timed;
-use crate::support::entra::directory::ALICE;
+use crate::support::entra::directory::{ALICE, APP_EXPIRED_SECRET};
 
 /// Every call by which files are changed, and the opening of files, which may create them.
 const CALLS: &str = "openat,write,fsync,fdatasync,flock,rename,renameat,renameat2,link,linkat,unlink,unlinkat,\
@@ -25,6 +25,20 @@ fn a_login_killed_anywhere_is_made_up_for_by_the_next() {
     let Some(strace) = strace() else { return };
     let env = TestEnv::new();
     Injection { strace, env: &env, args: env.spn(&[]) }.kill_everywhere(|point| recovers(&env, &env.spn(&[]), point));
+}
+
+#[test]
+fn a_login_killed_anywhere_while_it_prunes_is_made_up_for_by_the_next() {
+    let Some(strace) = strace() else { return };
+    let env = TestEnv::new();
+    let other = env.spn(&["--client-secret", APP_EXPIRED_SECRET]);
+    env.run_all(&other).failure();
+    let dead = dead_entry(&env);
+    Injection { strace, env: &env, args: env.spn(&[]) }.kill_everywhere(|point| {
+        recovers(&env, &env.spn(&[]), point);
+        env.run_all(&other).failure();
+        assert!(!dead.iter().any(|path| path.exists()), "{point:?}");
+    });
 }
 
 #[test]

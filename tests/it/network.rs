@@ -50,6 +50,37 @@ fn a_warm_call_opens_no_socket_and_starts_nothing() {
 }
 
 #[test]
+fn a_warm_call_lists_nothing_and_removes_nothing() {
+    let Some(strace) = strace() else { return };
+    let env = TestEnv::new();
+    let cold = env.run_all(&env.spn(&[]));
+    let dead = dead_entry(&env);
+    let trace = env.dir().join("trace");
+    let program = env.dir().join("bin/kubentra").display().to_string();
+    let calls = "trace=getdents64,unlink,unlinkat,flock,rename,renameat,renameat2";
+    let mut args = vec!["-f".into(), "-o".into(), trace.display().to_string(), "-e".into(), calls.into(), program];
+    args.extend(env.spn(&[]));
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    assert_eq!(Run::of(&mut env.other(strace, &args)), cold);
+    let trace = std::fs::read_to_string(trace).expect("a trace");
+    assert_eq!(trace.lines().filter(|line| !line.contains("+++ exited with 0 +++")).collect::<Vec<_>>(), [""; 0]);
+    assert!(dead.iter().all(|path| path.exists()));
+    env.run_all(&env.spn(&["--client-secret", APP_EXPIRED_SECRET])).failure();
+    assert!(!dead.iter().any(|path| path.exists()), "a cold call prunes");
+}
+
+/// The files of an entry that nothing can use: nobody can read it, and it is more than a month old.
+pub fn dead_entry(env: &TestEnv) -> [std::path::PathBuf; 3] {
+    let month = Duration::from_secs(31 * 24 * 3600);
+    ["token", "popkey", "lock"].map(|kind| {
+        let path = env.cache().join(format!("{}.{kind}", "0".repeat(64)));
+        let file = kubentra::os::files::open_lock_file(&path).expect("a file");
+        file.set_modified(std::time::SystemTime::now() - month).expect("an old file");
+        path
+    })
+}
+
+#[test]
 fn a_name_that_is_not_found() {
     let mut env = TestEnv::new();
     env.unset("HTTPS_PROXY");

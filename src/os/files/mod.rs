@@ -187,13 +187,32 @@ pub fn open_existing_lock_file(path: &Path) -> io::Result<File> {
 
 /// For writing, because NFS makes of an exclusive lock one that asks for that.
 fn lock_file_options() -> fs::OpenOptions {
+    let mut options = itself();
+    options.write(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+/// Opens the file at `path` itself for reading, wherever a link in its place would lead.
+///
+/// # Errors
+/// The file system's, or `InvalidData` for a symbolic link.
+pub fn open_itself(path: &Path) -> io::Result<File> {
+    match itself().open(path) {
+        Err(_) if path.is_symlink() => Err(io::Error::new(io::ErrorKind::InvalidData, "it is a symbolic link")),
+        opened => opened,
+    }
+}
+
+/// To open a file and no link to it; a pipe in its place does not hold us up.
+fn itself() -> fs::OpenOptions {
     let mut options = File::options();
-    options.read(true).write(true).truncate(false);
+    options.read(true);
     #[cfg(unix)]
     {
-        use std::os::unix::fs::OpenOptionsExt;
         let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-        options.mode(0o600).custom_flags(flags.bits().cast_signed());
+        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, flags.bits().cast_signed());
     }
     options
 }

@@ -7,13 +7,15 @@
 mod record;
 mod writer;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::error::io_words;
 use crate::os::env::Env;
 use crate::store::permissions::{FileCheck, check_directory, own_and_tighten};
-use crate::store::{self, EncryptedDir, Fingerprint, lock};
+use crate::store::{self, EncryptedDir, Fingerprint, KeyStore, Storage, StoreError, lock};
 use crate::sys::Sys;
 
 pub use record::{FileContent, Operation, Record, RecordedUser, State, is_gone};
@@ -40,6 +42,13 @@ pub fn directory(env: &Env) -> Option<PathBuf> {
     Some(state_directory(env)?.join(OWN))
 }
 
+/// That directory, and what keeps its key.
+pub(crate) fn place(env: &Env) -> Option<(PathBuf, Rc<dyn KeyStore>)> {
+    let directory = directory(env)?;
+    let keys = Storage::File.key_store(&directory);
+    Some((directory, keys))
+}
+
 /// Where programs keep what they have done: the XDG base directories, or what the system has for it.
 fn state_directory(env: &Env) -> Option<PathBuf> {
     if cfg!(windows) {
@@ -53,8 +62,7 @@ fn state_directory(env: &Env) -> Option<PathBuf> {
 
 /// The journal, with its key.
 pub struct Journal {
-    vault: EncryptedDir,
-    directory: PathBuf,
+    store: EncryptedDir,
 }
 
 /// What one command has done to one file or several: the names of its records.
@@ -64,79 +72,109 @@ pub struct EditGroup {
     pub names: Vec<String>,
 }
 
+/// Why the journal is not used. Its text is the reason alone.
+#[derive(Debug)]
+pub(crate) enum JournalError {
+    /// It has no place.
+    NoHome,
+    /// Its directory, or what keeps its key.
+    Store(StoreError),
+    /// There are records, and nothing in this directory that opens them.
+    KeyLost(PathBuf),
+    /// A record cannot be made or written.
+    Record(std::io::Error),
+}
+
+impl fmt::Display for JournalError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoHome => f.write_str("there is no home directory"),
+            Self::Store(error) => error.fmt(f),
+            Self::KeyLost(directory) => {
+                write!(f, "{} is missing, damaged or open to others", directory.join(store::KEY).display())
+            }
+            Self::Record(error) => f.write_str(&io_words(error)),
+        }
+    }
+}
+
+impl From<StoreError> for JournalError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
 impl Journal {
-    /// Opens what is there and creates nothing; `None` where nothing is kept. The error says why it must
-    /// not be used.
-    pub fn open(env: &Env) -> Result<Option<Self>, String> {
-        let Some(directory) = directory(env) else { return Ok(None) };
-        for own in [directory.clone(), directory.join(RECORDS)] {
+    /// Opens what is in `directory`, whose key is with `keys`, and creates nothing; `None` where nothing is
+    /// kept.
+    pub(crate) fn open(directory: &Path, keys: &dyn KeyStore) -> Result<Option<Self>, JournalError> {
+        for own in [directory.to_owned(), directory.join(RECORDS)] {
             match check_directory(&own) {
                 Ok(true) => {}
                 Ok(false) => own_and_tighten(&own)?,
-                Err(FileCheck::Refused(why)) => return Err(why),
+                Err(FileCheck::Refused(refusal)) => return Err(StoreError::Refused(refusal).into()),
                 Err(_) => return Ok(None),
             }
         }
-        match EncryptedDir::open(directory.clone(), LIMIT)? {
-            Some(vault) => Ok(Some(Self { vault, directory })),
-            None if names(&directory).is_empty() => Ok(None),
-            None => Err(format!("{} is missing, damaged or open to others", directory.join(store::KEY).display())),
+        match EncryptedDir::open(directory, LIMIT, keys)? {
+            Some(store) => Ok(Some(Self { store })),
+            None if names(directory).is_empty() => Ok(None),
+            None => Err(JournalError::KeyLost(directory.to_owned())),
         }
     }
 
-    /// The same, made or mended where it is missing or broken. The error says why not.
-    pub fn create(env: &Env) -> Result<Self, String> {
-        let directory = directory(env).ok_or("there is no home directory")?;
-        let vault = EncryptedDir::create(directory.clone(), LIMIT)?;
-        let records = directory.join(RECORDS);
-        let failed = |error| format!("{}: {}", records.display(), io_words(&error));
-        crate::os::files::create_private_directory(&records).map_err(failed)?;
+    /// The same, made or mended where it is missing or broken.
+    pub(crate) fn create(directory: &Path, keys: &dyn KeyStore) -> Result<Self, JournalError> {
+        let store = EncryptedDir::create(directory, LIMIT, keys)?;
+        let records = store.directory().join(RECORDS);
+        crate::os::files::create_private_directory(&records).map_err(StoreError::of_file(&records))?;
         own_and_tighten(&records)?;
-        Ok(Self { vault, directory })
+        Ok(Self { store })
     }
 
     /// Where it lies.
     pub fn directory(&self) -> &Path {
-        &self.directory
+        self.store.directory()
     }
 
     /// The edits that are kept, the newest first.
     pub fn edits(&self, sys: &Sys) -> Vec<EditGroup> {
-        let mut edits = edits(&names(&self.directory));
+        let mut edits = edits(&names(self.directory()));
         edits.retain(|edit| !is_over(edit, sys.clock.nanoseconds()));
         edits
     }
 
     /// What the record `name` holds, if it can be read.
     pub fn read(&self, name: &str) -> Option<Record> {
-        self.vault.read(&path_of(name)).filter(Record::is_of_this_version)
+        self.store.read(&path_of(name)).filter(Record::is_of_this_version)
     }
 
     /// By what a text is known again.
     fn fingerprint(&self, text: &str) -> std::io::Result<Fingerprint> {
-        self.vault.fingerprint(text.as_bytes())
+        self.store.fingerprint(text.as_bytes())
     }
 
     /// Whether `text` is what `fingerprint` was taken of; that of nothing is of no text.
     fn is(&self, text: &str, fingerprint: Option<&Fingerprint>) -> bool {
-        fingerprint.is_some_and(|fingerprint| self.vault.matches(fingerprint, text.as_bytes()))
+        fingerprint.is_some_and(|fingerprint| self.store.matches(fingerprint, text.as_bytes()))
     }
 
     /// Keeps `records` as one edit, and lets go of what is too old or too much. The error says why nothing
     /// is kept.
-    pub fn keep(&self, sys: &Sys, records: &[Record]) -> Result<EditGroup, String> {
+    pub(crate) fn keep(&self, sys: &Sys, records: &[Record]) -> Result<EditGroup, JournalError> {
         let now = sys.clock.nanoseconds();
-        let known = names(&self.directory);
+        let known = names(self.directory());
         // A clock that was set back must not make the newest edit an older one.
         let newest = known.iter().filter_map(|name| moment(name)).max().unwrap_or_default();
         let first = now.max(newest.saturating_add(1));
-        let random = random().ok_or("there are no random bytes")?;
+        let random =
+            random().ok_or_else(|| JournalError::Record(std::io::Error::other("there are no random bytes")))?;
         let name = |index: usize| format!("{:020}-{random}.{RECORD}", first.saturating_add(index as u64));
         let edit = EditGroup { names: (0..records.len()).map(name).collect() };
         for (name, record) in edit.names.iter().zip(records) {
-            self.vault.write(&path_of(name), record).map_err(|error| {
+            self.store.write(&path_of(name), record).map_err(|error| {
                 self.remove(&edit.names);
-                io_words(&error)
+                JournalError::Record(error)
             })?;
         }
         self.prune(sys);
@@ -144,21 +182,21 @@ impl Journal {
     }
 
     /// Puts `record` in the place of the one called `name`.
-    pub fn rewrite(&self, name: &str, record: &Record) -> Result<(), String> {
-        self.vault.write(&path_of(name), record).map_err(|error| io_words(&error))
+    pub fn rewrite(&self, name: &str, record: &Record) -> std::io::Result<()> {
+        self.store.write(&path_of(name), record)
     }
 
     /// Removes records.
     pub fn remove(&self, names: &[String]) {
         for name in names {
-            self.vault.remove(&path_of(name));
+            self.store.remove(&path_of(name));
         }
     }
 
     /// Lets go of what is too old or too much.
     pub fn prune(&self, sys: &Sys) {
         let now = sys.clock.nanoseconds();
-        for (index, edit) in edits(&names(&self.directory)).iter().enumerate() {
+        for (index, edit) in edits(&names(self.directory())).iter().enumerate() {
             if index >= MAX_EDITS || is_over(edit, now) {
                 self.remove(&edit.names);
             }
@@ -167,7 +205,7 @@ impl Journal {
 
     /// Excludes every other `undo` until the lock is dropped; on a file system without locks nobody.
     pub fn lock(&self) -> Option<lock::LockGuard> {
-        lock::hold(&self.directory.join(UNDO_LOCK)).ok()
+        lock::hold(&self.directory().join(UNDO_LOCK)).ok()
     }
 }
 
@@ -218,6 +256,7 @@ mod tests {
     use crate::kubeconfig::document::{Document, Edit, ExecChange};
     use crate::kubeconfig::replace::FileChange;
     use crate::os::clock::fake::FakeClock;
+    use crate::store::KeyError;
 
     const OLD: &str = "users:\r\n- name: u\r\n  user: {exec: {args: [x], command: c}} # c\r\n- name: v\r\n  user:\r\n    exec:\r\n      args: [y]\r\n";
 
@@ -242,7 +281,8 @@ mod tests {
         }
 
         fn journal(&self) -> Journal {
-            Journal::create(&self.sys.env).unwrap()
+            let (directory, keys) = place(&self.sys.env).unwrap();
+            Journal::create(&directory, &*keys).unwrap()
         }
 
         /// Keeps an edit of as many files.
@@ -321,6 +361,26 @@ mod tests {
         assert!(journal.read(&one.names[0]).is_some() && journal.read(&other.names[0]).is_none());
         let bytes = std::fs::read(path(&one)).unwrap();
         assert!(!bytes.windows(6).any(|window| window == b"longer"));
+    }
+
+    #[test]
+    fn a_journal_works_on_any_store_of_its_key() {
+        let world = World::new();
+        let (directory, _) = place(&world.sys.env).unwrap();
+        let edit = world.keep(1);
+        let record = world.journal().read(&edit.names[0]).unwrap();
+        let keys = store::MemoryKeyStore::empty();
+        let journal = Journal::create(&directory, &keys).unwrap();
+        assert!(journal.read(&edit.names[0]).is_none() && keys.has_key());
+        let edit = journal.keep(&world.sys, &[record]).unwrap();
+        let again = Journal::open(&directory, &keys).unwrap().unwrap();
+        assert!(again.read(&edit.names[0]).is_some());
+        let told = |error| Journal::open(&directory, &store::MemoryKeyStore::failing(error)).err().unwrap().to_string();
+        assert_eq!(told(KeyError::Denied("it is locked".into())), "memory: it is locked");
+        assert_eq!(
+            told(KeyError::Absent),
+            format!("{} is missing, damaged or open to others", directory.join("key").display())
+        );
     }
 
     #[test]

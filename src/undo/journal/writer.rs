@@ -1,17 +1,16 @@
 //! Keeping what a command is about to do to its files.
 
-use crate::error::io_words;
 use crate::kubeconfig::replace::{FileChange, ReplaceHook};
 use crate::sys::Sys;
 
-use super::{EditGroup, Journal, Operation, Record};
+use super::{EditGroup, Journal, JournalError, Operation, Record};
 
 /// Writes the records of `changes` before they are made. What can't be kept stops nothing.
 pub struct JournalWriter<'a> {
     sys: &'a Sys,
     what: &'a Operation,
     changes: &'a [FileChange<'a>],
-    outcome: Option<Result<(Journal, EditGroup), String>>,
+    outcome: Option<Result<(Journal, EditGroup), JournalError>>,
 }
 
 /// Whether `undo` takes a change back.
@@ -36,15 +35,16 @@ impl<'a> JournalWriter<'a> {
         match self.outcome {
             None => JournalResult::Nothing,
             Some(Ok(_)) => JournalResult::Edit,
-            Some(Err(why)) => JournalResult::Failed(why),
+            Some(Err(error)) => JournalResult::Failed(error.to_string()),
         }
     }
 
-    fn keep(&self) -> Result<(Journal, EditGroup), String> {
-        let journal = Journal::create(&self.sys.env)?;
+    fn keep(&self) -> Result<(Journal, EditGroup), JournalError> {
+        let (directory, keys) = super::place(&self.sys.env).ok_or(JournalError::NoHome)?;
+        let journal = Journal::create(&directory, &*keys)?;
         let now = self.sys.clock.now();
         let records = self.changes.iter().map(|change| Record::of(&journal, change, self.what, now));
-        let records = records.collect::<std::io::Result<Vec<_>>>().map_err(|error| io_words(&error))?;
+        let records = records.collect::<std::io::Result<Vec<_>>>().map_err(JournalError::Record)?;
         let edit = journal.keep(self.sys, &records)?;
         Ok((journal, edit))
     }
