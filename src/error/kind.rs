@@ -388,6 +388,45 @@ mod tests {
         }
     }
 
+    /// What becomes of a token that is still good for a while, when it cannot be renewed: whoever adds a kind has
+    /// to say.
+    #[test]
+    fn every_kind_says_what_happens_to_the_token_in_hand() {
+        use ErrorKind::*;
+        for kind in ErrorKind::ALL.iter().copied() {
+            let still_serves = match kind {
+                // The way to Entra, or what proves the identity, does not work just now.
+                NameNotFound | ConnectionRefused | ConnectionBroken | AnswerBroken | Tls | Proxy | Deadline | NotEntra
+                | Redirected | Unavailable | ClockSkew | NoIdentityHost | HostAnswer | AssertionSource | Tool
+                // Nobody is there to ask, or was asked just now.
+                | NobodyThere | SignInJustFailed => true,
+                // Entra itself has said no.
+                SecretWrong | SecretExpired | AppUnknown | AppNotInstalled | AppDisabled | AppPublic | AppNotPublic
+                | CertificateUnknown | CertificateName | AssertionInvalid | FederationMismatch | IssuerUnreachable
+                | TenantUnknown | TenantMissing | OtherCloud | AuthorityUnknown | ServerAppUnknown | ScopeInvalid
+                | ConsentMissing | NotAssigned | UserUnknown | PasswordWrong | LockedOut | PasswordExpired
+                | AccountDisabled | AccountUnclear | MfaNeeded | GrantEnded | DeviceRefused | PolicyRefused
+                | ConfirmInBrowser | CodeUnusable | RedirectUnregistered | Malformed | Refused
+                // So has the machine, or another program.
+                | IdentityUnknown | HostRefused | ToolMissing | ToolSignedOut | ToolAccount | ToolFailed | ToolAnswer
+                // The person has said no, or is somebody else.
+                | SignInExpired | SignInDeclined | Interrupted | OtherAccount | AccountChoice | PasswordElsewhere
+                // What was asked for is wrong, and would be asked for again.
+                | Usage | OptionMissing | OptionInvalid | ExecInfo | File | NeedsAttention | Kubeconfig | Undo
+                | CacheRefused | Key | UntrustedAuthority | RedirectPort | CertificateFile | CertificateExpired
+                | CertificatePassword | Other => false,
+            };
+            assert_eq!(kind.token_serves(), still_serves, "{kind:?}");
+            assert!(!(kind.entra_refused() && still_serves), "{kind:?}: Entra has refused");
+        }
+    }
+
+    #[test]
+    fn a_failure_of_an_earlier_version_is_of_no_known_kind() {
+        assert_eq!(serde_json::from_str::<ErrorKind>("\"SomethingElse\"").unwrap(), ErrorKind::Other);
+        assert_eq!(serde_json::to_string(&ErrorKind::LockedOut).unwrap(), "\"LockedOut\"");
+    }
+
     #[test]
     fn texts_follow_the_message_form() {
         for s in ErrorKind::ALL {
