@@ -2,7 +2,6 @@
 
 use serde::Deserialize;
 
-use crate::entra::Token;
 use crate::error::{Error, ErrorKind};
 use crate::os::clock::rfc3339;
 use crate::os::env::Env;
@@ -88,14 +87,14 @@ impl ExecInfo {
     }
 
     /// The line for kubectl: key order and escaping as Azure/kubelogin prints them. The expiry is
-    /// RFC 3339 in UTC with whole seconds.
-    pub fn respond(&self, token: &Token) -> Secret {
+    /// RFC 3339 in UTC with whole seconds, of `expires_on` in seconds since the Unix epoch.
+    pub fn respond(&self, access_token: &Secret, expires_on: u64) -> Secret {
         Secret::new(format!(
             "{{\"kind\":\"ExecCredential\",\"apiVersion\":\"{}\",\"spec\":{{\"interactive\":false}},\
              \"status\":{{\"expirationTimestamp\":\"{}\",\"token\":{}}}}}\n",
             self.version,
-            rfc3339(token.expires_on),
-            json_string(token.access_token.expose())
+            rfc3339(expires_on),
+            json_string(access_token.expose())
         ))
     }
 }
@@ -157,10 +156,9 @@ mod tests {
 
     #[test]
     fn the_answer_byte_for_byte() {
-        let token = Token { access_token: Secret::new("ey.<&>"), expires_on: 1_795_296_000, refresh_on: None };
         let info = ExecInfo::from_env(&Env::default()).unwrap();
         assert_eq!(
-            info.respond(&token).expose(),
+            info.respond(&Secret::new("ey.<&>"), 1_795_296_000).expose(),
             "{\"kind\":\"ExecCredential\",\"apiVersion\":\"client.authentication.k8s.io/v1beta1\",\"spec\":{\"interactive\":false},\
              \"status\":{\"expirationTimestamp\":\"2026-11-21T21:20:00Z\",\"token\":\"ey.\\u003c\\u0026\\u003e\"}}\n"
         );

@@ -5,14 +5,12 @@ use crate::error::{Error, ErrorKind, one_line};
 use crate::exec_credential::ExecInfo;
 use crate::login::Spec;
 use crate::obtain::{self, SignIn, SignInOutcome};
-use crate::options::{CACHE_STORAGE, CONTEXT, Inputs, KUBECONFIG, LOGIN_HINT, ParsedArgs, ParsedFlag, Scope, Values};
+use crate::options::{CACHE_STORAGE, CONTEXT, KUBECONFIG, LOGIN_HINT, ParsedArgs, ParsedFlag, Scope, Values};
+use crate::outcome::Outcome;
 use crate::sys::Sys;
 use crate::terminal::time_text;
 
-use super::context_entry::ContextEntry;
-use crate::outcome::Outcome;
-
-use super::get_token;
+use super::request::{ContextRequest, Request};
 
 /// For the help.
 pub(super) const NOTES: &str = "\
@@ -29,13 +27,13 @@ pub(super) fn run(sys: &Sys, given: &ParsedArgs) -> Result<Outcome, Error> {
         let is_who = |typed: &ParsedFlag| *typed.decl == LOGIN_HINT.decl && typed.flag != LOGIN_HINT.decl.flag();
         let who = who(given, is_who);
         let request = given.only(|typed| !is_who(typed));
-        return sign_in(sys, &request, &ExecInfo::from_env(&sys.env)?, who.as_deref());
+        let request = Request::of_flags(sys, &request, &ExecInfo::from_env(&sys.env)?)?;
+        return sign_in(sys, &request, who.as_deref());
     }
-    let entry = ContextEntry::find(sys, &Values::resolve(given, &sys.env))?;
-    sys.terminal.detail(1, || format!("signing in for the context \"{}\"", one_line(&entry.context)));
-    let is_who = |typed: &ParsedFlag| *typed.decl == LOGIN_HINT.decl;
-    let request = given.without(&LOGIN_HINT.decl).without(&CONTEXT.decl).without(&KUBECONFIG.decl).over(entry.given);
-    sign_in(&sys.for_exec_entry(&entry.variables), &request, &entry.exec, who(given, is_who).as_deref())
+    let values = Values::resolve(given, &sys.env);
+    let found = ContextRequest::find(sys, &given.without(&LOGIN_HINT.decl), &values)?;
+    let who = who(given, |typed| *typed.decl == LOGIN_HINT.decl);
+    sign_in(&found.sys, &found.request, who.as_deref())
 }
 
 /// Whether the flags say what a token is wanted for; otherwise a kubeconfig does.
@@ -50,21 +48,18 @@ fn who(given: &ParsedArgs, is_who: impl Fn(&ParsedFlag) -> bool) -> Option<Strin
     Some(last.text.expose().to_owned()).filter(|name| !name.is_empty())
 }
 
-fn sign_in(sys: &Sys, given: &ParsedArgs, exec: &ExecInfo, who: Option<&str>) -> Result<Outcome, Error> {
-    let values = Values::resolve(given, &sys.env);
-    get_token::explain(sys, &values);
-    let choices = Inputs { given, values: &values, env: &sys.env, exec };
-    let spec = Spec::parse(&choices)?;
-    let pin = RequiredAccount::of(&values)?;
+fn sign_in(sys: &Sys, request: &Request, who: Option<&str>) -> Result<Outcome, Error> {
+    let Request { spec, values } = request;
+    let pin = RequiredAccount::of(values)?;
     if let Some(who) = who {
-        check_who(&spec, pin.as_ref(), who)?;
+        check_who(spec, pin.as_ref(), who)?;
     }
     if spec.location.is_off() && spec.login.may_prompt() {
-        return Err(nowhere(&values));
+        return Err(nowhere(values));
     }
-    let signed = obtain::sign_in(sys, &spec, who)?;
+    let signed = obtain::sign_in(sys, spec, who)?;
     if signed.how != SignInOutcome::Told {
-        sys.terminal.say(summary(&spec, &signed, pin.as_ref(), sys.clock.now()));
+        sys.terminal.say(summary(spec, &signed, pin.as_ref(), sys.clock.now()));
     }
     Ok(Outcome::silent())
 }

@@ -6,12 +6,13 @@ use crate::cache::{self, Cache, DeleteFilter, Deleted, Location, RefreshTokenEnt
 use crate::entra::Account;
 use crate::entra::access_token::AccessTokenClaims;
 use crate::error::{Error, ErrorKind, listed, one_line};
-use crate::login::{self, Spec};
-use crate::options::{ALL, CONTEXT, Decl, Inputs, KUBECONFIG, LOGIN_HINT, ParsedArgs, Values};
+use crate::login;
+use crate::options::{ALL, CONTEXT, Decl, KUBECONFIG, LOGIN_HINT, ParsedArgs, Values};
 use crate::sys::Sys;
 
-use super::context_entry::ContextEntry;
 use crate::outcome::Outcome;
+
+use super::request::{ContextRequest, Request};
 
 /// For the help.
 pub(super) const NOTES: &str = "\
@@ -129,14 +130,10 @@ fn not_signed_in(name: &str, others: Vec<String>) -> Error {
 /// The token of a context's entry, and, if it is a person's, the sign-in behind it with all that hangs on
 /// that: what renews one cluster's token would sign in to this one again.
 fn of_context(sys: &Sys, given: &ParsedArgs, values: &Values) -> Result<Outcome, Error> {
-    let entry = ContextEntry::find(sys, values)?;
-    let world = sys.for_exec_entry(&entry.variables);
-    let request = given.without(&CONTEXT.decl).without(&KUBECONFIG.decl).over(entry.given);
-    let values = Values::resolve(&request, &world.env);
-    let choices = Inputs { given: &request, values: &values, env: &world.env, exec: &entry.exec };
-    let spec = Spec::parse(&choices)?;
-    let context = one_line(&entry.context);
-    let location = login::location_at_rest(&values, &world.env)?;
+    let found = ContextRequest::find(sys, given, values)?;
+    let Request { spec, values } = &found.request;
+    let context = one_line(&found.context);
+    let location = login::location_at_rest(values, &found.sys.env)?;
     if location.directory().is_none() {
         sys.terminal.say(format!("nothing is kept for the context \"{context}\": there is no home directory"));
         return Ok(Outcome::silent());

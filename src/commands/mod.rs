@@ -7,6 +7,7 @@ mod get_token;
 mod login;
 mod logout;
 mod remove_cache_dir;
+mod request;
 mod status;
 
 use crate::convert;
