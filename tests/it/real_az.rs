@@ -9,16 +9,14 @@ use serde_json::json;
 use crate::env::{Run, TestEnv};
 use crate::support::entra::directory::{AKS_SERVER, APP, APP_SECRET, TENANT};
 use crate::support::http::{Response, Server};
+use crate::support::missing;
 
 /// The resource that az itself signs in for.
 const MANAGEMENT: &str = "https://management.core.windows.net/";
 
 #[test]
 fn the_real_az_is_asked_once_until_it_is_signed_out() {
-    let Some(az) = real_az() else {
-        eprintln!("skipped: az is not installed");
-        return;
-    };
+    let Some(az) = real_az() else { return };
     let mut env = TestEnv::new();
     let path = format!("{}:/usr/bin:/bin", az.parent().expect("a directory").display());
     let ca = env.world.ca_file().display().to_string();
@@ -52,9 +50,13 @@ fn the_real_az_is_asked_once_until_it_is_signed_out() {
 
 const GET_TOKEN: [&str; 5] = ["get-token", "--login", "azurecli", "--server-id", AKS_SERVER];
 
-/// The az of this machine.
+/// The az of this machine; without one, the test that asks is skipped.
 pub fn real_az() -> Option<PathBuf> {
     let named = std::env::var_os("KUBENTRA_TEST_AZ").map(PathBuf::from);
     let path = std::env::var_os("PATH").unwrap_or_default();
-    named.or_else(|| std::env::split_paths(&path).map(|directory| directory.join("az")).find(|az| az.is_file()))
+    let found = named.or_else(|| std::env::split_paths(&path).map(|dir| dir.join("az")).find(|az| az.is_file()));
+    if found.is_none() {
+        missing("az");
+    }
+    found
 }

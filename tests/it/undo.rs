@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crate::env::{Run, TestEnv};
 use crate::kubectl::{self, Kubectl, kubeconfig, with_every_kubectl};
 use crate::parallel::Running;
+use crate::support::skip::skip;
 
 /// What kubectl reads out of the kubeconfig.
 fn read_by(kubectl: &Kubectl, env: &TestEnv) -> serde_json::Value {
@@ -196,8 +197,7 @@ fn two_at_once_take_two_edits_back() {
 #[test]
 fn what_belongs_to_somebody_else_is_not_used() {
     if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: only root can give a file away");
-        return;
+        return skip("only root can give a file away");
     }
     let env = kubectl::signed_out();
     let converted = |login: &str| run(&env, &["convert-kubeconfig", "--login", login]).stderr;
@@ -225,8 +225,7 @@ fn what_belongs_to_somebody_else_is_not_used() {
 #[test]
 fn a_state_directory_that_cannot_be_written_costs_one_line() {
     if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: only root can run a program as somebody else");
-        return;
+        return skip("only root can run a program as somebody else");
     }
     let env = kubectl::signed_out();
     let original = text(&env);
