@@ -416,7 +416,8 @@ impl Noted {
         let mut words = line.split('\t').map(String::from);
         let directory = words.next().expect("a directory").into();
         let took: u64 = words.next().and_then(|took| took.parse().ok()).expect("milliseconds");
-        assert!(took < 5000, "{took} ms");
+        // az itself keeps the machine busy; whoever waits for a lock or a person waits longer.
+        assert!(took < 20_000, "{took} ms");
         Self { directory, code: words.next().expect("a code"), arguments: words.collect() }
     }
 }
