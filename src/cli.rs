@@ -112,10 +112,13 @@ fn help(sys: &Sys, command: Option<&Command>) -> Secret {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
     use proptest::prelude::*;
+    use proptest::sample::select;
 
     use super::*;
-    use crate::options::ValueKind;
+    use crate::commands::COMMANDS;
+    use crate::options::{TABLE, ValueKind};
 
     fn sys(args: &[&str]) -> Sys {
         Sys { args: args.iter().map(ToString::to_string).collect(), ..Sys::fake() }
@@ -163,39 +166,117 @@ mod tests {
         }
     }
 
-    /// A flag of `get-token` in one of its spellings, with a value that the reader accepts.
-    fn typed() -> impl Strategy<Value = Vec<String>> {
-        let rows: Vec<_> = OptionSet::TOKEN.iter().collect();
-        (proptest::sample::select(rows), 0..6u8, "[a-zA-Z0-9./:=@-]{0,8}").prop_map(|(decl, spelling, text)| {
+    /// A flag as somebody may type it, and what is read of it.
+    type Part = (Vec<String>, Option<(&'static Decl, String)>);
+
+    /// A flag of the table with a value that it takes, in one of its spellings, by one of its names.
+    fn flag(options: OptionSet) -> impl Strategy<Value = Part> {
+        let rows: Vec<&'static Decl> = options.iter().collect();
+        (select(rows), any::<prop::sample::Index>(), 0..5_u8, "[a-zA-Z0-9./:=@ é-]{0,8}").prop_map(move |parts| {
+            let (decl, name, spelling, text) = parts;
+            let names: Vec<&str> = [decl.name].iter().chain(decl.old_names).chain(decl.other_names).copied().collect();
+            // Two rows may answer to one name; the first one of the command is meant.
+            let name = names[name.index(names.len())];
+            let decl = options.find(|decl| decl.answers_to(name)).unwrap();
             let value = match decl.takes {
                 ValueKind::Nothing => ["true", "false", "1", "f"][text.len() % 4].to_owned(),
                 ValueKind::Number => text.len().to_string(),
                 ValueKind::Duration => format!("{}s", text.len() + 1),
                 ValueKind::Text(_) => text,
             };
-            let name = decl.old_names.first().filter(|_| spelling == 5).unwrap_or(&decl.name);
-            match (spelling, decl.short) {
-                (0, Some(short)) if decl.takes != ValueKind::Nothing => vec![format!("-{short}"), value],
-                (1, Some(short)) if !value.is_empty() && !value.starts_with('=') => vec![format!("-{short}{value}")],
-                (2, Some(short)) => vec![format!("-{short}={value}")],
-                (3, _) if decl.takes != ValueKind::Nothing => vec![format!("--{name}"), value],
-                (4, _) if decl.takes == ValueKind::Nothing => vec![format!("--{name}")],
-                _ => vec![format!("--{name}={value}")],
+            let short = decl.short.filter(|short| options.find(|decl| decl.short == Some(*short)) == Some(decl));
+            match (spelling, short, decl.takes == ValueKind::Nothing) {
+                (0, Some(short), false) => (vec![format!("-{short}"), value.clone()], Some((decl, value))),
+                (1, Some(short), false) if !value.is_empty() && !value.starts_with('=') => {
+                    (vec![format!("-{short}{value}")], Some((decl, value)))
+                }
+                (2, Some(short), _) => (vec![format!("-{short}={value}")], Some((decl, value))),
+                (3, _, false) => (vec![format!("--{name}"), value.clone()], Some((decl, value))),
+                (3, _, true) => (vec![format!("--{name}")], Some((decl, "true".into()))),
+                _ => (vec![format!("--{name}={value}")], Some((decl, value))),
             }
         })
     }
 
+    fn word() -> impl Strategy<Value = Part> {
+        "[a-zé][a-z=-]{0,5}".prop_map(|word| (vec![word], None))
+    }
+
+    fn of_any_command() -> impl Strategy<Value = OptionSet> {
+        (0..COMMANDS.len()).prop_map(|command| COMMANDS[command].options)
+    }
+
+    /// What nobody should type: flags of other commands, without their value or with a wrong one, and half of a flag.
+    fn odd() -> impl Strategy<Value = Vec<String>> {
+        let rows = TABLE.iter().flat_map(|decl| {
+            let long = ["", "=", "=canary", ":canary", " canary", "x"].map(|end| format!("--{}{end}", decl.name));
+            let short =
+                decl.short.into_iter().flat_map(|short| ["", "=", "=é", "xé"].map(|end| format!("-{short}{end}")));
+            let one_dash_too_few = format!("-{}", decl.name);
+            long.into_iter().chain(short).chain([one_dash_too_few])
+        });
+        let rest = ["-", "--", "---", "--=", "-=", "-é", "--é=", "-h", "--help", "-hh", "", "\u{0}", "--help=x"];
+        let one = select(rows.chain(rest.map(String::from)).collect::<Vec<_>>());
+        one.prop_map(|word| vec![word])
+    }
+
     proptest! {
+        /// Whatever the command: what was typed is read, in its order, and nothing else.
+        #[test]
+        fn every_spelling_is_read_as_it_is_meant(
+            (options, parts) in of_any_command().prop_flat_map(|options| {
+                (Just(options), vec(prop_oneof![4 => flag(options), 1 => word()], 0..8))
+            })
+        ) {
+            let line = parts.iter().flat_map(|(words, _)| words.clone()).collect::<Vec<_>>();
+            let given = args::read(&line, options).unwrap();
+            let read = given.flags().iter().map(|typed| (typed.decl.name, typed.text.expose().to_owned()));
+            let meant = parts.iter().filter_map(|(_, meant)| meant.clone()).map(|(decl, text)| (decl.name, text));
+            prop_assert_eq!(read.collect::<Vec<_>>(), meant.collect::<Vec<_>>(), "{:?}", line);
+            let others = parts.iter().filter(|(_, meant)| meant.is_none()).flat_map(|(words, _)| words.clone());
+            prop_assert_eq!(given.positionals, others.collect::<Vec<_>>());
+        }
+
+        /// Odd words among good ones: a refusal or a reading, of which every text was typed; an entry is never refused.
+        #[test]
+        fn no_command_line_makes_it_panic(
+            (options, parts) in of_any_command().prop_flat_map(|options| {
+                let good = flag(options).prop_map(|(words, _)| words);
+                (Just(options), vec(prop_oneof![good, odd()], 0..8))
+            })
+        ) {
+            let line = parts.concat();
+            for given in args::read(&line, options).into_iter().chain([args::read_entry(&line)]) {
+                let typed = |text: &str| line.iter().any(|word| word.contains(text));
+                for flag in given.flags() {
+                    let text = flag.text.expose();
+                    let switch = flag.decl.takes == ValueKind::Nothing && text == "true";
+                    prop_assert!(typed(text) || switch, "{:?}: {}", line, text);
+                }
+                let unread = given.positionals.iter().chain(&given.unknown);
+                prop_assert!(unread.into_iter().all(|text| typed(text) || text == "--="), "{:?}: {:?}", line, given);
+            }
+            // Whatever is accepted is accepted by the reader of entries, alike.
+            if let Ok(given) = args::read(&line, OptionSet::TOKEN) {
+                prop_assert_eq!(format!("{given:?}"), format!("{:?}", args::read_entry(&line)));
+            }
+        }
+
         /// The reader and clap read every accepted command line alike.
         #[test]
-        fn the_reader_and_clap_agree(parts in proptest::collection::vec(prop_oneof![typed(), "[a-z]{1,6}".prop_map(|word| vec![word])], 0..8)) {
-            let line: Vec<String> = parts.concat();
-            let Ok(given) = args::read(&line, OptionSet::TOKEN) else { return Ok(()) };
-            let words = ["kubentra", "get-token"].map(String::from).into_iter().chain(line.clone());
+        fn the_reader_and_clap_agree(
+            (command, parts) in (0..COMMANDS.len()).prop_flat_map(|command| {
+                (Just(command), vec(prop_oneof![4 => flag(COMMANDS[command].options), 1 => word()], 0..8))
+            })
+        ) {
+            let command = &COMMANDS[command];
+            let line = parts.into_iter().flat_map(|(words, _)| words).collect::<Vec<_>>();
+            let given = args::read(&line, command.options).unwrap();
+            let words = ["kubentra", command.name].map(String::from).into_iter().chain(line.clone());
             let matches = clap_command(&sys(&["kubentra"]), Purpose::Reading).try_get_matches_from(words);
             let matches = matches.unwrap_or_else(|error| panic!("{line:?}: {error}"));
             let (_, matches) = matches.subcommand().unwrap();
-            for decl in OptionSet::TOKEN.iter() {
+            for decl in command.options.iter() {
                 let read = given.last(decl).map(|typed| typed.text.expose().to_owned());
                 prop_assert_eq!(read, matches.get_one::<String>(decl.name).cloned(), "--{}", decl.name);
             }

@@ -124,6 +124,10 @@ fn json_string(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::option::of;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
     use super::*;
 
     fn version(info: &str) -> Result<&'static str, String> {
@@ -164,10 +168,53 @@ mod tests {
         );
     }
 
-    proptest::proptest! {
+    /// What kubectl may say, or somebody in its name: members that are there or not, and right or not.
+    fn exec_info() -> impl Strategy<Value = String> {
+        let odd = || {
+            select(vec![
+                "null",
+                "1",
+                "\"\"",
+                "[]",
+                "{}",
+                "\"x\"",
+                "{\"server\":1}",
+                "{\"cluster\":{\"server\":[]}}",
+                "",
+            ])
+        };
+        let version = prop_oneof![
+            select(VERSIONS.map(|version| format!("\"{version}\"")).to_vec()),
+            select(vec!["\"client.authentication.k8s.io/v1alpha1\"".to_owned()]),
+            odd().prop_map(String::from),
+        ];
+        let kind = prop_oneof![select(vec!["\"ExecCredential\"", "\"Pod\""]), odd()];
+        let cluster = prop_oneof![
+            select(vec![r#"{"interactive":true}"#, r#"{"cluster":{"server":"https://a","config":{"b":[1]}}}"#]),
+            odd(),
+        ];
+        let cut = prop_oneof![4 => Just(usize::MAX), 1 => 0..120_usize];
+        (of(version), of(kind), of(cluster), cut).prop_map(|(version, kind, spec, cut)| {
+            let members = [("apiVersion", version), ("kind", kind.map(String::from)), ("spec", spec.map(String::from))];
+            let members = members.into_iter().filter_map(|(name, value)| Some(format!("\"{name}\":{}", value?)));
+            let text = format!("{{{}}}", members.collect::<Vec<_>>().join(","));
+            text.chars().take(cut).collect()
+        })
+    }
+
+    proptest! {
+        /// It is answered in the version that it names, or refused in one line that says where it came from.
         #[test]
-        fn no_exec_info_makes_it_panic(text: String) {
-            let _ = version(&text);
+        fn every_exec_info_is_answered_or_refused(text in prop_oneof![9 => exec_info(), 1 => any::<String>()]) {
+            match version(&text) {
+                Ok(answered) => {
+                    let json: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+                    let named = json["apiVersion"].as_str().filter(|named| !named.is_empty());
+                    prop_assert_eq!(answered, named.unwrap_or(VERSIONS[1]), "{}", text);
+                    prop_assert!(json["kind"].as_str().is_none_or(|kind| kind.is_empty() || kind == "ExecCredential"));
+                }
+                Err(why) => prop_assert!(why.contains("KUBERNETES_EXEC_INFO"), "{}: {}", text, why),
+            }
         }
     }
 }

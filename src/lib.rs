@@ -39,3 +39,8 @@ pub mod sys;
 pub mod terminal;
 pub mod undo;
 pub mod world;
+
+/// How a test that cannot run says so; the same for unit tests and those of the program.
+#[cfg(test)]
+#[path = "../tests/it/support/skip.rs"]
+mod skip;

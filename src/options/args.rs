@@ -308,12 +308,4 @@ mod tests {
     fn no_abbreviations() {
         assert!(refusal("--tenant T").starts_with("unknown flag: --tenant"));
     }
-
-    proptest::proptest! {
-        #[test]
-        fn no_command_line_makes_it_panic(args: Vec<String>) {
-            let _ = read(&args, OptionSet::TOKEN);
-            let _ = read_entry(&args);
-        }
-    }
 }

@@ -1,73 +1,18 @@
-//! The agent of Azure Arc, whose keys lie in one directory of the system. Only root can make it, and
-//! a real agent's is left alone; everything that needs no key is a case (`msi-arc-…`).
+//! The agent of Azure Arc with its keys: a directory of the test's own stands for that of the system, which a
+//! debug build can be told of. Everything that needs no key is a case (`msi-arc-…`).
 
 use std::fs;
-use std::io::{ErrorKind, Write};
-use std::path::{Path, PathBuf};
 
 use crate::env::{Run, TestEnv};
 use crate::support::entra::directory::AKS_SERVER;
 use crate::support::hosts::{ARC, Challenge, Host, SYSTEM, USER};
 
-const AGENT: &str = "/var/opt/azcmagent";
-/// Tells a directory of this test from a real agent's.
-const MARK: &str = "made-by-a-test-of-kubentra";
-
-/// The directory with the keys, which goes when the test ends.
-struct Keys;
-
-impl Keys {
-    /// Nothing, where it cannot be made or is a real agent's.
-    fn make() -> Option<Self> {
-        let agent = Path::new(AGENT);
-        // Another run has a minute; one that was killed has left it for ever.
-        if agent.join(MARK).exists() && !within_a_minute(|| !agent.exists()) {
-            fs::remove_dir_all(agent).expect("a directory of a killed test can be removed");
-        }
-        if agent.exists() {
-            return skipped("there is a real agent");
-        }
-        // Whole from the beginning, so that nobody takes it for a real one's.
-        let draft = PathBuf::from(format!("{AGENT}-test-{}", std::process::id()));
-        let made = fs::create_dir_all(draft.join("tokens"))
-            .and_then(|()| fs::write(draft.join(MARK), ""))
-            .and_then(|()| fs::rename(&draft, agent));
-        match made {
-            Ok(()) => Some(Self),
-            Err(error) if error.kind() == ErrorKind::PermissionDenied && !rustix::process::geteuid().is_root() => {
-                skipped("only root can make it")
-            }
-            Err(error) => {
-                let _ = fs::remove_dir_all(&draft);
-                panic!("{AGENT} cannot be made: {error}")
-            }
-        }
-    }
-}
-
-impl Drop for Keys {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(AGENT);
-    }
-}
-
-fn skipped(why: &str) -> Option<Keys> {
-    writeln!(std::io::stderr(), "skipped: {AGENT}/tokens is missing: {why}").expect("stderr");
-    None
-}
-
-fn within_a_minute(so: impl Fn() -> bool) -> bool {
-    (0..600).any(|_| {
-        std::thread::sleep(std::time::Duration::from_millis(100));
-        so()
-    })
-}
-
 fn server() -> TestEnv {
     let mut env = TestEnv::new();
     let endpoint = env.world.hosts.url(ARC);
+    let keys = env.world.hosts.arc_keys().display().to_string();
     env.set("IDENTITY_ENDPOINT", endpoint).set("IMDS_ENDPOINT", "http://127.0.0.1:40342");
-    env.world.hosts.arc_keys_in(&Path::new(AGENT).join("tokens"));
+    env.set("KUBENTRA_TEST_ARC_KEYS", keys);
     env
 }
 
@@ -84,14 +29,6 @@ fn identity(env: &TestEnv, run: &Run) -> String {
 }
 
 #[test]
-fn the_agent_and_its_keys() {
-    let Some(_keys) = Keys::make() else { return };
-    a_key_is_read_once();
-    each_selector_is_answered_for();
-    an_old_agent_is_not_believed();
-    keys_that_cannot_be_used();
-}
-
 fn a_key_is_read_once() {
     let env = server();
     let cold = ask(&env, &["-v", "10"]);
@@ -101,9 +38,10 @@ fn a_key_is_read_once() {
     let warm = ask(&env, &[]);
     assert_eq!((warm.stderr.as_str(), warm.token()), ("", cold.token()));
     assert_eq!(env.world.hosts.count(Host::Arc), 0);
-    assert_eq!(fs::read_dir(Path::new(AGENT).join("tokens")).expect("our directory").count(), 0);
+    assert_eq!(fs::read_dir(env.world.hosts.arc_keys()).expect("our directory").count(), 0);
 }
 
+#[test]
 fn each_selector_is_answered_for() {
     let env = server();
     for (flag, id, name) in [
@@ -117,6 +55,7 @@ fn each_selector_is_answered_for() {
     }
 }
 
+#[test]
 fn an_old_agent_is_not_believed() {
     let env = server();
     env.world.hosts.arc_selects(false);
@@ -133,19 +72,21 @@ fn an_old_agent_is_not_believed() {
     assert_eq!(identity(&env, &ask(&env, &[])), SYSTEM.client_id);
 }
 
+#[test]
 fn keys_that_cannot_be_used() {
     let env = server();
+    let keys = env.world.hosts.arc_keys().display().to_string();
     let unreadable = |name: &str, why: &str| {
         format!(
-            "the key of the Azure Arc agent cannot be read: {why} ({AGENT}/tokens/{name}); \
+            "the key of the Azure Arc agent cannot be read: {why} ({keys}/{name}); \
              try again; if it stays so, look at the agent (azcmagent check)"
         )
     };
     let address = env.world.hosts.base().trim_start_matches("http://").to_owned();
     let odd =
         |what: &str| format!("what answers in place of the Azure Arc agent {what}; look at what listens on {address}");
-    let no_key = odd(&format!("names a file that is no key in {AGENT}/tokens, and is not read"));
-    let missing = format!("{AGENT}/tokens/gone.key");
+    let no_key = odd(&format!("names a file that is no key in {keys}, and is not read"));
+    let missing = format!("{keys}/gone.key");
     for (challenge, expected) in [
         (Challenge::TooBig, unreadable("challenge-1.key", "it is larger than 4096 bytes")),
         (Challenge::Symlink, unreadable("challenge-2.key", "it is a symbolic link")),

@@ -15,7 +15,7 @@
 mod canary;
 mod entra;
 mod hosts;
-mod mask;
+pub mod mask;
 mod proof;
 pub mod script;
 pub mod stage;
@@ -147,7 +147,7 @@ pub fn opening(name: &str) -> Option<Opening> {
 }
 
 /// `-` stands before lines that are missing, `+` before lines that are new.
-fn difference(expected: &str, actual: &str) -> String {
+pub fn difference(expected: &str, actual: &str) -> String {
     let diff = TextDiff::from_lines(expected, actual);
     let lines = diff.iter_all_changes().map(|change| {
         let sign = match change.tag() {

@@ -2,6 +2,7 @@
 
 mod beside_kubectl;
 mod contract;
+mod matrix;
 mod reader;
 pub mod rules;
 mod texts;

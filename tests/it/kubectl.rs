@@ -291,7 +291,6 @@ pub fn kubectls() -> &'static [Kubectl] {
     &FOUND
 }
 
-/// Says that a test is skipped, or fails where every test has to run.
 /// What the user names, what is on PATH, and the versions (`kubectl.1.33`) that some packages keep
 /// beside the program that PATH leads to.
 fn candidates() -> Vec<PathBuf> {

@@ -228,7 +228,7 @@ fn ends_without_a_trace(env: &TestEnv, pty: Pty, left: &str) {
     let start = Instant::now();
     pty.press_ctrl_c();
     let ended = pty.finish();
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(15), "it has not waited for its request: {:?}", start.elapsed());
     assert_eq!(ended.code, Some(130), "{ended:#?}");
     assert_eq!((ended.screen.text().as_str(), ended.stdout.as_str()), (left, ""));
     let next = Running::kubentra(env, &env.device_code(&[]));

@@ -100,7 +100,7 @@ impl Line {
 }
 
 /// Splits like a shell that knows quotes and nothing else; `None` for an open quote.
-fn words(text: &str) -> Option<Vec<String>> {
+pub fn words(text: &str) -> Option<Vec<String>> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut quote = None;

@@ -35,6 +35,7 @@ pub mod http;
 mod listener;
 pub mod pop;
 pub mod proxy;
+pub mod skip;
 pub mod tls;
 pub mod token_proxy;
 
@@ -43,18 +44,11 @@ use browser::FakeBrowser;
 use entra::{ENTRA_HOSTS, FakeEntra};
 use hosts::FakeHosts;
 use proxy::FakeProxy;
+pub use skip::missing;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use tls::Authority;
 use token_proxy::TokenProxy;
-
-/// Says that a test is skipped for want of a tool; fails it where every tool has to be there.
-pub fn missing(tool: &str) {
-    assert!(std::env::var_os("KUBENTRA_TEST_ALL").is_none_or(|all| all != "1"), "{tool} is missing");
-    // Not `eprintln!`, which the test harness swallows.
-    writeln!(std::io::stderr(), "skipped: {tool} is missing").expect("stderr");
-}
 
 /// All fakes, wired together.
 pub struct World {

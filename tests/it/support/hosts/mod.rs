@@ -245,11 +245,6 @@ impl FakeHosts {
         self.arrange(|state| state.arc_selects = on)
     }
 
-    /// Where Arc's key files lie from now on.
-    pub fn arc_keys_in(&self, directory: &Path) -> &Self {
-        self.arrange(|state| state.arc = arc::Keys::new(directory))
-    }
-
     /// What Arc's challenge looks like.
     pub fn arc_challenge(&self, challenge: Challenge) -> &Self {
         self.arrange(|state| state.challenge = challenge)
