@@ -7,7 +7,7 @@ use url::Url;
 
 use crate::error::{Error, ErrorKind, io_words};
 use crate::os::env::Env;
-use crate::sys::http::Transport;
+use crate::sys::http::{Server, Transport};
 
 const PROXY: &str = "AZURE_KUBERNETES_TOKEN_PROXY";
 const SERVER_NAME: &str = "AZURE_KUBERNETES_SNI_NAME";
@@ -79,7 +79,8 @@ impl TokenProxy {
             Ca::Data(text) => text.clone().into_bytes(),
             Ca::File(path) => read(path)?,
         };
-        Ok(Transport::Bound { roots, name: self.name.clone() })
+        let server = Server { roots: Some(roots), name: self.name.clone(), ..Server::new("the token proxy") };
+        Ok(Transport::Server(Box::new(server)))
     }
 
     /// `error` of a request to the proxy: neither the certificates nor the proxies of this machine have

@@ -128,8 +128,8 @@ pub trait ManagedIdentitySource {
         for (name, value) in &request.headers {
             key.field(name, value.expose());
         }
-        if let Transport::Pinned(thumbprint) = &request.transport {
-            key.bytes("thumbprint", thumbprint);
+        if let Transport::Pinned { sha1, .. } = &request.transport {
+            key.bytes("thumbprint", sha1);
         }
     }
 }

@@ -74,7 +74,7 @@ impl ManagedIdentitySource for ServiceFabric {
     fn request(&self, wanted: &IdentityRequest) -> Request {
         Request::get(question(self, "2019-07-01-preview", wanted))
             .header("Secret", self.header.expose())
-            .over(Transport::Pinned(self.thumbprint))
+            .over(Transport::Pinned { sha1: self.thumbprint, named_by: IDENTITY_SERVER_THUMBPRINT })
     }
 
     fn explain(&self, refusal: &IdentityError, _: &IdentityRequest) -> Option<Error> {
@@ -117,7 +117,7 @@ mod tests {
                     .into(),
             headers: vec![("Secret", "HEADER".into())],
             body: String::new(),
-            way: Transport::Pinned(pin),
+            way: Transport::Pinned { sha1: pin, named_by: IDENTITY_SERVER_THUMBPRINT },
         };
         assert_eq!(outcome.requests, [expected]);
     }

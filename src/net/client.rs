@@ -1,6 +1,7 @@
 //! The real client: reqwest over rustls, set up at the first request.
 
 use std::cell::RefCell;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use url::Url;
 
 use super::failure::{self, FailureContext, NameNotFound};
 use super::tls::{self, RejectedCertificates};
-use crate::sys::http::{BODY_LIMIT, Http, Method, Request, Response, Transport};
+use crate::sys::http::{Http, Method, Request, Response, Transport};
 
 use super::host;
 use crate::error::{Error, ErrorKind};
@@ -79,11 +80,18 @@ impl ReqwestHttp {
         Ok(ready)
     }
 
-    fn route<'a>(&'a self, ready: &Ready, url: &'a Url) -> FailureContext<'a> {
-        let uri = url.as_str().parse::<oauth2::http::Uri>().ok();
-        let proxied = uri.is_some_and(|uri| ready.matcher.as_ref().is_some_and(|m| m.intercept(&uri).is_some()));
-        let proxy = self.settings.proxy.as_ref().filter(|_| proxied);
-        FailureContext { url, proxy: proxy.map(|(variable, address)| (*variable, address.as_str())) }
+    fn route<'a>(&'a self, ready: &Ready, request: &'a Request) -> FailureContext<'a> {
+        let proxy = match &request.transport {
+            Transport::Server(server) => server.proxy.as_ref().map(|proxy| ("proxy-url", proxy.as_str())),
+            _ => self.proxy_of_environment(ready, &request.url),
+        };
+        FailureContext { url: &request.url, limit: request.limit, peer: request.peer, proxy }
+    }
+
+    fn proxy_of_environment(&self, ready: &Ready, url: &Url) -> Option<(&str, &str)> {
+        let uri = url.as_str().parse::<hyper::Uri>().ok()?;
+        ready.matcher.as_ref()?.intercept(&uri)?;
+        self.settings.proxy.as_ref().map(|(variable, address)| (*variable, address.as_str()))
     }
 }
 
@@ -101,13 +109,16 @@ impl Ready {
         let limit = match way {
             Transport::Public => CONNECT_LIMIT,
             Transport::Probe => PROBE_CONNECT_LIMIT,
-            Transport::Direct | Transport::Pinned(_) | Transport::Bound { .. } => DIRECT_CONNECT_LIMIT,
+            Transport::Direct | Transport::Pinned { .. } | Transport::Server(_) => DIRECT_CONNECT_LIMIT,
         };
         let mut builder = reqwest::Client::builder()
             .tls_backend_preconfigured(config)
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(limit)
-            .dns_resolver(Arc::new(Resolver { only: stand_in(way, url) }))
+            .dns_resolver(Arc::new(Resolver {
+                only: stand_in(way, url),
+                address: way.server().and_then(|server| server.address),
+            }))
             .no_proxy();
         let mut matcher = None;
         if let Some((variable, address)) = settings.proxy.as_ref().filter(|_| *way == Transport::Public) {
@@ -118,6 +129,12 @@ impl Ready {
             builder = builder.proxy(proxy.no_proxy(reqwest::NoProxy::from_string(&settings.no_proxy)));
             matcher = Some(Matcher::builder().all(address.clone()).no(settings.no_proxy.clone()).build());
         }
+        if let Some(address) = way.server().and_then(|server| server.proxy.as_ref()) {
+            if !usable_scheme(address.as_str()) {
+                return Err(unusable_proxy("proxy-url"));
+            }
+            builder = builder.proxy(reqwest::Proxy::all(address.clone()).map_err(|_| unusable_proxy("proxy-url"))?);
+        }
         let client = builder.build().map_err(|error| {
             Error::new(ErrorKind::Tls, "the HTTP client could not be set up").detail(format!("{error:?}"))
         })?;
@@ -127,7 +144,7 @@ impl Ready {
 
 /// The host that is connected to in place of the server name that is sent.
 fn stand_in(way: &Transport, url: &Url) -> Option<String> {
-    let Transport::Bound { name: Some(_), .. } = way else { return None };
+    way.server()?.name.as_ref()?;
     url.host_str().map(|host| host.trim_matches(['[', ']']).to_owned())
 }
 
@@ -148,7 +165,7 @@ impl Http for ReqwestHttp {
     fn send<'a>(&'a self, request: &'a Request, limit: Duration, clock: &'a dyn Clock) -> BoxFuture<'a, Response> {
         Box::pin(async move {
             let ready = self.ready(&request.transport, &request.url)?;
-            let route = self.route(&ready, &request.url);
+            let route = self.route(&ready, request);
             tokio::select! {
                 answer = exchange(&ready.client, request) => {
                     answer.map_err(|error| failure::explain(&error, &route, &ready.refusals, clock.now()))
@@ -176,7 +193,7 @@ async fn exchange(client: &reqwest::Client, request: &Request) -> Result<Respons
         body: Vec::new(),
     };
     while let Some(chunk) = answer.chunk().await? {
-        if response.body.len() + chunk.len() > BODY_LIMIT {
+        if response.body.len() + chunk.len() > request.limit {
             return Err(failure::TransportFailure::TooLarge);
         }
         response.body.extend_from_slice(&chunk);
@@ -188,7 +205,7 @@ fn written(client: &reqwest::Client, request: &Request) -> reqwest::RequestBuild
     let mut url = request.url.clone();
     let mut builder = match &request.transport {
         // The name that TLS sends is the URL's; whom the request is for stands in `Host`.
-        Transport::Bound { name: Some(name), .. } if url.set_host(Some(name)).is_ok() => {
+        Transport::Server(server) if server.name.as_ref().is_some_and(|name| url.set_host(Some(name)).is_ok()) => {
             on(client, request, url).header(HOST, host(&request.url))
         }
         _ => on(client, request, url),
@@ -232,11 +249,16 @@ fn http_date(text: &str) -> Option<u64> {
 struct Resolver {
     /// The one host that every name stands for, if there is one.
     only: Option<String>,
+    /// The one address that every name has, if there is one.
+    address: Option<SocketAddr>,
 }
 
 impl reqwest::dns::Resolve for Resolver {
     fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
         let name = self.only.clone().unwrap_or_else(|| name.as_str().to_owned());
+        if let Some(address) = self.address {
+            return Box::pin(async move { Ok(Box::new(std::iter::once(address)) as reqwest::dns::Addrs) });
+        }
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await.map(Iterator::collect::<Vec<_>>);
             let addresses = found.map_err(|_| NameNotFound(name))?;
@@ -264,8 +286,8 @@ mod tests {
         let env = Env::from([("HTTPS_PROXY", "http://user:pw@proxy.test:3128"), ("NO_PROXY", ".corp.test")]);
         let http = ReqwestHttp::new(&env);
         let proxied = |url: &str, way: &Transport| {
-            let url = Url::parse(url).unwrap();
-            http.route(&http.ready(way, &url).unwrap(), &url).proxy.is_some()
+            let request = Request::get(Url::parse(url).unwrap()).over(way.clone());
+            http.route(&http.ready(way, &request.url).unwrap(), &request).proxy.is_some()
         };
         let direct = |url| proxied(url, &Transport::Direct);
         let proxied = |url| proxied(url, &Transport::Public);

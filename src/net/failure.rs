@@ -7,7 +7,7 @@ use std::io;
 use url::Url;
 
 use super::tls::RejectedCertificates;
-use crate::sys::http::BODY_LIMIT;
+use crate::sys::http::Peer;
 
 use super::host;
 use crate::error::{Error, ErrorKind, one_line};
@@ -27,8 +27,11 @@ impl From<reqwest::Error> for TransportFailure {
 /// Where a request went.
 pub(super) struct FailureContext<'a> {
     pub(super) url: &'a Url,
-    /// The variable that named the proxy, and its address.
-    pub(super) proxy: Option<(&'static str, &'a str)>,
+    /// The most bytes that were to be read.
+    pub(super) limit: usize,
+    pub(super) peer: &'static Peer,
+    /// What named the proxy, and its address.
+    pub(super) proxy: Option<(&'a str, &'a str)>,
 }
 
 /// Names the cause of `failure` as closely as it can be known.
@@ -52,8 +55,8 @@ pub(super) fn explain(
 
 fn too_large(route: &FailureContext) -> Error {
     Error::new(
-        ErrorKind::NotEntra,
-        format!("the answer of {} is larger than {} KiB", host(route.url), BODY_LIMIT / 1024),
+        route.peer.foreign_answer,
+        format!("the answer of {} is larger than {} KiB", host(route.url), route.limit / 1024),
     )
 }
 

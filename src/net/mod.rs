@@ -5,6 +5,8 @@
 
 mod client;
 mod failure;
+#[cfg(test)]
+mod server_tests;
 mod tls;
 pub mod trust;
 
@@ -23,7 +25,7 @@ use crate::sys::http::{Method, Request, Response, Transport};
 pub struct Retry {
     /// A broken connection is tried again after these pauses.
     pub after_break: &'static [Duration],
-    /// The pauses, one for each attempt, after which an answer with this status is tried again.
+    /// The pauses, one for each busy answer, after which an answer with this status is tried again.
     pub pauses: fn(status: u16) -> &'static [Duration],
     /// Whether a server that stays busy is an error, or its last answer is for the caller to read.
     pub busy_is_an_error: bool,
@@ -54,8 +56,8 @@ pub fn is_busy(status: u16) -> bool {
 /// A failure of the network or of TLS, a redirect, or, where `retry` says so, a server that stays
 /// busy. Any other status is an answer and is returned.
 pub async fn send(sys: &Sys, request: &Request, retry: &Retry, deadline: Deadline) -> Result<Response, Error> {
-    let mut breaks = retry.after_break.iter();
-    for attempt in 0.. {
+    let (mut breaks, mut busy) = (retry.after_break.iter(), 0);
+    loop {
         let left = deadline.left(&*sys.clock);
         if left.is_zero() {
             return Err(out_of_time(&request.url, deadline));
@@ -69,9 +71,10 @@ pub async fn send(sys: &Sys, request: &Request, retry: &Retry, deadline: Deadlin
             }
             Err(error) if error.kind() == ErrorKind::Deadline => return Err(out_of_time(&request.url, deadline)),
             Err(error) => return Err(error),
-            Ok(response) => match (retry.pauses)(response.status).get(attempt) {
-                None => return accept(&request.url, retry, response),
+            Ok(response) => match (retry.pauses)(response.status).get(busy) {
+                None => return accept(request, retry, response),
                 Some(pause) => {
+                    busy += 1;
                     let pause = response.retry_after.unwrap_or(*pause);
                     if pause >= deadline.left(&*sys.clock) {
                         return last_answer(&request.url, retry, response);
@@ -84,7 +87,6 @@ pub async fn send(sys: &Sys, request: &Request, retry: &Retry, deadline: Deadlin
         sys.terminal.detail(level, || format!("{why}; trying again in {} s", pause.as_secs_f32()));
         sys.clock.sleep(pause).await;
     }
-    unreachable!("attempts are counted without end")
 }
 
 /// What is said about a request: queries of metadata services name audiences and selectors, and
@@ -99,12 +101,12 @@ fn said(request: &Request) -> String {
     format!("{method} {url}")
 }
 
-fn accept(url: &Url, retry: &Retry, response: Response) -> Result<Response, Error> {
+fn accept(request: &Request, retry: &Retry, response: Response) -> Result<Response, Error> {
     if is_busy(response.status) {
-        return last_answer(url, retry, response);
+        return last_answer(&request.url, retry, response);
     }
     match response.status {
-        300..=399 => Err(redirected(url, &response)),
+        300..=399 => Err(redirected(request, &response)),
         _ => Ok(response),
     }
 }
@@ -113,14 +115,15 @@ fn last_answer(url: &Url, retry: &Retry, response: Response) -> Result<Response,
     if retry.busy_is_an_error { Err(stays_busy(url, &response)) } else { Ok(response) }
 }
 
-fn redirected(url: &Url, response: &Response) -> Error {
+fn redirected(request: &Request, response: &Response) -> Error {
     let target = response.location.as_deref().unwrap_or("nowhere");
     let shown = Url::parse(target).ok().and_then(|url| url.host_str().map(String::from));
     Error::new(
         ErrorKind::Redirected,
         format!(
-            "{} answered the token request with a redirect to {} (HTTP {}), which is never followed",
-            host(url),
+            "{} answered {} with a redirect to {} (HTTP {}), which is never followed",
+            host(&request.url),
+            request.peer.request,
             shown.as_deref().unwrap_or("another address"),
             response.status
         ),
@@ -200,6 +203,16 @@ mod tests {
         let (result, time) = outcome(vec![broken(), broken(), broken()], 60);
         assert!(result.unwrap_err().starts_with("broken;"));
         assert!(time < 2000);
+    }
+
+    /// A break in between takes no chance from a server that is busy, nor the other way round.
+    #[test]
+    fn breaks_and_busy_answers_are_counted_apart() {
+        let busy = || answer(429, None);
+        let (result, time) = outcome(vec![broken(), busy(), broken(), busy(), busy(), answer(200, None)], 60);
+        assert_eq!((result, time), (Ok(200), 200 + 1000 + 600 + 2000 + 4000));
+        let (result, _) = outcome(vec![broken(), busy(), broken(), broken()], 60);
+        assert!(result.unwrap_err().starts_with("broken;"));
     }
 
     #[test]

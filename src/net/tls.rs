@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, SignatureScheme};
 use url::Url;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::sys::http::Transport;
+use crate::sys::http::{ClientCertificate, Transport};
 
 use super::host;
 use crate::error::{Error, ErrorKind};
@@ -25,7 +25,7 @@ pub(super) struct ExtraRoots {
     file: Option<PathBuf>,
     directories: Vec<PathBuf>,
     /// The variable with which an exec entry names others. They do not count: with a proxy beside them
-    /// the entry would read what is meant for Entra.
+    /// the entry would read what is meant for the server.
     passed_over: Option<&'static str>,
 }
 
@@ -64,20 +64,42 @@ pub(super) fn config(
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let verifier = match way {
         Transport::Public | Transport::Direct | Transport::Probe => verifier(extra, &provider).map_err(unusable)?,
-        Transport::Pinned(thumbprint) => {
-            Arc::new(PinnedVerifier { thumbprint: *thumbprint, provider: provider.clone() })
-        }
-        Transport::Bound { roots, .. } => bound(roots, &provider)?,
+        Transport::Pinned { sha1, .. } => trusting(Rule::Sha1(*sha1), &provider),
+        Transport::Server(server) if server.insecure => trusting(Rule::Any, &provider),
+        Transport::Server(server) => match &server.roots {
+            Some(roots) => bound(roots, server.called, &provider)?,
+            None => verifier(extra, &provider).map_err(unusable)?,
+        },
     };
-    let refusals = Arc::new(RejectedCertificates { last: Mutex::new(None), advice: advice(extra, way) });
+    let refusals = Arc::new(RejectedCertificates {
+        last: Mutex::new(None),
+        advice: advice(extra, way),
+        pinned_by: if let Transport::Pinned { named_by, .. } = way { named_by } else { "" },
+    });
     let witness = RecordingVerifier { verifier, refusals: refusals.clone() };
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| unusable(error.to_string()))?
         .dangerous() // the witness refuses whatever its verifier refuses
-        .with_custom_certificate_verifier(Arc::new(witness))
-        .with_no_client_auth();
+        .with_custom_certificate_verifier(Arc::new(witness));
+    let config = match way.server().and_then(|server| server.client.as_ref()) {
+        Some(client) => with_client(config, client)?,
+        None => config.with_no_client_auth(),
+    };
     Ok((config, refusals))
+}
+
+/// The configuration of one who shows a certificate.
+fn with_client(
+    config: rustls::ConfigBuilder<rustls::ClientConfig, rustls::client::WantsClientCert>,
+    client: &ClientCertificate,
+) -> Result<rustls::ClientConfig, Error> {
+    let wrong =
+        |why: String| Error::new(ErrorKind::Tls, "the client certificate or its key cannot be used").detail(why);
+    let chain = CertificateDer::pem_slice_iter(&client.certificates).filter_map(Result::ok).collect();
+    let key =
+        PrivateKeyDer::from_pem_slice(client.key.expose().as_bytes()).map_err(|error| wrong(error.to_string()))?;
+    config.with_client_auth_cert(chain, key).map_err(|error| wrong(error.to_string()))
 }
 
 /// The same, where those variables have a part in what is trusted.
@@ -91,23 +113,37 @@ fn unusable(why: String) -> Error {
         .detail(why)
 }
 
-/// The roots of an AKS identity binding, and no others.
-fn bound(roots: &[u8], provider: &Arc<rustls::crypto::CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, Error> {
+/// These roots, and no others.
+fn bound(
+    roots: &[u8],
+    called: &str,
+    provider: &Arc<rustls::crypto::CryptoProvider>,
+) -> Result<Arc<dyn ServerCertVerifier>, Error> {
     let mut store = rustls::RootCertStore::empty();
     store.add_parsable_certificates(CertificateDer::pem_slice_iter(roots).filter_map(Result::ok));
     let built = rustls::client::WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider.clone()).build();
     built.map(|verifier| verifier as Arc<dyn ServerCertVerifier>).map_err(|error| {
-        Error::new(ErrorKind::Tls, "the CA of the token proxy holds no usable certificate")
-            .remedy("correct AZURE_KUBERNETES_CA_FILE or AZURE_KUBERNETES_CA_DATA")
-            .detail(error.to_string())
+        Error::new(ErrorKind::Tls, format!("the CA of {called} holds no usable certificate")).detail(error.to_string())
     })
 }
 
-/// Accepts one certificate, by its SHA-1, whatever its name and issuer are: Service Fabric's is
-/// signed by itself, and its thumbprint comes with the process's environment.
+/// Whose certificate is accepted, whatever its name and issuer are.
+#[derive(Debug)]
+enum Rule {
+    /// The one with this SHA-1: Service Fabric's is signed by itself, and its thumbprint comes with the process's
+    /// environment.
+    Sha1([u8; 20]),
+    /// Anybody's.
+    Any,
+}
+
+fn trusting(rule: Rule, provider: &Arc<rustls::crypto::CryptoProvider>) -> Arc<dyn ServerCertVerifier> {
+    Arc::new(PinnedVerifier { rule, provider: provider.clone() })
+}
+
 #[derive(Debug)]
 struct PinnedVerifier {
-    thumbprint: [u8; 20],
+    rule: Rule,
     provider: Arc<rustls::crypto::CryptoProvider>,
 }
 
@@ -120,8 +156,13 @@ impl ServerCertVerifier for PinnedVerifier {
         _: &[u8],
         _: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, leaf);
-        if digest.as_ref() == self.thumbprint {
+        let is_right = match self.rule {
+            Rule::Sha1(sha1) => {
+                aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, leaf).as_ref() == sha1
+            }
+            Rule::Any => true,
+        };
+        if is_right {
             return Ok(ServerCertVerified::assertion());
         }
         Err(rustls::Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
@@ -260,6 +301,8 @@ impl ServerCertVerifier for RecordingVerifier {
 /// The last certificate that was refused.
 #[derive(Debug, Default)]
 pub(super) struct RejectedCertificates {
+    /// What names the one certificate that is accepted, where there is but one.
+    pinned_by: &'static str,
     last: Mutex<Option<RejectedCertificate>>,
     /// What to do about a CA that is missing, where that is known.
     advice: Option<String>,
@@ -288,7 +331,7 @@ impl RejectedCertificates {
             return Error::new(ErrorKind::Tls, format!("no TLS connection to {}: {error}", host(url)))
                 .remedy("look for a proxy or firewall in between that does not speak TLS");
         };
-        let explained = refused.explain(why, url, now);
+        let explained = refused.explain(why, self.pinned_by, url, now);
         let misses_ca = matches!(why, CertificateError::UnknownIssuer | CertificateError::BadSignature);
         match self.advice.as_ref().filter(|_| misses_ca) {
             Some(advice) => explained.remedy(advice),
@@ -309,7 +352,7 @@ impl RejectedCertificate {
         })
     }
 
-    fn explain(&self, why: &CertificateError, url: &Url, now: u64) -> Error {
+    fn explain(&self, why: &CertificateError, pinned_by: &str, url: &Url, now: u64) -> Error {
         let Self { subject, missing_ca, .. } = self;
         let server = host(url);
         match why {
@@ -332,7 +375,7 @@ impl RejectedCertificate {
             }
             CertificateError::ApplicationVerificationFailure => Error::new(
                 ErrorKind::Tls,
-                format!("{server} shows another certificate ({subject}) than IDENTITY_SERVER_THUMBPRINT says"),
+                format!("{server} shows another certificate ({subject}) than {pinned_by} says"),
             )
             .remedy("restart the service, so that its environment is that of the node again"),
             other => Error::new(ErrorKind::Tls, format!("the certificate of {server} ({subject}) is refused: {other}"))

@@ -1,10 +1,13 @@
 //! HTTP as the rest of the program sees it: a request, its answer, and who sends one.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use serde::Serialize;
 use url::Url;
 use zeroize::Zeroizing;
 
+use crate::error::ErrorKind;
 use crate::os::BoxFuture;
 use crate::os::clock::Clock;
 use crate::os::env::Env;
@@ -22,7 +25,23 @@ pub struct Request {
     pub body: Zeroizing<Vec<u8>>,
     /// How the other side is reached, and how it is recognised.
     pub transport: Transport,
+    /// At most so many bytes of an answer are read; a longer one is an error.
+    pub limit: usize,
+    /// What is said of the other side.
+    pub peer: &'static Peer,
 }
+
+/// What messages say of whoever is asked.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// What the request is called: "the token request".
+    pub request: &'static str,
+    /// The kind of error that an answer is which cannot be the server's own.
+    pub foreign_answer: ErrorKind,
+}
+
+/// A token endpoint of Entra, or whoever else hands out tokens.
+pub static TOKEN_ENDPOINT: Peer = Peer { request: "the token request", foreign_answer: ErrorKind::NotEntra };
 
 /// What a request asks a server to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,20 +64,71 @@ pub enum Transport {
     /// means that nobody is.
     Probe,
     /// Directly, and recognised by the SHA-1 of its certificate alone (Service Fabric).
-    Pinned([u8; 20]),
-    /// Directly, with these PEM roots and no others, under this server name (AKS identity bindings).
-    Bound {
-        /// The CA, as PEM.
-        roots: Vec<u8>,
-        /// The name that is sent and verified, where it is not the URL's.
-        name: Option<String>,
+    Pinned {
+        /// The certificate's SHA-1.
+        sha1: [u8; 20],
+        /// What says so, for messages.
+        named_by: &'static str,
     },
+    /// As a kubeconfig describes a server, or the variables of an AKS identity binding: nothing of the
+    /// environment's proxies and roots counts.
+    Server(Box<Server>),
+}
+
+impl Transport {
+    /// The server, where its caller describes it.
+    pub fn server(&self) -> Option<&Server> {
+        if let Self::Server(server) = self { Some(server) } else { None }
+    }
+}
+
+/// A server whose caller says how it is reached and recognised.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// What it is called in messages: "the token proxy".
+    pub called: &'static str,
+    /// The only CAs that are believed, as PEM (`certificate-authority-data`); the system's where there are none.
+    pub roots: Option<Vec<u8>>,
+    /// The name that is sent and verified, where it is not the URL's (`tls-server-name`).
+    pub name: Option<String>,
+    /// Who we are (`client-certificate-data`, `client-key-data`).
+    pub client: Option<ClientCertificate>,
+    /// The proxy in between (`proxy-url`): http, https or socks5.
+    pub proxy: Option<Url>,
+    /// Where the connection goes, whatever addresses the name has.
+    pub address: Option<SocketAddr>,
+    /// Whether any certificate is accepted (`insecure-skip-tls-verify`). Never for one who is sent a secret.
+    pub insecure: bool,
+}
+
+impl Server {
+    /// A server with the system's roots and nothing special, which messages call `called`.
+    pub fn new(called: &'static str) -> Self {
+        Self { called, roots: None, name: None, client: None, proxy: None, address: None, insecure: false }
+    }
+}
+
+/// A certificate that a client shows, and its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// The certificate and its chain, as PEM.
+    pub certificates: Vec<u8>,
+    /// The key, as PEM.
+    pub key: Secret,
 }
 
 impl Request {
     /// A GET without headers of its own.
     pub fn get(url: Url) -> Self {
-        Self { method: Method::Get, url, headers: Vec::new(), body: Zeroizing::default(), transport: Transport::Public }
+        Self {
+            method: Method::Get,
+            url,
+            headers: Vec::new(),
+            body: Zeroizing::default(),
+            transport: Transport::Public,
+            limit: BODY_LIMIT,
+            peer: &TOKEN_ENDPOINT,
+        }
     }
 
     /// A POST with an empty body.
@@ -76,6 +146,15 @@ impl Request {
     pub fn encoded_form(url: Url, body: Vec<u8>) -> Self {
         let body = Zeroizing::new(body);
         Self { body, ..Self::post(url) }.header("Content-Type", "application/x-www-form-urlencoded")
+    }
+
+    /// A POST of `content` as JSON.
+    ///
+    /// # Errors
+    /// A content that has no JSON.
+    pub fn json(url: Url, content: &impl Serialize) -> Result<Self, serde_json::Error> {
+        let body = Zeroizing::new(serde_json::to_vec(content)?);
+        Ok(Self { body, ..Self::post(url) }.header("Content-Type", "application/json"))
     }
 
     /// With one more header.
@@ -109,7 +188,7 @@ pub struct Response {
     pub content_type: Option<String>,
     /// What Azure DevOps calls the request by (`x-vss-e2eid`), for those who look for it there.
     pub trace: Option<String>,
-    /// At most [`BODY_LIMIT`] bytes.
+    /// At most as many bytes as [`Request::limit`] says.
     pub body: Vec<u8>,
 }
 
