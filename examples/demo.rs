@@ -43,8 +43,8 @@ fn called_as_kubentra() -> bool {
 
 /// What `main.rs` does.
 fn run_kubentra() -> ExitCode {
-    let Ok(sys) = kubentra::world::of_this_process() else { return ExitCode::FAILURE };
-    match kubentra::cli::run(&sys) {
+    let Ok(sys) = kubentra::internal::of_this_process() else { return ExitCode::FAILURE };
+    match kubentra::internal::run(&sys) {
         Ok(outcome) => {
             let _ = std::io::stdout().write_all(outcome.stdout.expose().as_bytes());
             ExitCode::SUCCESS

@@ -8,7 +8,7 @@ use crate::os::env::Env;
 use crate::secret::Secret;
 
 /// The versions that client-go still speaks; both have the same fields.
-pub const VERSIONS: [&str; 2] = ["client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"];
+pub(crate) const VERSIONS: [&str; 2] = ["client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"];
 
 /// What kubectl says about the call.
 #[derive(Debug, PartialEq, Eq)]

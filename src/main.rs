@@ -3,19 +3,17 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use kubentra::error::{Error, io_words};
-use kubentra::sys::Sys;
-use kubentra::world;
+use kubentra::internal::{Error, Sys, io_words, of_this_process, run};
 
 fn main() -> ExitCode {
-    let sys = match world::of_this_process() {
+    let sys = match of_this_process() {
         Ok(sys) => sys,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "Error: {error}");
             return ExitCode::from(error.exit_code());
         }
     };
-    match kubentra::cli::run(&sys) {
+    match run(&sys) {
         Ok(outcome) => match std::io::stdout().write_all(outcome.stdout.expose().as_bytes()) {
             Ok(()) => outcome.problem.map_or(ExitCode::SUCCESS, |problem| failed(&sys, &problem)),
             // Whoever read stdout has gone; there is nobody left to tell.

@@ -31,7 +31,7 @@ impl From<Secret> for Outcome {
 ///
 /// # Errors
 /// None that is known of.
-pub fn json(report: &impl Serialize) -> Result<String, Error> {
+pub(crate) fn json(report: &impl Serialize) -> Result<String, Error> {
     let json = serde_json::to_string_pretty(report);
     let json = json.map_err(|error| Error::new(ErrorKind::File, format!("no report can be made: {error}")))?;
     Ok(without_steering(&json) + "\n")

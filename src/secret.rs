@@ -43,7 +43,7 @@ impl Drop for Secret {
 
 /// The text of another program or server, without what looks like a token in it: a JWT, whose header is
 /// a JSON object and so begins with `eyJ`, or more characters in a row than a word or path has.
-pub fn redact(text: &str) -> String {
+pub(crate) fn redact(text: &str) -> String {
     const LONGEST_WORD: usize = 200;
     let is_of_token = |c: char| c.is_ascii_alphanumeric() || "-_.~+/=%".contains(c);
     let hide = |part: &str| {

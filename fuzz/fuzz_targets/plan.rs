@@ -9,7 +9,7 @@
 #[path = "../../tests/it/conversions/rules.rs"]
 mod rules;
 
-use kubentra::login::METHODS;
+use kubentra::internal::METHODS;
 
 libfuzzer_sys::fuzz_target!(|text: &str| {
     let Some((flags, text)) = text.split_once('\n') else { return };

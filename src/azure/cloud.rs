@@ -7,7 +7,7 @@ use url::Url;
 
 /// A cloud that can be named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cloud {
+pub(crate) enum Cloud {
     /// The worldwide one.
     Public,
     /// For the government of the United States.
@@ -20,7 +20,7 @@ pub enum Cloud {
 
 /// What is found where in one cloud.
 #[derive(Debug)]
-pub struct Endpoints {
+pub(crate) struct Endpoints {
     /// Which cloud it is, where it can be named.
     cloud: Option<Cloud>,
     /// The names of the cloud, compared without case; the first one is shown.
@@ -31,6 +31,10 @@ pub struct Endpoints {
     /// For whom Entra wants federated tokens to be. That of the newer sovereign clouds is unverified.
     pub federated_audience: &'static str,
     /// Azure Resource Manager, where it is known.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "what get-credentials will ask; today a token can be had for it")
+    )]
     pub arm: Option<Arm>,
     /// The domains of AKS's API servers. Those of the US government and China are unverified.
     pub api_server_domains: &'static [&'static str],
@@ -38,7 +42,7 @@ pub struct Endpoints {
 
 /// Azure Resource Manager of a cloud.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Arm {
+pub(crate) struct Arm {
     /// Where it is asked, with a trailing slash.
     pub endpoint: &'static str,
     /// The audience of its tokens, as az asks for it.
@@ -48,7 +52,7 @@ pub struct Arm {
 const PUBLIC_FEDERATION: &str = "api://AzureADTokenExchange";
 
 /// Every cloud.
-pub static CLOUDS: &[Endpoints] = &[
+pub(crate) static CLOUDS: &[Endpoints] = &[
     Endpoints {
         cloud: Some(Cloud::Public),
         names: &["AzurePublicCloud", "AzureCloud", "AzurePublic"],
@@ -101,7 +105,7 @@ impl Cloud {
     ///
     /// # Errors
     /// The list of names.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let is_called = |cloud: &&Endpoints| cloud.names.iter().any(|name| name.eq_ignore_ascii_case(text));
         if let Some(cloud) = CLOUDS.iter().find(is_called).and_then(|row| row.cloud) {
             return Ok(cloud);
@@ -115,18 +119,18 @@ impl Cloud {
     }
 
     /// The host of Entra in this cloud; a private one says it in its file.
-    pub fn login_host(self) -> Option<&'static str> {
+    pub(crate) fn login_host(self) -> Option<&'static str> {
         CLOUDS.iter().find(|row| row.cloud == Some(self))?.login_hosts.first().copied()
     }
 }
 
 /// The cloud that `host` is Entra of, if it is one of Entra's.
-pub fn of_login_host(host: &str) -> Option<&'static Endpoints> {
+pub(crate) fn of_login_host(host: &str) -> Option<&'static Endpoints> {
     CLOUDS.iter().find(|cloud| cloud.login_hosts.contains(&host))
 }
 
 /// Whether `server` is the address of an AKS API server, in any cloud.
-pub fn is_aks_server(server: &str) -> bool {
+pub(crate) fn is_aks_server(server: &str) -> bool {
     let Ok(url) = Url::parse(server) else { return false };
     let is_below = |host: &str, domain: &str| host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'));
     let mut domains = CLOUDS.iter().flat_map(|cloud| cloud.api_server_domains);

@@ -50,7 +50,7 @@ impl TenantId {
 
 /// A subscription, by its id or its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Subscription(String);
+pub(crate) struct Subscription(String);
 
 impl Subscription {
     /// Letters, digits, `.`, `_`, `-` and blanks, as in Azure/kubelogin: it becomes an argument of
@@ -58,7 +58,7 @@ impl Subscription {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ' ');
         if text.chars().all(plain) && !text.starts_with('-') {
             return Ok(Self(text.to_owned()));
@@ -67,21 +67,21 @@ impl Subscription {
     }
 
     /// The subscription as given.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }
 
 /// A URL with a trailing slash under which tenants live.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AuthorityHost(Url);
+pub(crate) struct AuthorityHost(Url);
 
 impl AuthorityHost {
     /// An https URL without user, query or fragment, with a trailing slash.
     ///
     /// # Errors
     /// The texts of Azure/kubelogin.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         if text.contains('@') {
             return Err("authority host is not valid: it must hold no user name or password".into());
         }
@@ -100,7 +100,7 @@ impl AuthorityHost {
     }
 
     /// The URL; its path ends with a slash.
-    pub fn url(&self) -> &Url {
+    pub(crate) fn url(&self) -> &Url {
         &self.0
     }
 }

@@ -1,5 +1,5 @@
 //! What is Azure's own: its clouds, and the ids that name things in them.
 
-pub mod cloud;
-pub mod id;
-pub mod stack_file;
+pub(crate) mod cloud;
+pub(crate) mod id;
+pub(crate) mod stack_file;

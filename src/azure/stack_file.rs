@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, io_words};
 use crate::os::env::Env;
 
 /// The variable that names it.
-pub const STACK_FILE: &str = "AZURE_ENVIRONMENT_FILEPATH";
+pub(crate) const STACK_FILE: &str = "AZURE_ENVIRONMENT_FILEPATH";
 
 /// The one field that matters here.
 #[derive(Deserialize)]
@@ -22,7 +22,7 @@ struct StackFile {
 ///
 /// # Errors
 /// No such variable, or a file that can't be read or understood.
-pub fn authority(env: &Env) -> Result<AuthorityHost, Error> {
+pub(crate) fn authority(env: &Env) -> Result<AuthorityHost, Error> {
     let Some(path) = env.get(STACK_FILE) else {
         return Err(Error::new(ErrorKind::OptionMissing, "AzureStackCloud needs the file that describes the cloud")
             .remedy(format!("set {STACK_FILE} to it, or give --authority-host")));

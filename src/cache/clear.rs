@@ -13,7 +13,7 @@ use super::{GRANT, Location, POP_KEY, TOKEN};
 
 /// What was removed, and what was left.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct ClearedCache {
+pub(crate) struct ClearedCache {
     /// Tokens.
     pub tokens: usize,
     /// Sign-ins.
@@ -33,7 +33,7 @@ const KUBELOGINS: [&str; 3] = ["auth.json", "pop_tokens.cache", "pop_rsa_key.cac
 ///
 /// # Errors
 /// A directory that is not ours, or the file system's.
-pub fn clear(location: &Location) -> Result<ClearedCache, Error> {
+pub(crate) fn clear(location: &Location) -> Result<ClearedCache, Error> {
     let Some(place) = location.place() else { return Ok(ClearedCache::default()) };
     let own = &place.own;
     let mut removed = ClearedCache { leftovers: leftovers(&place.cache_dir), ..ClearedCache::default() };

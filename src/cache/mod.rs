@@ -20,12 +20,12 @@ use crate::secret::Secret;
 use crate::store::{self, EncryptedDir, StoreError, lock};
 use crate::sys::Sys;
 
-pub use crate::store::lock::LockGuard;
-pub use clear::{ClearedCache, clear};
-pub use delete::{DeleteFilter, Deleted};
+pub(crate) use crate::store::lock::LockGuard;
+pub(crate) use clear::{ClearedCache, clear};
+pub(crate) use delete::{DeleteFilter, Deleted};
 use entry::PopKeyEntry;
-pub use entry::{RefreshTokenEntry, RequestSummary, SignInFailure, TokenEntry};
-pub use location::Location;
+pub(crate) use entry::{RefreshTokenEntry, RequestSummary, SignInFailure, TokenEntry};
+pub(crate) use location::Location;
 use location::Place;
 
 /// Extension of a token's file.

@@ -11,7 +11,7 @@ use super::{COMMANDS, Command};
 
 /// What clap's commands are built for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
+pub(crate) enum Purpose {
     /// Help and suggestions; every text is accepted, as by the reader.
     Reading,
     /// Shell completions, which also list the values that make sense.
@@ -19,7 +19,7 @@ pub enum Purpose {
 }
 
 /// All commands with all their options, from the tables.
-pub fn clap_command(sys: &Sys, purpose: Purpose) -> clap::Command {
+pub(crate) fn clap_command(sys: &Sys, purpose: Purpose) -> clap::Command {
     let root = clap::Command::new(sys.called_as())
         .about("Sign kubectl in to AKS and Arc clusters with Entra ID")
         .arg_required_else_help(true)

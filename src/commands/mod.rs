@@ -2,7 +2,7 @@
 
 mod completion;
 mod context_entry;
-pub mod definition;
+pub(crate) mod definition;
 mod get_token;
 mod login;
 mod logout;
@@ -44,7 +44,7 @@ pub struct Command {
 }
 
 /// Every command, in the order of the help.
-pub static COMMANDS: &[Command] = &[
+pub(crate) static COMMANDS: &[Command] = &[
     Command {
         name: "get-token",
         about: "Print a token as an ExecCredential, for kubectl's exec plugin protocol",
@@ -153,7 +153,7 @@ impl Command {
 }
 
 /// Azure/kubelogin's five lines, which scripts read, and one that says who we are.
-pub fn version() -> Secret {
+pub(crate) fn version() -> Secret {
     let time = env!("KUBENTRA_TIME").parse().ok().map(crate::os::clock::rfc3339);
     let (os, arch) = (go_name(std::env::consts::OS), go_name(std::env::consts::ARCH));
     Secret::new(format!(

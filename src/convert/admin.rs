@@ -2,6 +2,7 @@
 //! for two years and cannot be revoked by itself. They are not converted but replaced: by the entry that
 //! AKS hands out for Entra.
 
+use crate::azure::cloud;
 use crate::shell;
 
 use crate::kubeconfig::context::ContextIndex;
@@ -74,18 +75,8 @@ fn is_azure_name(text: &str) -> bool {
     !text.is_empty() && !text.starts_with('-') && text.chars().all(allowed)
 }
 
-/// The domains of API servers; those of the US government and China are unverified.
-const DOMAINS: [&str; 3] = ["azmk8s.io", "aks.containerservice.azure.us", "service.azk8s.cn"];
-
 fn leads_to_aks(user: &User, routes: &ContextIndex) -> bool {
-    let hosts = routes.to(user).iter().filter_map(|context| host(routes.server_of(context)?));
-    hosts
-        .into_iter()
-        .any(|host| DOMAINS.iter().any(|domain| host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'))))
-}
-
-fn host(server: &str) -> Option<String> {
-    url::Url::parse(server).ok()?.host_str().map(str::to_owned)
+    routes.to(user).iter().filter_map(|context| routes.server_of(context)).any(cloud::is_aks_server)
 }
 
 #[cfg(test)]

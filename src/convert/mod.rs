@@ -3,10 +3,10 @@
 mod admin;
 mod az;
 mod destination;
-pub mod plan;
+pub(crate) mod plan;
 mod programs;
 mod report;
-pub mod skip_reason;
+pub(crate) mod skip_reason;
 
 use std::path::Path;
 

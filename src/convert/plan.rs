@@ -408,7 +408,7 @@ fn check(list: &[String], cluster_is_told: bool) -> Result<(), Error> {
 }
 
 /// What the entry of `user` says that its conversion leaves out, as flags.
-pub fn left_out(user: &User, wish: &ConvertRequest) -> Vec<String> {
+pub(crate) fn left_out(user: &User, wish: &ConvertRequest) -> Vec<String> {
     let entry;
     let (source, unknown) = match &user.auth {
         Auth::Exec(exec) => {
@@ -432,7 +432,7 @@ pub fn left_out(user: &User, wish: &ConvertRequest) -> Vec<String> {
 }
 
 /// What was typed for the entries and is not written into them, as flags.
-pub fn passed_over(wish: &ConvertRequest) -> Vec<String> {
+pub(crate) fn passed_over(wish: &ConvertRequest) -> Vec<String> {
     let written = |decl: &Decl| {
         let outdone = |argument: &EntryArgument| argument.overridden_by.is_some_and(|stronger| wish.types(stronger));
         let mut arguments = wish.method.written();

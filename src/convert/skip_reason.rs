@@ -7,7 +7,7 @@ use crate::os::own_name;
 use super::admin;
 
 /// Why an exec entry is none of ours, if it isn't.
-pub fn foreign(exec: &Exec) -> Option<&'static str> {
+pub(crate) fn foreign(exec: &Exec) -> Option<&'static str> {
     if own_name(&exec.command).is_none() {
         return Some("it runs another program");
     }
@@ -17,7 +17,7 @@ pub fn foreign(exec: &Exec) -> Option<&'static str> {
 }
 
 /// Why a user is left alone, and what would help.
-pub struct SkipReason {
+pub(crate) struct SkipReason {
     /// Why it is not converted.
     pub why: String,
     /// What leads to an entry for Entra, if that is known, as a remedy.
@@ -26,7 +26,7 @@ pub struct SkipReason {
 
 impl SkipReason {
     /// What to do about it where an entry for Entra is wanted.
-    pub fn remedy(self) -> String {
+    pub(crate) fn remedy(self) -> String {
         let any = || "fetch the cluster's Entra kubeconfig (az aks get-credentials without --admin)".into();
         self.instead.unwrap_or_else(any)
     }
@@ -37,7 +37,7 @@ impl SkipReason {
 }
 
 /// Why a user is none that signs in with Entra and us, or could after a conversion, if it isn't.
-pub fn not_convertible(user: &User, routes: &ContextIndex) -> Option<SkipReason> {
+pub(crate) fn not_convertible(user: &User, routes: &ContextIndex) -> Option<SkipReason> {
     match &user.auth {
         Auth::Exec(exec) => foreign(exec).map(SkipReason::because),
         Auth::Provider { name, .. } if name == "azure" => None,

@@ -11,7 +11,7 @@ use crate::jwt;
 /// The claims that name somebody.
 #[derive(Deserialize, Default)]
 #[serde(default)]
-pub struct AccessTokenClaims {
+pub(crate) struct AccessTokenClaims {
     upn: Option<String>,
     unique_name: Option<String>,
     preferred_username: Option<String>,
@@ -27,12 +27,12 @@ const GUEST: &str = "#EXT#";
 
 impl AccessTokenClaims {
     /// The claims of `token`; none, where it is no JWT.
-    pub fn of(token: &Secret) -> Self {
+    pub(crate) fn of(token: &Secret) -> Self {
         jwt::claims(token.expose()).unwrap_or_default()
     }
 
     /// The person, if it is one. Names of other identity providers stand behind a `#`.
-    pub fn person(&self) -> Option<&str> {
+    pub(crate) fn person(&self) -> Option<&str> {
         let names = [&self.upn, &self.unique_name, &self.preferred_username];
         let mut names = names.into_iter().flatten().filter(|name| !name.is_empty());
         let first = names.clone().next()?;
@@ -43,7 +43,7 @@ impl AccessTokenClaims {
 
     /// The person as an account, where an answer does not name one: the v1 endpoint has no `client_info`.
     /// The id is that of the object in this tenant, which for guests is another one than at home.
-    pub fn account(&self) -> Option<Account> {
+    pub(crate) fn account(&self) -> Option<Account> {
         let username = self.person()?.to_owned();
         let id = format!("{}.{}", self.oid.as_deref()?, self.tid.as_deref()?);
         let names = [&self.upn, &self.unique_name, &self.preferred_username].into_iter().flatten();
@@ -52,7 +52,7 @@ impl AccessTokenClaims {
     }
 
     /// The application that the token was given to.
-    pub fn application(&self) -> Option<&str> {
+    pub(crate) fn application(&self) -> Option<&str> {
         self.appid.as_deref().or(self.azp.as_deref())
     }
 }

@@ -12,7 +12,7 @@ use crate::os::env::Env;
 use super::{Account, Audience};
 
 /// The variable that names further authorities: hosts, with or without port, separated by commas.
-pub const TRUSTED_AUTHORITIES: &str = "KUBENTRA_TRUSTED_AUTHORITIES";
+pub(crate) const TRUSTED_AUTHORITIES: &str = "KUBENTRA_TRUSTED_AUTHORITIES";
 
 /// A tenant of an authority.
 #[derive(Debug, PartialEq, Eq)]

@@ -34,7 +34,7 @@ const SILENT_PAUSE: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// A refusal, a declined or expired sign-in, or no answer to the first request.
-pub async fn sign_in(session: &Session<'_>, user: &UserClient) -> Result<TokenResponse, Error> {
+pub(crate) async fn sign_in(session: &Session<'_>, user: &UserClient) -> Result<TokenResponse, Error> {
     let (terminal, clock) = (&session.sys.terminal, &*session.sys.clock);
     let asking = Wait::of("asking for a code");
     let code = terminal.while_waiting(clock, asking, request_code(session, user)).await?;

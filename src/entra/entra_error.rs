@@ -122,7 +122,7 @@ fn clock_is_off(kind: ErrorKind, what: &str, seconds: i64) -> Error {
 }
 
 /// The number of the first AADSTS code in `text`.
-pub fn code_in(text: &str) -> Option<u32> {
+pub(crate) fn code_in(text: &str) -> Option<u32> {
     text.split("AADSTS").skip(1).find_map(|rest| {
         let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
         rest[..end].parse().ok()

@@ -1,16 +1,16 @@
 //! Entra ID: where it is, what is asked of it, what it answers, and what its refusals mean.
 
-pub mod access_token;
-pub mod authority;
-pub mod browser;
-pub mod certificate;
-pub mod device;
-pub mod entra_error;
-pub mod password;
-pub mod pop;
-pub mod pop_claims;
-pub mod token;
-pub mod token_proxy;
+pub(crate) mod access_token;
+pub(crate) mod authority;
+pub(crate) mod browser;
+pub(crate) mod certificate;
+pub(crate) mod device;
+pub(crate) mod entra_error;
+pub(crate) mod password;
+pub(crate) mod pop;
+pub(crate) mod pop_claims;
+pub(crate) mod token;
+pub(crate) mod token_proxy;
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -74,7 +74,7 @@ impl TokenRequest {
 }
 
 /// The server applications of AKS and of Arc-enabled Kubernetes, the same in every cloud.
-pub const CLUSTERS: [&str; 2] = ["6dae42f8-4368-4678-94ff-3960e28e3630", "6256c85f-0aad-4d50-b960-e6e9b21efe35"];
+pub(crate) const CLUSTERS: [&str; 2] = ["6dae42f8-4368-4678-94ff-3960e28e3630", "6256c85f-0aad-4d50-b960-e6e9b21efe35"];
 
 impl Audience {
     /// The parameter that asks for it on behalf of a person, with what brings a refresh token and a name.
@@ -266,6 +266,16 @@ mod tests {
     fn a_server_id_becomes_a_scope() {
         for server in ["api://x", "api://x/", "api://x/.default"] {
             assert_eq!(Audience::scope(server), Audience::Scope("api://x/.default".into()), "{server}");
+        }
+    }
+
+    /// The same request in the same words, for another audience: nothing below login knows which is usual.
+    #[test]
+    fn a_token_can_be_asked_for_any_audience() {
+        for arm in crate::azure::cloud::CLOUDS.iter().filter_map(|cloud| cloud.arm) {
+            let request = fake::request(Audience::scope(arm.audience));
+            assert_eq!(request.audience, Audience::Scope(format!("{}/.default", arm.audience.trim_end_matches('/'))));
+            assert!(arm.endpoint.ends_with('/') && !request.audience.is_of_clusters(), "{arm:?}");
         }
     }
 }

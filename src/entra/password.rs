@@ -22,7 +22,7 @@ const PASSWORDS_END: &str = "note: signing in with a password only; Microsoft re
 ///
 /// # Errors
 /// A user whose password Entra does not check, a refusal, or no usable answer.
-pub async fn sign_in(
+pub(crate) async fn sign_in(
     session: &Session<'_>,
     user: &UserClient,
     username: &str,

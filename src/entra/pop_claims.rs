@@ -2,7 +2,7 @@
 
 /// What a proof-of-possession token says of the cluster that it is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PopClaims {
+pub(crate) struct PopClaims {
     /// The claim `u`: the ARM id of the cluster, letter by letter as the cluster knows it.
     pub host: String,
     /// Names of further claims; no server looks at them, and they are not sent.
@@ -15,7 +15,7 @@ impl PopClaims {
     ///
     /// # Errors
     /// Azure/kubelogin's texts.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         if text.trim().is_empty() {
             return Err("failed to parse PoP token claims: no claims provided".into());
         }

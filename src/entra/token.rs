@@ -42,7 +42,7 @@ impl From<TokenError> for Error {
 
 /// By what an application proves to be itself.
 #[derive(Clone, Copy)]
-pub enum ClientCredential<'a> {
+pub(crate) enum ClientCredential<'a> {
     /// Its secret.
     Secret(&'a Secret),
     /// A signed statement (RFC 7523, section 2.2): its own, by certificate, or that of an issuer whom
@@ -54,7 +54,7 @@ pub enum ClientCredential<'a> {
 ///
 /// # Errors
 /// A refusal, or no usable answer.
-pub async fn client_credentials(
+pub(crate) async fn client_credentials(
     session: &Session<'_>,
     wanted: &TokenRequest,
     client: &ClientId,
@@ -86,7 +86,7 @@ pub async fn client_credentials(
 ///
 /// # Errors
 /// A refusal, or no usable answer.
-pub async fn refresh(
+pub(crate) async fn refresh(
     session: &Session<'_>,
     user: &UserClient,
     refresh_token: &Secret,
@@ -111,7 +111,7 @@ pub async fn refresh(
 }
 
 /// An authorization code, and what shows that it was made for us.
-pub struct AuthorizationCode<'a> {
+pub(crate) struct AuthorizationCode<'a> {
     /// What the login page gave to the browser.
     pub code: &'a Secret,
     /// Where it was sent to, letter by letter.
@@ -124,7 +124,7 @@ pub struct AuthorizationCode<'a> {
 ///
 /// # Errors
 /// A refusal, or no usable answer.
-pub async fn authorization_code(
+pub(crate) async fn authorization_code(
     session: &Session<'_>,
     user: &UserClient,
     code: AuthorizationCode<'_>,
@@ -468,12 +468,12 @@ impl IdClaims {
 }
 
 /// Seconds as a number (v2) or as a string (v1).
-pub fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+pub(crate) fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     serde_json::Value::deserialize(deserializer).map(|value| seconds_of(&value))
 }
 
 /// A number, or one in a string; anything else is none.
-pub fn seconds_of(value: &serde_json::Value) -> Option<u64> {
+pub(crate) fn seconds_of(value: &serde_json::Value) -> Option<u64> {
     match value {
         serde_json::Value::Number(number) => number.as_u64(),
         serde_json::Value::String(text) => text.trim().parse().ok(),

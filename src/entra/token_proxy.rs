@@ -18,7 +18,7 @@ const WAY_OUT: &str = "ask Entra itself with --disable-token-proxy";
 
 /// The proxy that a pod's token requests go to.
 #[derive(Debug)]
-pub struct TokenProxy {
+pub(crate) struct TokenProxy {
     url: Url,
     name: Option<String>,
     ca: Ca,
@@ -38,7 +38,7 @@ impl TokenProxy {
     ///
     /// # Errors
     /// An address that isn't one, two CAs, or a CA or server name without a proxy.
-    pub fn from_env(env: &Env) -> Result<Option<Self>, Error> {
+    pub(crate) fn from_env(env: &Env) -> Result<Option<Self>, Error> {
         let Some(text) = env.get(PROXY) else {
             let lost = [SERVER_NAME, CA_FILE, CA_DATA].into_iter().find(|name| env.get(name).is_some());
             let half =
@@ -62,7 +62,7 @@ impl TokenProxy {
     }
 
     /// Where a request for `endpoint` goes: the endpoint's path below the proxy's, its query kept.
-    pub fn url(&self, endpoint: &Url) -> Url {
+    pub(crate) fn url(&self, endpoint: &Url) -> Url {
         let mut url = self.url.clone();
         url.set_path(&format!("{}{}", self.url.path().trim_end_matches('/'), endpoint.path()));
         url.set_query(endpoint.query());
@@ -73,7 +73,7 @@ impl TokenProxy {
     ///
     /// # Errors
     /// A CA file that can't be read.
-    pub fn way(&self) -> Result<Transport, Error> {
+    pub(crate) fn way(&self) -> Result<Transport, Error> {
         let roots = match &self.ca {
             Ca::System => return Ok(Transport::Direct),
             Ca::Data(text) => text.clone().into_bytes(),
@@ -85,7 +85,7 @@ impl TokenProxy {
 
     /// `error` of a request to the proxy: neither the certificates nor the proxies of this machine have
     /// a part in it.
-    pub fn explain(&self, error: Error) -> Error {
+    pub(crate) fn explain(&self, error: Error) -> Error {
         let remedy = if error.kind() == ErrorKind::Tls {
             let ca = if matches!(self.ca, Ca::Data(_)) { CA_DATA } else { CA_FILE };
             format!("correct {ca} or {SERVER_NAME}, or {WAY_OUT}")
@@ -98,7 +98,7 @@ impl TokenProxy {
     }
 
     /// The proxy's address, for what tells one sign-in from another.
-    pub fn address(&self) -> &str {
+    pub(crate) fn address(&self) -> &str {
         self.url.as_str()
     }
 }

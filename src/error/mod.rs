@@ -5,7 +5,7 @@ use std::time::Duration;
 
 mod kind;
 
-pub use kind::{ErrorKind, Responsible};
+pub(crate) use kind::ErrorKind;
 
 /// Why a command failed, as one line for a person plus details for `-v`.
 ///
@@ -137,21 +137,21 @@ pub fn io_words(error: &std::io::Error) -> String {
 }
 
 /// `a, b and c`.
-pub fn listed(mut words: Vec<String>) -> String {
+pub(crate) fn listed(mut words: Vec<String>) -> String {
     let last = words.pop().unwrap_or_default();
     if words.is_empty() { last } else { format!("{} and {last}", words.join(", ")) }
 }
 
 /// Text from servers and files goes onto a terminal: one line, and no characters that could move the
 /// cursor, change colours or let a name be read in another order.
-pub fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     let printable = text.chars().map(|c| if c.is_control() || turns_text(c) { ' ' } else { c }).collect::<String>();
     printable.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Text of files for a terminal, where every character counts: those that could steer it are written as
 /// Rust writes them, such as `\u{1b}`.
-pub fn visible(text: &str) -> String {
+pub(crate) fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         if (c.is_control() && c != '\t') || turns_text(c) {
@@ -164,7 +164,7 @@ pub fn visible(text: &str) -> String {
 }
 
 /// The explicit formatting characters of the Unicode Bidirectional Algorithm (UAX #9, section 2).
-pub fn turns_text(c: char) -> bool {
+pub(crate) fn turns_text(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 

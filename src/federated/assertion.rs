@@ -8,7 +8,7 @@ use crate::jwt;
 /// The registered claims (RFC 7519, section 4.1) that a federated credential is compared with, and
 /// its times in seconds since the Unix epoch.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct AssertionClaims {
+pub(crate) struct AssertionClaims {
     /// `iss`.
     pub issuer: Option<String>,
     /// `sub`.
@@ -24,7 +24,7 @@ pub struct AssertionClaims {
 impl AssertionClaims {
     /// Reads the claims of `token`, if it is a JWT: three parts of base64url, the second of them a JSON
     /// object. Claims of another type than the usual count as missing.
-    pub fn of(token: &str) -> Option<Self> {
+    pub(crate) fn of(token: &str) -> Option<Self> {
         let parts: Vec<&str> = token.split('.').collect();
         let [_, payload, _] = parts[..] else { return None };
         if !parts.iter().all(|part| is_base64url(part)) {

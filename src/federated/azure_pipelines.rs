@@ -48,7 +48,7 @@ pub(super) struct AzurePipelines {
 }
 
 /// Whether this is a job that has been given its token.
-pub fn is_pipelines_job(env: &Env) -> bool {
+pub(crate) fn is_pipelines_job(env: &Env) -> bool {
     env.get(URI).is_some() && env.get(TOKEN).is_some()
 }
 
@@ -63,7 +63,7 @@ pub(super) fn found(request: &SourceRequest) -> DetectedSource {
 ///
 /// # Errors
 /// What is missing, in the words of Azure/kubelogin and in its order: the job's token comes first.
-pub fn required(env: &Env, connection: Option<&(String, String)>) -> Result<Box<dyn AssertionSource>, Error> {
+pub(crate) fn required(env: &Env, connection: Option<&(String, String)>) -> Result<Box<dyn AssertionSource>, Error> {
     complete(env, connection).map_err(|error| access_token(env).err().unwrap_or(error))
 }
 
@@ -90,7 +90,7 @@ fn no_uri() -> Error {
 ///
 /// # Errors
 /// It is not set.
-pub fn access_token(env: &Env) -> Result<&str, Error> {
+pub(crate) fn access_token(env: &Env) -> Result<&str, Error> {
     env.get(TOKEN).ok_or_else(|| no_token(TOKEN))
 }
 

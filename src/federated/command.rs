@@ -16,7 +16,7 @@ use crate::sys::Sys;
 use super::{AssertionSource, FederatedTokenSource, NamedSource, excerpt, token_in};
 
 /// The variable that allows commands of kubeconfigs: whole commands, separated by `;`.
-pub const TRUSTED_COMMANDS: &str = "KUBENTRA_TRUSTED_COMMANDS";
+pub(super) const TRUSTED_COMMANDS: &str = "KUBENTRA_TRUSTED_COMMANDS";
 
 struct Command {
     /// As it was given.

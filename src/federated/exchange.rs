@@ -16,7 +16,7 @@ use crate::shell;
 use super::{AssertionClaims, AssertionSource, SOURCE_FLAG};
 
 /// One exchange.
-pub struct Exchange<'a> {
+pub(crate) struct Exchange<'a> {
     /// The sign-in under way.
     pub session: &'a Session<'a>,
     /// What is asked for.
@@ -50,7 +50,7 @@ impl Exchange<'_> {
     ///
     /// # Errors
     /// No token could be had, or Entra's refusal of it.
-    pub async fn run(&self) -> Result<TokenResponse, Error> {
+    pub(crate) async fn run(&self) -> Result<TokenResponse, Error> {
         let mut pauses = self.pauses().into_iter();
         let (mut told, mut renewed) = (false, false);
         let mut assertion = self.fetch().await?;

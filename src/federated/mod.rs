@@ -29,19 +29,18 @@ use crate::secret::{Secret, redact};
 use crate::sys::Sys;
 use crate::sys::http::Response;
 
-pub use assertion::AssertionClaims;
-pub use azure_pipelines::{access_token, is_pipelines_job, required as azure_pipelines};
-pub use command::TRUSTED_COMMANDS;
-pub use exchange::Exchange;
-pub use named_source::{FederatedTokenSource, without_keys};
-pub use source_request::{NamedSource, SourceRequest};
+pub(crate) use assertion::AssertionClaims;
+pub(crate) use azure_pipelines::{access_token, is_pipelines_job, required as azure_pipelines};
+pub(crate) use exchange::Exchange;
+pub(crate) use named_source::{FederatedTokenSource, without_keys};
+pub(crate) use source_request::{NamedSource, SourceRequest};
 
 /// The option that names a source, and the one that names a file, for messages.
 const SOURCE_FLAG: &str = "--federated-token-source";
 const FILE_FLAG: &str = "--federated-token-file";
 
 /// Where federated tokens come from.
-pub trait AssertionSource {
+pub(crate) trait AssertionSource {
     /// Writes whom the tokens stand for into `key`, without asking anybody (design, 3.5): a token
     /// that is there already by issuer, subject and audience, others by what they are asked with, and
     /// by the machine where that decides who answers.
@@ -86,7 +85,7 @@ static RECOGNISED: [fn(&SourceRequest) -> DetectedSource; 7] = [
 ///
 /// # Errors
 /// A named source that lacks something, or an address that can't be used.
-pub fn choose(request: &SourceRequest) -> DetectedSource {
+pub(crate) fn choose(request: &SourceRequest) -> DetectedSource {
     if let Some(source) = &request.named {
         return named(source, request).map(Some);
     }
@@ -113,7 +112,7 @@ fn named(named: &NamedSource, request: &SourceRequest) -> Result<Box<dyn Asserti
 }
 
 /// What to say where [`choose`] found nothing.
-pub fn absent(request: &SourceRequest) -> Error {
+pub(crate) fn absent(request: &SourceRequest) -> Error {
     let error = Error::new(ErrorKind::OptionMissing, "federated token file cannot be empty");
     let variable = if request.azurerm { azurerm::FILE } else { "AZURE_FEDERATED_TOKEN_FILE" };
     let general = format!("give {FILE_FLAG} or set {variable}, or name another source of tokens with {SOURCE_FLAG}");
@@ -124,7 +123,7 @@ pub fn absent(request: &SourceRequest) -> Error {
 }
 
 /// What would give this job a token, where it runs in a build system that has them.
-pub fn hint(request: &SourceRequest) -> Option<String> {
+pub(crate) fn hint(request: &SourceRequest) -> Option<String> {
     missing_setup(request).map(|(_, way)| way)
 }
 

@@ -6,7 +6,7 @@ use crate::net::trust::{local_or_https, without_password};
 
 /// Where the federated tokens of a workload come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FederatedTokenSource {
+pub(crate) enum FederatedTokenSource {
     /// The file of `--federated-token-file`.
     File,
     /// GitHub Actions.
@@ -32,7 +32,7 @@ impl FederatedTokenSource {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         match text.split_once(':').map_or((text, ""), |(kind, rest)| (kind, rest.trim())) {
             ("file", "") => Ok(Self::File),
             ("github", "") => Ok(Self::GitHub),
@@ -48,7 +48,7 @@ impl FederatedTokenSource {
 }
 
 /// `text` of a source for people: an address without user, password and query, which may hold keys.
-pub fn without_keys(text: &str) -> String {
+pub(crate) fn without_keys(text: &str) -> String {
     let Some(address) = text.strip_prefix("url:") else { return text.to_owned() };
     let address = without_password(address);
     match address.split_once(['?', '#']) {

@@ -9,7 +9,7 @@ use super::FederatedTokenSource;
 
 /// What decides on the source of federated tokens. Whatever was given comes with the flag or variable
 /// that gave it, for messages.
-pub struct SourceRequest<'a> {
+pub(crate) struct SourceRequest<'a> {
     /// Where build systems and clusters tell of their tokens.
     pub env: &'a Env,
     /// The source that somebody has named.
@@ -25,7 +25,7 @@ pub struct SourceRequest<'a> {
 }
 
 /// A source that somebody has named.
-pub struct NamedSource {
+pub(crate) struct NamedSource {
     /// Which one.
     pub source: FederatedTokenSource,
     /// The flag or variable that names it.

@@ -9,7 +9,7 @@ use super::KubeconfigFile;
 use super::document::{Context, User};
 
 /// The user of a context.
-pub struct ContextUser<'f> {
+pub(crate) struct ContextUser<'f> {
     /// The context.
     pub context: &'f Context,
     /// In which file the user stands, as an index.
@@ -24,7 +24,7 @@ pub struct ContextUser<'f> {
 ///
 /// # Errors
 /// A context that no file defines, that names no user, or one that no file defines.
-pub fn find<'f>(files: &'f [KubeconfigFile], name: &str, source: &str) -> Result<ContextUser<'f>, Error> {
+pub(crate) fn find<'f>(files: &'f [KubeconfigFile], name: &str, source: &str) -> Result<ContextUser<'f>, Error> {
     let wrong = |what: String| Error::new(ErrorKind::Kubeconfig, what).from_source(source);
     let context = contexts(files).find(|context| context.name == name).ok_or_else(|| {
         let known = names(files);
@@ -48,7 +48,7 @@ pub fn find<'f>(files: &'f [KubeconfigFile], name: &str, source: &str) -> Result
 }
 
 /// Which contexts lead to which users.
-pub struct ContextIndex<'f> {
+pub(crate) struct ContextIndex<'f> {
     files: &'f [KubeconfigFile],
     of_user: HashMap<&'f str, Vec<&'f Context>>,
     /// The servers by cluster, once one was asked for.
@@ -57,7 +57,7 @@ pub struct ContextIndex<'f> {
 
 impl<'f> ContextIndex<'f> {
     /// Those of `files`; of two contexts that share a name, the first counts.
-    pub fn new(files: &'f [KubeconfigFile]) -> Self {
+    pub(crate) fn new(files: &'f [KubeconfigFile]) -> Self {
         let mut of_user: HashMap<&str, Vec<&Context>> = HashMap::new();
         let mut known = HashSet::new();
         for context in contexts(files) {
@@ -69,12 +69,12 @@ impl<'f> ContextIndex<'f> {
     }
 
     /// The contexts that lead to `user`, in file order.
-    pub fn to(&self, user: &User) -> &[&'f Context] {
+    pub(crate) fn to(&self, user: &User) -> &[&'f Context] {
         self.of_user.get(user.name.as_str()).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// The address of the API server of `context`, if a file has it.
-    pub fn server_of(&self, context: &Context) -> Option<&'f str> {
+    pub(crate) fn server_of(&self, context: &Context) -> Option<&'f str> {
         let servers = self.servers.get_or_init(|| {
             // The first file that defines a cluster counts: what is inserted last stays.
             let last_first = self.files.iter().rev();
@@ -85,12 +85,12 @@ impl<'f> ContextIndex<'f> {
 }
 
 /// The context that kubectl uses where none is named.
-pub fn current(files: &[KubeconfigFile]) -> Option<&str> {
+pub(crate) fn current(files: &[KubeconfigFile]) -> Option<&str> {
     files.iter().find_map(|loaded| loaded.document.current_context())
 }
 
 /// The names of all contexts, for messages.
-pub fn names(files: &[KubeconfigFile]) -> String {
+pub(crate) fn names(files: &[KubeconfigFile]) -> String {
     contexts(files).map(|context| context.name.as_str()).collect::<Vec<_>>().join(", ")
 }
 

@@ -18,14 +18,14 @@ const CONTEXT: usize = 3;
 const SHORTEST: usize = 4;
 
 /// A text, and the bytes of it that are not to be seen, in any order.
-pub struct Side<'a> {
+pub(crate) struct Side<'a> {
     text: &'a str,
     secrets: Vec<Range<usize>>,
 }
 
 impl<'a> Side<'a> {
     /// `text` with these `secrets`.
-    pub fn new(text: &'a str, secrets: Vec<Range<usize>>) -> Self {
+    pub(crate) fn new(text: &'a str, secrets: Vec<Range<usize>>) -> Self {
         Self { text, secrets: joined(secrets) }
     }
 
@@ -60,14 +60,14 @@ impl<'a> Side<'a> {
 /// A unified diff of the file and what becomes of it, which is called `name` there. Every secret is
 /// masked where it stands in the old text and in the new one; copies of it elsewhere, and of those
 /// that were `typed`, where they are not too short to be told from other text.
-pub fn unified(change: &FileChange, name: &Path, typed: &[&str], look: OutputStyle) -> String {
+pub(crate) fn unified(change: &FileChange, name: &Path, typed: &[&str], look: OutputStyle) -> String {
     let titles = [change.file.path.display().to_string(), name.display().to_string()];
     let sides = [Side::of(&change.file.document), Side::of(&change.edited.document)];
     shown(&sides, [&titles[0], &titles[1]], typed, look)
 }
 
 /// A unified diff of two texts under their `titles`, byte for byte but for the secrets.
-pub fn between(old: Side, new: Side, titles: (&str, &str)) -> String {
+pub(crate) fn between(old: Side, new: Side, titles: (&str, &str)) -> String {
     shown(&[old, new], [titles.0, titles.1], &[], OutputStyle::Exact)
 }
 

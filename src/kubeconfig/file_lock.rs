@@ -15,7 +15,7 @@ use crate::shell;
 use crate::sys::Sys;
 
 /// A held lock; dropping it removes the file.
-pub struct FileLock {
+pub(crate) struct FileLock {
     path: PathBuf,
     /// Locked as long as we live.
     file: File,
@@ -31,7 +31,7 @@ impl FileLock {
     ///
     /// # Errors
     /// A lock that stays, with its path and age; a directory that can't be written.
-    pub fn hold(sys: &Sys, kubeconfig: &Path) -> Result<Self, Error> {
+    pub(crate) fn hold(sys: &Sys, kubeconfig: &Path) -> Result<Self, Error> {
         Self::hold_or(sys, kubeconfig, cannot)
     }
 
@@ -39,7 +39,11 @@ impl FileLock {
     ///
     /// # Errors
     /// As there.
-    pub fn hold_or(sys: &Sys, kubeconfig: &Path, cannot: impl Fn(&Path, &io::Error) -> Error) -> Result<Self, Error> {
+    pub(crate) fn hold_or(
+        sys: &Sys,
+        kubeconfig: &Path,
+        cannot: impl Fn(&Path, &io::Error) -> Error,
+    ) -> Result<Self, Error> {
         let path = lock_path(kubeconfig);
         for _ in 0..ATTEMPTS {
             match crate::os::files::create_locked(&path, format!("{OURS}{}\n", std::process::id()).as_bytes()) {
@@ -103,7 +107,7 @@ fn stale(kubeconfig: &Path, path: &Path, age: Duration) -> Error {
 
 /// Removes the lock that a killed kubentra has left on `kubeconfig`; kubectl would fail on it for
 /// ever. Any other lock is somebody's.
-pub fn clear_dead(kubeconfig: &Path) {
+pub(crate) fn clear_dead(kubeconfig: &Path) {
     let path = lock_path(kubeconfig);
     if let Some(_locked) = dead(&path) {
         let _ = std::fs::remove_file(path);

@@ -14,7 +14,7 @@ use crate::sys::Sys;
 use super::document::kuberc::{Allowed, Preference};
 
 /// kubectl's policy about credential plugins, and the file that says it.
-pub struct Policy {
+pub(crate) struct Policy {
     /// The file.
     pub path: PathBuf,
     rule: AllowRule,
@@ -27,7 +27,7 @@ enum AllowRule {
 
 /// Why kubectl does not start a command.
 #[derive(Debug, PartialEq, Eq)]
-pub enum PolicyRefusal {
+pub(crate) enum PolicyRefusal {
     /// No plugin is started.
     All,
     /// It is not in the list, where this line would put it.
@@ -40,7 +40,7 @@ const LIMIT: u64 = 1024 * 1024;
 impl Policy {
     /// The policy that kubectl would find in this environment, if it is one that refuses anything. About a
     /// file that cannot be read, or that kubectl itself refuses, nothing is known.
-    pub fn load(sys: &Sys) -> Option<Self> {
+    pub(crate) fn load(sys: &Sys) -> Option<Self> {
         let path = place(&sys.env)?;
         match read(&path) {
             Ok(rule) => Some(Self { rule: rule?, path }),
@@ -55,7 +55,7 @@ impl Policy {
     }
 
     /// Why kubectl would not start `command`, as [`configured`] gives it.
-    pub fn refuses(&self, command: &str, env: &Env) -> Option<PolicyRefusal> {
+    pub(crate) fn refuses(&self, command: &str, env: &Env) -> Option<PolicyRefusal> {
         let list = match &self.rule {
             AllowRule::DenyAll => return Some(PolicyRefusal::All),
             AllowRule::Allowlist(list) => list,
@@ -76,7 +76,7 @@ impl Policy {
 
 /// The command of an exec entry in the kubeconfig at `file`, as kubectl takes it: a name, or a path without
 /// detours that a relative one makes from the directory of the file.
-pub fn configured(command: &str, file: &Path) -> String {
+pub(crate) fn configured(command: &str, file: &Path) -> String {
     if !command.contains(std::path::is_separator) {
         return command.to_owned();
     }
@@ -85,7 +85,7 @@ pub fn configured(command: &str, file: &Path) -> String {
 }
 
 /// Where the program `command` lies, if there is one that may be started.
-pub fn lookup(command: &str, env: &Env) -> Option<PathBuf> {
+pub(crate) fn lookup(command: &str, env: &Env) -> Option<PathBuf> {
     let found = if command.contains(std::path::is_separator) {
         std::path::absolute(command).ok().filter(|path| process::runs(path))
     } else {

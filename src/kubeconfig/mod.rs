@@ -1,11 +1,11 @@
 //! Kubeconfigs: which files, what stands in them, and how they are changed.
 
-pub mod context;
-pub mod diff;
-pub mod document;
-pub mod file_lock;
-pub mod kuberc;
-pub mod replace;
+pub(crate) mod context;
+pub(crate) mod diff;
+pub(crate) mod document;
+pub(crate) mod file_lock;
+pub(crate) mod kuberc;
+pub(crate) mod replace;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ pub(crate) const LIMIT: u64 = 64 * 1024 * 1024;
 ///
 /// # Errors
 /// A given file that doesn't exist, and any file that can't be read or understood.
-pub fn load(sys: &Sys, given: Option<&Path>) -> Result<Vec<KubeconfigFile>, Error> {
+pub(crate) fn load(sys: &Sys, given: Option<&Path>) -> Result<Vec<KubeconfigFile>, Error> {
     if let Some(path) = given {
         return Ok(vec![load_settled(sys, path).map_err(|failure| failure.explain(path))?]);
     }
@@ -48,7 +48,7 @@ pub fn load(sys: &Sys, given: Option<&Path>) -> Result<Vec<KubeconfigFile>, Erro
 }
 
 /// The files of `KUBECONFIG` without empty items and repetitions, else `~/.kube/config`.
-pub fn default_files(env: &Env) -> Vec<PathBuf> {
+pub(crate) fn default_files(env: &Env) -> Vec<PathBuf> {
     let Some(list) = env.get("KUBECONFIG") else {
         return env.home().map(|home| home.join(".kube").join("config")).into_iter().collect();
     };
@@ -62,7 +62,7 @@ pub fn default_files(env: &Env) -> Vec<PathBuf> {
 }
 
 /// Where a kubeconfig was looked for in vain.
-pub fn looked_for(env: &Env) -> String {
+pub(crate) fn looked_for(env: &Env) -> String {
     let places: Vec<_> = default_files(env).iter().map(|path| path.display().to_string()).collect();
     match places.join(", ").as_str() {
         "" if env.get("KUBECONFIG").is_some() => "KUBECONFIG names no file".into(),
@@ -72,7 +72,7 @@ pub fn looked_for(env: &Env) -> String {
 }
 
 /// The error for an edit of the file at `path` that was refused.
-pub fn cannot_edit(path: &Path, why: &DocumentError) -> Error {
+pub(crate) fn cannot_edit(path: &Path, why: &DocumentError) -> Error {
     Error::new(ErrorKind::Kubeconfig, format!("the kubeconfig cannot be edited: {why}"))
         .from_source(path.display())
         .remedy("rewrite that part by hand; nothing was changed")

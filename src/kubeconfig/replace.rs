@@ -11,7 +11,7 @@ use super::document::EditedDocument;
 use super::file_lock::FileLock;
 
 /// A file and what it becomes.
-pub struct FileChange<'a> {
+pub(crate) struct FileChange<'a> {
     /// The file as it was read.
     pub file: &'a KubeconfigFile,
     /// What shall stand in it.
@@ -19,7 +19,7 @@ pub struct FileChange<'a> {
 }
 
 /// Told of what happens to the files, so that it can be taken back.
-pub trait ReplaceHook {
+pub(crate) trait ReplaceHook {
     /// Every file is locked and what the changes were made for; nothing is written yet.
     fn before_replace(&mut self);
     /// The changes from the one at `first` on have not been made.
@@ -37,7 +37,12 @@ impl ReplaceHook for () {
 ///
 /// # Errors
 /// A lock that stays; a file that can't be read or replaced: what was replaced before it is named.
-pub fn replace(sys: &Sys, changes: &[FileChange], done: &str, ahead: &mut dyn ReplaceHook) -> Result<bool, Error> {
+pub(crate) fn replace(
+    sys: &Sys,
+    changes: &[FileChange],
+    done: &str,
+    ahead: &mut dyn ReplaceHook,
+) -> Result<bool, Error> {
     let locks = changes.iter().map(|change| FileLock::hold(sys, &change.file.path)).collect::<Result<Vec<_>, _>>()?;
     for change in changes {
         let (path, read) = (&change.file.path, change.file.document.text());

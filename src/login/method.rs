@@ -60,12 +60,12 @@ impl Method {
 }
 
 /// The methods with what each is, for the help.
-pub fn described() -> String {
+pub(crate) fn described() -> String {
     METHODS.iter().map(|method| format!("{} ({})", method.name, method.about)).collect::<Vec<_>>().join(", ")
 }
 
 /// The methods' names, separated by commas.
-pub fn names() -> String {
+pub(super) fn names() -> String {
     METHODS.iter().map(|method| method.name).collect::<Vec<_>>().join(", ")
 }
 

@@ -24,10 +24,11 @@ mod workloadidentity;
 use std::rc::Rc;
 use std::time::Duration;
 
-pub use arguments::{EntryArgument, WriteRule};
-pub use auto::{Auto, Resolved, UnavailableMethods};
-pub use method::{METHODS, Method, described, names};
-pub use spec::{Spec, check, location, location_at_rest};
+pub(crate) use arguments::{EntryArgument, WriteRule};
+pub(crate) use auto::{Auto, Resolved};
+pub(crate) use method::described;
+pub use method::{METHODS, Method};
+pub(crate) use spec::{Spec, check, location, location_at_rest};
 pub(crate) use token_request::check_binding;
 
 use crate::cache_key::CacheKey;
@@ -145,6 +146,6 @@ impl Login {
 }
 
 /// Two options that exclude each other.
-pub fn both_given(one: &str, other: &str) -> Error {
+pub(crate) fn both_given(one: &str, other: &str) -> Error {
     Error::new(ErrorKind::Usage, format!("{one} and {other} are both given")).remedy("give one of them")
 }

@@ -70,9 +70,9 @@ pub(super) fn login(inputs: &Inputs, named_by: Option<&'static str>) -> Result<L
 /// it stands before a client id that only a variable gives, as webhooks and platforms set one for
 /// everybody; it tolerates no other.
 pub(super) fn selector(inputs: &Inputs) -> Result<(Option<Selector>, Option<String>), Error> {
-    let client = given(inputs.values, &CLIENT_ID, IdKind::ClientId)?;
-    let resource = given(inputs.values, &IDENTITY_RESOURCE_ID, IdKind::ResourceId)?;
-    let object = given(inputs.values, &IDENTITY_OBJECT_ID, IdKind::ObjectId)?;
+    let client = given(inputs.values, &CLIENT_ID, IdKind::Client)?;
+    let resource = given(inputs.values, &IDENTITY_RESOURCE_ID, IdKind::Resource)?;
+    let object = given(inputs.values, &IDENTITY_OBJECT_ID, IdKind::Object)?;
     let Some(object) = object else {
         return Ok(match (client, resource) {
             (Some(client), resource) => (Some(client), resource.map(|resource| resource.source)),
@@ -128,22 +128,22 @@ mod tests {
     #[test]
     fn a_client_id_stands_before_a_resource_id() {
         assert_eq!(chosen("", []), Ok((None, false)));
-        assert_eq!(chosen("--identity-resource-id R", []), Ok((Some((IdKind::ResourceId, "R".into())), false)));
-        assert_eq!(chosen("--identity-object-id O", []), Ok((Some((IdKind::ObjectId, "O".into())), false)));
+        assert_eq!(chosen("--identity-resource-id R", []), Ok((Some((IdKind::Resource, "R".into())), false)));
+        assert_eq!(chosen("--identity-object-id O", []), Ok((Some((IdKind::Object, "O".into())), false)));
         let both = chosen("--identity-resource-id R --client-id C", []);
-        assert_eq!(both, Ok((Some((IdKind::ClientId, "C".into())), true)));
+        assert_eq!(both, Ok((Some((IdKind::Client, "C".into())), true)));
         let variable = chosen("--identity-resource-id R", [("AZURE_CLIENT_ID", "V")]);
-        assert_eq!(variable, Ok((Some((IdKind::ClientId, "V".into())), true)));
+        assert_eq!(variable, Ok((Some((IdKind::Client, "V".into())), true)));
     }
 
     #[test]
     fn a_typed_object_id_stands_before_a_client_id_of_the_environment() {
         for variable in ["AZURE_CLIENT_ID", "AAD_SERVICE_PRINCIPAL_CLIENT_ID"] {
             let chosen = chosen("--identity-object-id O", [(variable, "V")]);
-            assert_eq!(chosen, Ok((Some((IdKind::ObjectId, "O".into())), true)), "{variable}");
+            assert_eq!(chosen, Ok((Some((IdKind::Object, "O".into())), true)), "{variable}");
         }
         let deaf = chosen("--identity-object-id O --disable-environment-override", [("AZURE_CLIENT_ID", "V")]);
-        assert_eq!(deaf, Ok((Some((IdKind::ObjectId, "O".into())), false)));
+        assert_eq!(deaf, Ok((Some((IdKind::Object, "O".into())), false)));
     }
 
     #[test]

@@ -23,7 +23,7 @@ use super::{Login, Method};
 const POP_WINDOW: Duration = Duration::from_secs(240);
 
 /// Everything that one run of `get-token` needs to know.
-pub struct Spec {
+pub(crate) struct Spec {
     method: &'static Method,
     /// How to sign in.
     pub login: Rc<Login>,
@@ -46,7 +46,7 @@ impl Spec {
     ///
     /// # Errors
     /// The first thing that is missing or wrong.
-    pub fn parse(inputs: &Inputs) -> Result<Self, Error> {
+    pub(crate) fn parse(inputs: &Inputs) -> Result<Self, Error> {
         let values = inputs.values;
         let method = Method::find(values)?;
         check(values)?;
@@ -67,12 +67,12 @@ impl Spec {
     }
 
     /// The flag or variable that gives a person's sign-in its time, for messages.
-    pub fn timeout_option(&self) -> String {
+    pub(crate) fn timeout_option(&self) -> String {
         self.timeout.as_ref().map_or_else(|| LOGIN_TIMEOUT.decl.flag(), |(_, source)| source.to_string())
     }
 
     /// The command with which a person signs in for the same by hand, without secrets.
-    pub fn login_command(&self, program: &str) -> String {
+    pub(crate) fn login_command(&self, program: &str) -> String {
         let flags =
             self.given.flags().iter().filter(|typed| typed.decl.secret.is_none() && typed.decl.scope != Scope::Run);
         let words = flags.map(|typed| match (typed.decl.takes, typed.text.expose()) {
@@ -92,7 +92,7 @@ impl Spec {
     }
 
     /// What names this request's place in the cache.
-    pub fn cache_key(&self) -> CacheKey {
+    pub(crate) fn cache_key(&self) -> CacheKey {
         let mut key = CacheKey::new("token");
         key.field("method", self.method.name);
         key.append(&self.login.key);
@@ -126,7 +126,7 @@ fn check_binding(values: &Values, method: &Method, login: &Login) -> Result<(), 
 ///
 /// # Errors
 /// The first text that is not.
-pub fn check(values: &Values) -> Result<(), Error> {
+pub(crate) fn check(values: &Values) -> Result<(), Error> {
     values.get(&AUTHORITY_HOST)?;
     values.get(&POP_CLAIMS)?;
     positive(values, &TIMEOUT)?;
@@ -154,7 +154,7 @@ fn positive(values: &Values, option: &Opt<GoDuration>) -> Result<Option<Duration
 ///
 /// # Errors
 /// The first text that is not well-formed.
-pub fn location(values: &Values, env: &Env, cacheable: bool) -> Result<Location, Error> {
+pub(crate) fn location(values: &Values, env: &Env, cacheable: bool) -> Result<Location, Error> {
     let storage = values.require(&CACHE_STORAGE, "cache storage cannot be empty")?;
     Ok(Location::resolve(storage, cacheable, cache_dir(values, env)?))
 }
@@ -164,7 +164,7 @@ pub fn location(values: &Values, env: &Env, cacheable: bool) -> Result<Location,
 ///
 /// # Errors
 /// A path that can't be one.
-pub fn location_at_rest(values: &Values, env: &Env) -> Result<Location, Error> {
+pub(crate) fn location_at_rest(values: &Values, env: &Env) -> Result<Location, Error> {
     Ok(Location::at_rest(cache_dir(values, env)?))
 }
 

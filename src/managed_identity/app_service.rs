@@ -39,9 +39,9 @@ impl ManagedIdentitySource for AppService {
 
     fn parameter(&self, by: IdKind) -> Option<&'static str> {
         Some(match by {
-            IdKind::ClientId => "client_id",
-            IdKind::ObjectId => "principal_id",
-            IdKind::ResourceId => "mi_res_id",
+            IdKind::Client => "client_id",
+            IdKind::Object => "principal_id",
+            IdKind::Resource => "mi_res_id",
         })
     }
 
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn the_request() {
-        let outcome = ask(ENV, Some(by(IdKind::ResourceId)), vec![granted()]);
+        let outcome = ask(ENV, Some(by(IdKind::Resource)), vec![granted()]);
         assert_eq!(outcome.result.unwrap().access_token.expose(), "TOKEN");
         let expected = Recorded {
             method: Method::Get,
@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn refusals() {
         let unknown = r#"{"statusCode":400,"message":"No User Assigned or Delegated Managed Identity found for specified ClientId/ResourceId/PrincipalId.","correlationId":"x"}"#;
-        let outcome = ask(ENV, Some(by(IdKind::ObjectId)), vec![answer(400, unknown)]);
+        let outcome = ask(ENV, Some(by(IdKind::Object)), vec![answer(400, unknown)]);
         assert!(outcome.is(ErrorKind::IdentityUnknown));
         assert!(outcome.error().starts_with("no identity with object ID ID is assigned to this app (--object-id);"));
         let unable = r#"{"statusCode":400,"message":"Unable to load requested managed identity."}"#;

@@ -176,9 +176,9 @@ impl ManagedIdentitySource for Arc {
 
     fn parameter(&self, by: IdKind) -> Option<&'static str> {
         Some(match by {
-            IdKind::ClientId => "client_id",
-            IdKind::ObjectId => "object_id",
-            IdKind::ResourceId => "msi_res_id",
+            IdKind::Client => "client_id",
+            IdKind::Object => "object_id",
+            IdKind::Resource => "msi_res_id",
         })
     }
 
@@ -362,25 +362,25 @@ mod tests {
             agent.ask(&challenge, Some(by(by_what)), answer(200, &body))
         };
         for (by_what, fields) in [
-            (IdKind::ClientId, r#","client_id":"id""#),
-            (IdKind::ObjectId, r#","object_id":"ID""#),
-            (IdKind::ResourceId, r#","msi_res_id":"Id""#),
-            (IdKind::ResourceId, r#","mi_res_id":"ID""#),
+            (IdKind::Client, r#","client_id":"id""#),
+            (IdKind::Object, r#","object_id":"ID""#),
+            (IdKind::Resource, r#","msi_res_id":"Id""#),
+            (IdKind::Resource, r#","mi_res_id":"ID""#),
         ] {
             assert!(with(by_what, fields).result.is_ok(), "{fields}");
         }
         for (by_what, fields) in [
-            (IdKind::ClientId, ""),
-            (IdKind::ClientId, r#","client_id":"other""#),
-            (IdKind::ClientId, r#","object_id":"ID""#),
-            (IdKind::ObjectId, r#","object_id":7"#),
-            (IdKind::ResourceId, r#","client_id":"ID""#),
+            (IdKind::Client, ""),
+            (IdKind::Client, r#","client_id":"other""#),
+            (IdKind::Client, r#","object_id":"ID""#),
+            (IdKind::Object, r#","object_id":7"#),
+            (IdKind::Resource, r#","client_id":"ID""#),
         ] {
             let outcome = with(by_what, fields);
             assert!(outcome.is(ErrorKind::HostAnswer), "{fields}");
         }
         assert_eq!(
-            with(IdKind::ClientId, "").error(),
+            with(IdKind::Client, "").error(),
             "the Azure Arc agent gave a token that it does not say is that of client ID ID, so it is not used \
              (--client-id); update the agent, or leave --client-id out to use the machine's own identity"
         );

@@ -28,7 +28,7 @@ impl AzureMl {
             endpoint: endpoint(env, MSI_ENDPOINT)?,
             secret: header(env, MSI_SECRET)?,
             default: env.get(DEFAULT_CLIENT_ID).map(|id| Selector {
-                by: IdKind::ClientId,
+                by: IdKind::Client,
                 id: id.to_owned(),
                 source: DEFAULT_CLIENT_ID.into(),
                 from_env: true,
@@ -51,7 +51,7 @@ impl ManagedIdentitySource for AzureMl {
     }
 
     fn parameter(&self, by: IdKind) -> Option<&'static str> {
-        (by == IdKind::ClientId).then_some("clientid")
+        (by == IdKind::Client).then_some("clientid")
     }
 
     fn request(&self, wanted: &IdentityRequest) -> Request {
@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn the_request() {
         let granted = || answer(200, r#"{"access_token":"TOKEN","expires_on":"01/15/2099 02:57:58 +00:00"}"#);
-        let outcome = ask([ENDPOINT, SECRET, DEFAULT], Some(by(IdKind::ClientId)), vec![granted()]);
+        let outcome = ask([ENDPOINT, SECRET, DEFAULT], Some(by(IdKind::Client)), vec![granted()]);
         assert_eq!(outcome.result.unwrap().access_token.expose(), "TOKEN");
         let expected = |query| Recorded {
             method: Method::Get,
@@ -109,7 +109,7 @@ mod tests {
              assign it to the compute, or correct DEFAULT_IDENTITY_CLIENT_ID"
         );
         assert!(ask([ENDPOINT, SECRET], None, refused()).error().starts_with("this compute has no system-assigned"));
-        let named = ask([ENDPOINT, SECRET, DEFAULT], Some(by(IdKind::ClientId)), refused());
+        let named = ask([ENDPOINT, SECRET, DEFAULT], Some(by(IdKind::Client)), refused());
         assert!(named.error().starts_with("no identity with client ID ID is assigned to this compute (--client-id)"));
     }
 }

@@ -48,9 +48,9 @@ impl ManagedIdentitySource for Imds {
 
     fn parameter(&self, by: IdKind) -> Option<&'static str> {
         Some(match by {
-            IdKind::ClientId => "client_id",
-            IdKind::ObjectId => "object_id",
-            IdKind::ResourceId => "msi_res_id",
+            IdKind::Client => "client_id",
+            IdKind::Object => "object_id",
+            IdKind::Resource => "msi_res_id",
         })
     }
 
@@ -179,7 +179,7 @@ const PROBE_LIMIT: Duration = Duration::from_millis(500);
 
 /// What a probe has seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProbeResult {
+pub(crate) enum ProbeResult {
     /// IMDS is there.
     Imds,
     /// Something answers that may be IMDS at another time: it answers 404 and 5xx while it is being
@@ -194,7 +194,7 @@ pub enum ProbeResult {
 
 /// Whether IMDS is there, told within half a second: it refuses a request without the `Metadata`
 /// header with 400, and asks for patience with 410 and 429. Nothing is asked twice.
-pub async fn probe(sys: &Sys) -> ProbeResult {
+pub(crate) async fn probe(sys: &Sys) -> ProbeResult {
     let Ok(imds) = Imds::from_env(&sys.env) else { return ProbeResult::Nobody };
     let mut url = imds.endpoint;
     url.query_pairs_mut().append_pair("api-version", "2018-02-01");
@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn the_request() {
-        let outcome = ask([], Some(by(IdKind::ClientId)), vec![granted()]);
+        let outcome = ask([], Some(by(IdKind::Client)), vec![granted()]);
         assert_eq!(outcome.result.unwrap().access_token.expose(), "TOKEN");
         let expected = Recorded {
             method: Method::Get,
@@ -323,7 +323,7 @@ mod tests {
             assert!(outcome.is(kind), "{body}");
             assert_eq!((outcome.error().as_str(), outcome.seconds), (words, 0));
         }
-        let named = ask([], Some(by(IdKind::ClientId)), vec![answer(400, not_found)]);
+        let named = ask([], Some(by(IdKind::Client)), vec![answer(400, not_found)]);
         assert_eq!(
             named.error(),
             "no identity with client ID ID is assigned to this machine (--client-id); \

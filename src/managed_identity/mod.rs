@@ -8,7 +8,7 @@ mod app_service;
 mod arc;
 mod azure_ml;
 mod cloud_shell;
-pub mod imds;
+pub(crate) mod imds;
 mod response;
 mod service_fabric;
 
@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use url::Url;
 
-pub use response::IdentityError;
+pub(crate) use response::IdentityError;
 
 use crate::cache_key::CacheKey;
 use crate::entra::{Session, Token};
@@ -43,7 +43,7 @@ const MSI_SECRET: &str = "MSI_SECRET";
 ///
 /// # Errors
 /// Variables of a host that make no sense.
-pub fn detect(env: &Env) -> Result<Box<dyn ManagedIdentitySource>, Error> {
+pub(crate) fn detect(env: &Env) -> Result<Box<dyn ManagedIdentitySource>, Error> {
     let set = |name: &str| env.get(name).is_some();
     if set(IDENTITY_ENDPOINT) && set(IDENTITY_HEADER) && set(IDENTITY_SERVER_THUMBPRINT) {
         Ok(Box::new(service_fabric::ServiceFabric::from_env(env)?))
@@ -63,7 +63,7 @@ pub fn detect(env: &Env) -> Result<Box<dyn ManagedIdentitySource>, Error> {
 }
 
 /// What hands out the tokens of managed identities.
-pub trait ManagedIdentitySource {
+pub(crate) trait ManagedIdentitySource {
     /// How messages call it.
     fn name(&self) -> &'static str;
 
@@ -142,7 +142,7 @@ const ELSEWHERE: &str = "sign in in another way (-l azurecli, -l workloadidentit
 
 /// What is asked of a host.
 #[derive(Debug)]
-pub struct IdentityRequest {
+pub(crate) struct IdentityRequest {
     /// The audience, without `/.default`.
     pub resource: String,
     /// The identity; nothing for the one that the host picks.
@@ -151,7 +151,7 @@ pub struct IdentityRequest {
 
 impl IdentityRequest {
     /// For `audience`, which may be written as a scope, as Azure/kubelogin asks for it.
-    pub fn new(audience: &str, selector: Option<Selector>) -> Self {
+    pub(crate) fn new(audience: &str, selector: Option<Selector>) -> Self {
         let resource = audience.strip_suffix("/.default").unwrap_or_else(|| audience.trim_end_matches('/'));
         Self { resource: resource.to_owned(), selector }
     }
@@ -159,7 +159,7 @@ impl IdentityRequest {
 
 /// One of several identities.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Selector {
+pub(crate) struct Selector {
     /// What kind of name it is given by.
     pub by: IdKind,
     /// The name.
@@ -172,24 +172,24 @@ pub struct Selector {
 
 /// By what an identity is named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IdKind {
+pub(crate) enum IdKind {
     /// The client id of its application.
-    ClientId,
+    Client,
     /// The object id of its service principal.
-    ObjectId,
+    Object,
     /// Its id as a resource of Azure.
-    ResourceId,
+    Resource,
 }
 
 impl IdKind {
-    const ALL: [Self; 3] = [Self::ClientId, Self::ObjectId, Self::ResourceId];
+    const ALL: [Self; 3] = [Self::Client, Self::Object, Self::Resource];
 
     /// How people call it.
-    pub fn words(self) -> &'static str {
+    pub(crate) fn words(self) -> &'static str {
         match self {
-            IdKind::ClientId => "client ID",
-            IdKind::ObjectId => "object ID",
-            IdKind::ResourceId => "resource ID",
+            IdKind::Client => "client ID",
+            IdKind::Object => "object ID",
+            IdKind::Resource => "resource ID",
         }
     }
 }
@@ -199,7 +199,7 @@ impl IdKind {
 ///
 /// # Errors
 /// The refusal.
-pub fn admit(host: &dyn ManagedIdentitySource, selector: Option<&Selector>) -> Result<(), Error> {
+pub(crate) fn admit(host: &dyn ManagedIdentitySource, selector: Option<&Selector>) -> Result<(), Error> {
     let Some(selector) = selector.filter(|selector| host.parameter(selector.by).is_none()) else { return Ok(()) };
     let name = host.name();
     let known: Vec<_> = IdKind::ALL.into_iter().filter(|by| host.parameter(*by).is_some()).map(IdKind::words).collect();
@@ -216,7 +216,7 @@ pub fn admit(host: &dyn ManagedIdentitySource, selector: Option<&Selector>) -> R
 /// What tells this machine from others that share its home directory and its addresses, such as
 /// 169.254.169.254: two virtual machines, or two pods of one node. The boot id is the kernel's, the
 /// host name also the container's. Nothing, where there are no such files.
-pub fn machine() -> Option<String> {
+pub(crate) fn machine() -> Option<String> {
     let read = |name: &str| crate::os::files::read_text(&Path::new("/proc/sys/kernel").join(name), 1024).ok();
     Some(format!("{}{}", read("random/boot_id")?, read("hostname")?))
 }
@@ -459,21 +459,20 @@ mod tests {
             outcome.error()
         };
         assert_eq!(
-            refusal(ask([MSI], Some(by(IdKind::ClientId)), vec![granted()])),
+            refusal(ask([MSI], Some(by(IdKind::Client)), vec![granted()])),
             "Cloud Shell chooses the identity by itself and takes no client ID (--client-id); remove --client-id"
         );
         for by in IdKind::ALL.map(by) {
             refusal(ask([FABRIC, HEADER, THUMBPRINT], Some(by.clone()), vec![granted()]));
             refusal(ask([MSI], Some(by), vec![granted()]));
         }
-        let variable =
-            Selector { source: "KUBENTRA_IDENTITY_OBJECT_ID".into(), from_env: true, ..by(IdKind::ObjectId) };
+        let variable = Selector { source: "KUBENTRA_IDENTITY_OBJECT_ID".into(), from_env: true, ..by(IdKind::Object) };
         assert_eq!(
             refusal(ask([MSI, SECRET], Some(variable), vec![granted()])),
             "Azure ML takes no object ID of an identity, only its client ID (KUBENTRA_IDENTITY_OBJECT_ID); \
              unset KUBENTRA_IDENTITY_OBJECT_ID"
         );
-        refusal(ask([MSI, SECRET], Some(by(IdKind::ResourceId)), vec![granted()]));
+        refusal(ask([MSI, SECRET], Some(by(IdKind::Resource)), vec![granted()]));
     }
 
     #[test]
@@ -522,8 +521,8 @@ mod tests {
         let seen = [
             key_of(&Env::default(), &plain()),
             key_of(&Env::default(), &IdentityRequest::new("other", None)),
-            key_of(&Env::default(), &fake::wanted(Some(by(IdKind::ClientId)))),
-            key_of(&Env::default(), &fake::wanted(Some(by(IdKind::ObjectId)))),
+            key_of(&Env::default(), &fake::wanted(Some(by(IdKind::Client)))),
+            key_of(&Env::default(), &fake::wanted(Some(by(IdKind::Object)))),
             key_of(&app("one"), &plain()),
             key_of(&app("two"), &plain()),
             key_of(&Env::from([MSI]), &plain()),

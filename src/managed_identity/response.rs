@@ -71,9 +71,9 @@ impl IdentityResponse {
     /// Whether the answer says that the token is that of the identity `id`.
     pub(super) fn names(&self, by: IdKind, id: &str) -> bool {
         let fields: &[&Value] = match by {
-            IdKind::ClientId => &[&self.client_id],
-            IdKind::ObjectId => &[&self.object_id],
-            IdKind::ResourceId => &[&self.msi_res_id, &self.mi_res_id],
+            IdKind::Client => &[&self.client_id],
+            IdKind::Object => &[&self.object_id],
+            IdKind::Resource => &[&self.msi_res_id, &self.mi_res_id],
         };
         fields.iter().any(|field| field.as_str().is_some_and(|text| text.eq_ignore_ascii_case(id)))
     }
@@ -109,7 +109,7 @@ fn date(text: &str) -> Option<u64> {
 
 /// What a host says when it gives no token, in whichever of the usual shapes.
 #[derive(Debug)]
-pub struct IdentityError {
+pub(crate) struct IdentityError {
     /// The status code.
     pub status: u16,
     /// How long it asks to wait.
@@ -144,7 +144,7 @@ impl IdentityError {
     }
 
     /// Whether `part` stands in it, in whatever case.
-    pub fn says(&self, part: &str) -> bool {
+    pub(crate) fn says(&self, part: &str) -> bool {
         [&self.code, &self.text].iter().any(|text| text.to_lowercase().contains(part))
     }
 

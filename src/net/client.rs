@@ -31,7 +31,7 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 static TRACE: HeaderName = HeaderName::from_static("x-vss-e2eid");
 
 /// reqwest, configured from the environment snapshot and built at the first request.
-pub struct ReqwestHttp {
+pub(crate) struct ReqwestHttp {
     settings: Settings,
     ready: RefCell<Vec<(Transport, Rc<Ready>)>>,
 }
@@ -54,7 +54,7 @@ impl ReqwestHttp {
     ///
     /// A proxy may be an exec entry's: it sees hosts' names and sealed bytes. Whom to believe is said by the
     /// user alone.
-    pub fn new(env: &Env) -> Self {
+    pub(crate) fn new(env: &Env) -> Self {
         let proxy = env.first(&["HTTPS_PROXY", "https_proxy"]).map(|(name, value)| {
             let known = if name == "HTTPS_PROXY" { "HTTPS_PROXY" } else { "https_proxy" };
             (known, value.to_owned())

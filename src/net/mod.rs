@@ -8,13 +8,13 @@ mod failure;
 #[cfg(test)]
 mod server_tests;
 mod tls;
-pub mod trust;
+pub(crate) mod trust;
 
 use std::time::Duration;
 
 use url::Url;
 
-pub use client::ReqwestHttp;
+pub(crate) use client::ReqwestHttp;
 
 use crate::error::{Error, ErrorKind};
 use crate::os::clock::Deadline;
@@ -22,7 +22,7 @@ use crate::sys::Sys;
 use crate::sys::http::{Method, Request, Response, Transport};
 
 /// When a request is tried again, and what its last answer counts for.
-pub struct Retry {
+pub(crate) struct Retry {
     /// A broken connection is tried again after these pauses.
     pub after_break: &'static [Duration],
     /// The pauses, one for each busy answer, after which an answer with this status is tried again.
@@ -33,7 +33,7 @@ pub struct Retry {
 
 /// The rule of token endpoints. A broken connection is told within 2 s, 429 and 5xx are given
 /// three more chances (`Retry-After` goes before), and nothing else is repeated.
-pub const TOKEN_ENDPOINT: Retry = Retry {
+pub(crate) const TOKEN_ENDPOINT: Retry = Retry {
     after_break: &[Duration::from_millis(200), Duration::from_millis(600)],
     pauses: |status| {
         const PAUSES: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
@@ -46,7 +46,7 @@ pub const TOKEN_ENDPOINT: Retry = Retry {
 const LONG_PAUSE: Duration = Duration::from_secs(5);
 
 /// Whether a status says that the server may answer later.
-pub fn is_busy(status: u16) -> bool {
+pub(crate) fn is_busy(status: u16) -> bool {
     matches!(status, 408 | 429 | 500..)
 }
 
@@ -55,7 +55,7 @@ pub fn is_busy(status: u16) -> bool {
 /// # Errors
 /// A failure of the network or of TLS, a redirect, or, where `retry` says so, a server that stays
 /// busy. Any other status is an answer and is returned.
-pub async fn send(sys: &Sys, request: &Request, retry: &Retry, deadline: Deadline) -> Result<Response, Error> {
+pub(crate) async fn send(sys: &Sys, request: &Request, retry: &Retry, deadline: Deadline) -> Result<Response, Error> {
     let (mut breaks, mut busy) = (retry.after_break.iter(), 0);
     loop {
         let left = deadline.left(&*sys.clock);
@@ -141,7 +141,7 @@ fn out_of_time(url: &Url, deadline: Deadline) -> Error {
 }
 
 /// Host and, where it isn't the usual one, port of `url`, for messages.
-pub fn host(url: &Url) -> String {
+pub(crate) fn host(url: &Url) -> String {
     let name = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| name.to_owned(), |port| format!("{name}:{port}"))
 }

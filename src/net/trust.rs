@@ -3,7 +3,7 @@
 use url::Url;
 
 /// `url` without the user and password in it, be they written well or badly.
-pub fn without_password(url: &str) -> String {
+pub(crate) fn without_password(url: &str) -> String {
     match (url.split_once("://"), url.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, host))) => format!("{scheme}://***@{host}"),
         (None, Some((_, host))) => format!("***@{host}"),
@@ -16,7 +16,7 @@ pub fn without_password(url: &str) -> String {
 ///
 /// # Errors
 /// What is wrong with it; passwords are not quoted.
-pub fn local_or_https(text: &str) -> Result<Url, String> {
+pub(crate) fn local_or_https(text: &str) -> Result<Url, String> {
     https_or(is_local, "lie on this machine", text)
 }
 
@@ -25,7 +25,7 @@ pub fn local_or_https(text: &str) -> Result<Url, String> {
 ///
 /// # Errors
 /// What is wrong with it; passwords are not quoted.
-pub fn private_or_https(text: &str) -> Result<Url, String> {
+pub(crate) fn private_or_https(text: &str) -> Result<Url, String> {
     https_or(is_private, "lie on this machine or at a private IPv4 address", text)
 }
 
@@ -43,7 +43,7 @@ fn https_or(is_near: fn(&url::Host<&str>) -> bool, near: &str, text: &str) -> Re
 }
 
 /// Whether `host` is this machine or lies on its link, where no proxy leads.
-pub fn is_local(host: &url::Host<&str>) -> bool {
+pub(crate) fn is_local(host: &url::Host<&str>) -> bool {
     match host {
         url::Host::Domain(name) => name.eq_ignore_ascii_case("localhost"),
         url::Host::Ipv4(address) => address.is_loopback() || address.is_link_local(),

@@ -69,7 +69,7 @@ fn freshness(entry: &TokenEntry, now: u64) -> Freshness {
 ///
 /// # Errors
 /// Whatever kept it from being had; the cache is whole in any case.
-pub fn token(sys: &Sys, spec: &Spec) -> Result<Token, Error> {
+pub(crate) fn token(sys: &Sys, spec: &Spec) -> Result<Token, Error> {
     let mut cache = Cache::open(&spec.location);
     let identity = spec.cache_key();
     if let Some(usable) = cache.slot(&identity).and_then(|slot| fresh(&slot, spec, sys.clock.now())) {
@@ -84,7 +84,7 @@ pub fn token(sys: &Sys, spec: &Spec) -> Result<Token, Error> {
 ///
 /// # Errors
 /// As [`token()`].
-pub fn sign_in(sys: &Sys, spec: &Spec, who: Option<&str>) -> Result<SignIn, Error> {
+pub(crate) fn sign_in(sys: &Sys, spec: &Spec, who: Option<&str>) -> Result<SignIn, Error> {
     let mut cache = Cache::open(&spec.location);
     let identity = spec.cache_key();
     if let Some(slot) = cache.slot(&identity)
@@ -103,7 +103,7 @@ pub fn sign_in(sys: &Sys, spec: &Spec, who: Option<&str>) -> Result<SignIn, Erro
 }
 
 /// How a sign-in by hand ended well.
-pub struct SignIn {
+pub(crate) struct SignIn {
     /// What it took.
     pub how: SignInOutcome,
     /// The person, where it is one.
@@ -114,7 +114,7 @@ pub struct SignIn {
 
 /// What a sign-in by hand took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SignInOutcome {
+pub(crate) enum SignInOutcome {
     /// Nothing: a fresh token was there.
     Before,
     /// A token was had without a person, and nothing was said.

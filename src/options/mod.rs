@@ -4,13 +4,14 @@
 //! Names, variables, defaults and help follow Azure/kubelogin where it has the option.
 
 pub mod args;
-pub mod types;
-pub mod values;
+pub(crate) mod types;
+pub(crate) mod values;
 
 use std::collections::BTreeMap;
 
-pub use args::{ParsedArgs, ParsedFlag};
-pub use values::{Inputs, ValueSource, Values, shown};
+pub(crate) use args::{ParsedArgs, ParsedFlag};
+pub use values::Values;
+pub(crate) use values::{Inputs, ValueSource, shown};
 
 use crate::azure::cloud::Cloud;
 use crate::azure::id::{AuthorityHost, ClientId, Subscription, TenantId};
@@ -327,14 +328,14 @@ fn hidden(text: &str) -> Result<Secret, String> {
 
 macro_rules! options {
     ($($(#[$doc:meta])* $name:ident: $type:ty = $row:expr;)*) => {
-        $($(#[$doc])* pub static $name: Opt<$type> = $row.in_row(Row::$name, |text| ($name.parse)(text).map(drop));)*
+        $($(#[$doc])* pub(crate) static $name: Opt<$type> = $row.in_row(Row::$name, |text| ($name.parse)(text).map(drop));)*
 
         #[derive(Debug, Clone, Copy, PartialEq)]
         #[expect(non_camel_case_types, clippy::upper_case_acronyms, reason = "called as the statics are")]
         enum Row { $($name),* }
 
         /// The table, in the order in which help shows it.
-        pub static TABLE: &[&Decl] = &[$(&$name.decl),*];
+        pub(crate) static TABLE: &[&Decl] = &[$(&$name.decl),*];
     };
 }
 

@@ -21,7 +21,7 @@ impl FilePath {
 
 /// The form of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OutputFormat {
+pub(crate) enum OutputFormat {
     /// Lines for people.
     Text,
     /// JSON for programs.
@@ -33,7 +33,7 @@ impl OutputFormat {
     ///
     /// # Errors
     /// The forms that there are.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         match text {
             "text" => Ok(Self::Text),
             "json" => Ok(Self::Json),
@@ -46,7 +46,7 @@ impl OutputFormat {
 ///
 /// # Errors
 /// The versions that kubectl accepts.
-pub fn exec_api_version(text: &str) -> Result<&'static str, String> {
+pub(crate) fn exec_api_version(text: &str) -> Result<&'static str, String> {
     let named = |version: &&str| *version == text || version.rsplit('/').next() == Some(text);
     let version = VERSIONS.into_iter().find(named);
     version.ok_or_else(|| format!("unknown version \"{text}\": kubectl accepts v1 and v1beta1"))
@@ -54,7 +54,7 @@ pub fn exec_api_version(text: &str) -> Result<&'static str, String> {
 
 /// A duration in Go's notation: `90s`, `1m0s`, `1.5h`, `0`, `-1s`.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct GoDuration {
+pub(crate) struct GoDuration {
     seconds: f64,
 }
 
@@ -63,7 +63,7 @@ impl GoDuration {
     ///
     /// # Errors
     /// Go's text.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let invalid = || format!("time: invalid duration \"{text}\"");
         let (sign, mut rest) = match text.strip_prefix('-') {
             Some(rest) => (-1.0, rest),
@@ -89,7 +89,7 @@ impl GoDuration {
     }
 
     /// The duration, if it is longer than nothing.
-    pub fn positive(self) -> Option<Duration> {
+    pub(crate) fn positive(self) -> Option<Duration> {
         Duration::try_from_secs_f64(self.seconds).ok().filter(|duration| !duration.is_zero())
     }
 }
@@ -109,7 +109,7 @@ fn duration_part(text: &str) -> Option<(f64, &str)> {
 ///
 /// # Errors
 /// Go's text.
-pub fn go_bool(text: &str) -> Result<bool, String> {
+pub(crate) fn go_bool(text: &str) -> Result<bool, String> {
     match text {
         "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
         "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
@@ -121,7 +121,7 @@ pub fn go_bool(text: &str) -> Result<bool, String> {
 ///
 /// # Errors
 /// Go's text.
-pub fn level(text: &str) -> Result<u8, String> {
+pub(crate) fn level(text: &str) -> Result<u8, String> {
     let number: i32 = text.parse().map_err(|_| format!("strconv.ParseInt: parsing \"{text}\": invalid syntax"))?;
     Ok(u8::try_from(number.clamp(0, 10)).unwrap_or_default())
 }

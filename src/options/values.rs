@@ -191,7 +191,7 @@ impl Values {
 }
 
 /// The text of an option as it may be seen: without what is secret in it.
-pub fn shown(decl: &Decl, text: &Secret) -> String {
+pub(crate) fn shown(decl: &Decl, text: &Secret) -> String {
     match text.expose() {
         _ if decl.secret.is_some() => "<secret>".into(),
         url if *decl == AUTHORITY_HOST.decl => without_password(url),

@@ -25,7 +25,7 @@ pub trait Browser {
 }
 
 /// A browser on its way.
-pub type Opening<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + 'a>>;
+pub(crate) type Opening<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + 'a>>;
 
 /// A program that fails does so within this time; one that still runs has a browser open.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -57,7 +57,7 @@ impl Browser for SystemBrowser {
 ///
 /// The desktop and the programs are the user's own, whatever an exec entry says: `BROWSER` may name any
 /// program with any argument.
-pub fn hindrance(env: &Env) -> Option<String> {
+pub(crate) fn hindrance(env: &Env) -> Option<String> {
     let desktop = if env.user_value("BROWSER").is_some() { None } else { no_desktop(env) };
     desktop.or_else(|| commands(env, "").is_empty().then(|| NO_PROGRAM.into()))
 }

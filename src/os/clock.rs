@@ -61,7 +61,7 @@ impl Clock for SystemClock {
 
 /// `seconds` since the Unix epoch as RFC 3339 in UTC. A moment beyond the year 9999 is reported as
 /// that year's end.
-pub fn rfc3339(seconds: u64) -> String {
+pub(crate) fn rfc3339(seconds: u64) -> String {
     const LAST: &str = "9999-12-31T23:59:59Z";
     let moment = i64::try_from(seconds).ok().and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
     moment.and_then(|moment| moment.format(&Rfc3339).ok()).unwrap_or_else(|| LAST.into())

@@ -49,7 +49,7 @@ pub trait ProgramRunner {
 }
 
 /// No token comes near this many bytes.
-pub const OUTPUT_LIMIT: usize = 1024 * 1024;
+pub(crate) const OUTPUT_LIMIT: usize = 1024 * 1024;
 
 /// A program that has ended may leave others behind that hold its pipes; nobody waits for those.
 const AFTER_THE_END: Duration = Duration::from_millis(300);
@@ -62,7 +62,7 @@ const CREATE_NO_WINDOW: u32 = 0x0800_0000;
 /// Where `name` lies on the user's `PATH`; an exec entry chooses no programs for `login`. Relative
 /// entries of `PATH` are passed over: they mean another
 /// program in every directory.
-pub fn find(env: &Env, name: &str) -> Option<PathBuf> {
+pub(crate) fn find(env: &Env, name: &str) -> Option<PathBuf> {
     let directories = std::env::split_paths(env.user_value("PATH")?).filter(|directory| directory.is_absolute());
     let names = if cfg!(windows) { vec![format!("{name}.exe"), format!("{name}.cmd")] } else { vec![name.to_owned()] };
     directories
@@ -72,7 +72,7 @@ pub fn find(env: &Env, name: &str) -> Option<PathBuf> {
 
 /// Whether `path` is a program that may be started.
 #[cfg(unix)]
-pub fn runs(path: &std::path::Path) -> bool {
+pub(crate) fn runs(path: &std::path::Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
 }
@@ -85,7 +85,7 @@ pub fn runs(path: &std::path::Path) -> bool {
 
 /// The command line of the program that has started this process; empty where it can't be known.
 #[cfg(target_os = "linux")]
-pub fn parent_command() -> Vec<String> {
+pub(crate) fn parent_command() -> Vec<String> {
     use std::io::Read;
     const LIMIT: u64 = 64 * 1024;
     let mut text = Vec::new();

@@ -14,5 +14,5 @@ pub(crate) use dir::{EncryptedDir, KEY_LOCK, LOCK, names};
 pub(crate) use key_store::{KEY, KeyStore};
 #[cfg(test)]
 pub(crate) use key_store::{KeyError, fake::MemoryKeyStore};
-pub use storage::Storage;
+pub(crate) use storage::Storage;
 pub(crate) use store_error::StoreError;

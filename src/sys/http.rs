@@ -41,7 +41,7 @@ pub struct Peer {
 }
 
 /// A token endpoint of Entra, or whoever else hands out tokens.
-pub static TOKEN_ENDPOINT: Peer = Peer { request: "the token request", foreign_answer: ErrorKind::NotEntra };
+pub(crate) static TOKEN_ENDPOINT: Peer = Peer { request: "the token request", foreign_answer: ErrorKind::NotEntra };
 
 /// What a request asks a server to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -193,7 +193,7 @@ pub struct Response {
 }
 
 /// No answer of a token endpoint comes near this many bytes.
-pub const BODY_LIMIT: usize = 1024 * 1024;
+pub(crate) const BODY_LIMIT: usize = 1024 * 1024;
 
 /// One attempt at a request.
 pub trait Http {

@@ -2,7 +2,7 @@
 //! the programs of others and the terminal. Clippy forbids the ambient ways, so what a function can reach is what it is
 //! given. The real one is made by [`crate::world`].
 
-pub mod http;
+pub(crate) mod http;
 
 use std::rc::Rc;
 

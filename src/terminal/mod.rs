@@ -14,11 +14,11 @@ use std::cell::{Cell, RefCell};
 use std::io::Write;
 use std::rc::Rc;
 
-pub use prompt::Prompt;
-pub use signed_in::{SignedIn, time_text};
-pub use style::{Colour, OutputStyle};
-pub use visibility::{prompt_hidden, stderr_is_terminal, unattended};
-pub use wait::Wait;
+pub(crate) use prompt::Prompt;
+pub(crate) use signed_in::{SignedIn, time_text};
+pub(crate) use style::{Colour, OutputStyle};
+pub(crate) use visibility::{prompt_hidden, stderr_is_terminal, unattended};
+pub(crate) use wait::Wait;
 
 use crate::error::{Error, ErrorKind, one_line};
 use crate::os::env::Env;
@@ -26,7 +26,7 @@ use crate::os::env::Env;
 use screen::Screen;
 
 /// Silences the notes, for programs that draw on the terminal themselves, such as k9s.
-pub const QUIET: &str = "KUBENTRA_QUIET";
+pub(crate) const QUIET: &str = "KUBENTRA_QUIET";
 
 /// Stderr. stdout belongs to kubectl and is written by `main` alone.
 pub struct Terminal {

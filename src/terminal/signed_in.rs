@@ -25,7 +25,7 @@ impl SignedIn<'_> {
 }
 
 /// `14:32 UTC`, with its date where that is not the one of `now`.
-pub fn time_text(seconds: u64, now: u64) -> String {
+pub(crate) fn time_text(seconds: u64, now: u64) -> String {
     let (text, now) = (rfc3339(seconds), rfc3339(now));
     let ((date, time), today) = (split(&text), split(&now).0);
     let minute = time.get(..5).unwrap_or(time);

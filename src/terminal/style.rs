@@ -9,7 +9,7 @@ use super::screen::takes_colour;
 
 /// How text is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OutputStyle {
+pub(crate) enum OutputStyle {
     /// Byte for byte, for the program that reads it.
     Exact,
     /// On a terminal, without colours.
@@ -20,7 +20,7 @@ pub enum OutputStyle {
 
 /// What a text stands out by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Colour {
+pub(crate) enum Colour {
     /// What is gone.
     Red,
     /// What is new.
@@ -33,7 +33,7 @@ pub enum Colour {
 
 impl OutputStyle {
     /// That of this process's stdout.
-    pub fn of_stdout(env: &Env) -> Self {
+    pub(crate) fn of_stdout(env: &Env) -> Self {
         Self::of(env, std::io::stdout().is_terminal(), cfg!(windows))
     }
 
@@ -46,7 +46,7 @@ impl OutputStyle {
     }
 
     /// `line`, which has no line break, in `colour`. What a file says does not steer a terminal.
-    pub fn show(self, line: &str, colour: Option<Colour>) -> String {
+    pub(crate) fn show(self, line: &str, colour: Option<Colour>) -> String {
         match (self, colour) {
             (Self::Exact, _) => line.to_owned(),
             (Self::Coloured, Some(colour)) => format!("\u{1b}[{}m{}\u{1b}[0m", colour.code(), visible(line)),

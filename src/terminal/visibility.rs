@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use crate::os::env::Env;
 
 /// Whether a person reads stderr as it is written.
-pub fn stderr_is_terminal() -> bool {
+pub(crate) fn stderr_is_terminal() -> bool {
     std::io::stderr().is_terminal()
 }
 
@@ -15,13 +15,13 @@ const CI_VARIABLES: [&str; 6] = ["CI", "TF_BUILD", "GITHUB_ACTIONS", "GITLAB_CI"
 /// Why nobody would see a prompt, or `None` where somebody may (design, D2).
 ///
 /// A stderr that is merely no terminal is no reason: k9s and Lens have none and show what we say.
-pub fn prompt_hidden(env: &Env) -> Option<String> {
+pub(crate) fn prompt_hidden(env: &Env) -> Option<String> {
     if stderr_is_discarded() { Some("stderr is closed or /dev/null".into()) } else { unattended(env) }
 }
 
 /// Why nobody would see anything that we open, or `None` where somebody may: that stderr goes nowhere says
 /// nothing about a browser.
-pub fn unattended(env: &Env) -> Option<String> {
+pub(crate) fn unattended(env: &Env) -> Option<String> {
     let says_so = |name: &&str| env.get(name).is_some_and(|value| !value.eq_ignore_ascii_case("false"));
     let variable = CI_VARIABLES.into_iter().find(says_so)?;
     let terminal = stderr_is_terminal() || controlling_terminal();

@@ -11,7 +11,7 @@
 //! | `edits[].files[]` | `file`, `users` (their names) and `state`: `can be taken back` (after the edits before it), `changed since`, `file is gone` or `cannot be read` |
 
 mod file_undo;
-pub mod journal;
+pub(crate) mod journal;
 mod list;
 mod undo_report;
 

@@ -140,7 +140,7 @@ fn a_conversion_waits_for_one_in_another_container_and_goes_on_when_that_is_kill
     const TIME: Duration = Duration::from_millis(300);
     let (env, path) = private_kubeconfig();
     let lock = path.with_extension("lock");
-    let holder = kubentra::os::files::create_locked(&lock, b"kubentra 4194305\n").expect("a lock");
+    let holder = kubentra::internal::create_locked(&lock, b"kubentra 4194305\n").expect("a lock");
     let holder = thread::spawn(move || {
         thread::sleep(TIME);
         drop(holder);

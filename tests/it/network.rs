@@ -75,7 +75,7 @@ pub fn dead_entry(env: &TestEnv) -> [std::path::PathBuf; 3] {
     let month = Duration::from_secs(31 * 24 * 3600);
     ["token", "popkey", "lock"].map(|kind| {
         let path = env.cache().join(format!("{}.{kind}", "0".repeat(64)));
-        let file = kubentra::os::files::open_lock_file(&path).expect("a file");
+        let file = kubentra::internal::open_lock_file(&path).expect("a file");
         file.set_modified(std::time::SystemTime::now() - month).expect("an old file");
         path
     })

@@ -8,7 +8,7 @@ mod paste;
 mod redirect_url;
 mod requester;
 
-pub use redirect_url::RedirectUrl;
+pub(crate) use redirect_url::RedirectUrl;
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ use requester::Requester;
 ///
 /// # Errors
 /// A port that is taken, nobody who could open a browser, a refusal, or nobody who finishes in time.
-pub async fn sign_in(
+pub(crate) async fn sign_in(
     session: &Session<'_>,
     user: &UserClient,
     redirect: Option<&RedirectUrl>,

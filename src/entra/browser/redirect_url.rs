@@ -6,7 +6,7 @@ use crate::net::trust::without_password;
 
 /// An address on this machine that a browser is sent back to with the answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RedirectUrl {
+pub(crate) struct RedirectUrl {
     url: Url,
 }
 
@@ -16,7 +16,7 @@ impl RedirectUrl {
     ///
     /// # Errors
     /// Anything but plain HTTP on this machine, and what no redirect may have.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let invalid = |why: &str| format!("the redirect URL \"{}\" is not valid: {why}", without_password(text));
         let url = Url::parse(text).map_err(|error| invalid(&error.to_string()))?;
         let here = match url.host() {
@@ -38,18 +38,18 @@ impl RedirectUrl {
     }
 
     /// The port that it names; without one any free port will do.
-    pub fn port(&self) -> Option<u16> {
+    pub(crate) fn port(&self) -> Option<u16> {
         self.url.port()
     }
 
     /// The path, at least `/`.
-    pub fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         self.url.path()
     }
 
     /// The address with `port`, as Entra shall send the browser to it: without a path where there was
     /// none, since a path is compared letter by letter.
-    pub fn with_port(&self, port: u16) -> String {
+    pub(crate) fn with_port(&self, port: u16) -> String {
         let host = self.url.host_str().unwrap_or("localhost");
         let path = if self.url.path() == "/" { "" } else { self.url.path() };
         format!("http://{host}:{port}{path}")

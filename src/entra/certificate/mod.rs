@@ -24,7 +24,7 @@ use crate::os::clock::rfc3339;
 use crate::secret::Secret;
 
 /// A client certificate with its RSA key.
-pub struct Certificate {
+pub(crate) struct Certificate {
     subject: String,
     /// DER, each issuer after what it issued; the first is ours.
     chain: Vec<Vec<u8>>,
@@ -34,7 +34,7 @@ pub struct Certificate {
 
 /// How an assertion is signed, and how it names its certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Signing {
+pub(crate) enum Signing {
     /// PS256, and the certificate's SHA-256 thumbprint. What Entra documents today.
     Modern,
     /// RS256, and the SHA-1 thumbprint. All that AD FS knows.
@@ -48,7 +48,7 @@ impl Certificate {
     /// # Errors
     /// The file is of another kind or damaged, needs another password, lacks a part, has a key that
     /// Entra does not accept, or its certificate isn't valid now.
-    pub fn parse(bytes: &[u8], password: Option<&Secret>, shown: &str, now: u64) -> Result<Self, Error> {
+    pub(crate) fn parse(bytes: &[u8], password: Option<&Secret>, shown: &str, now: u64) -> Result<Self, Error> {
         let password = password.filter(|password| !password.is_empty());
         let (certificate, validity) = Self::read(bytes, password, now).map_err(|error| error.from_source(shown))?;
         validity.check(&certificate, shown, now)?;
@@ -65,7 +65,7 @@ impl Certificate {
     ///
     /// # Errors
     /// The key can't sign; `parse` has seen to it that this doesn't happen.
-    pub fn assertion(&self, signing: Signing, audience: &str, client: &str, now: u64) -> Result<Secret, Error> {
+    pub(crate) fn assertion(&self, signing: Signing, audience: &str, client: &str, now: u64) -> Result<Secret, Error> {
         // A clock that is ahead of Entra's makes an assertion of the future: AADSTS700024.
         let from = now.saturating_sub(300);
         let claims = Claims {
@@ -83,7 +83,7 @@ impl Certificate {
     }
 
     /// Whom the certificate names.
-    pub fn subject(&self) -> &str {
+    pub(crate) fn subject(&self) -> &str {
         &self.subject
     }
 

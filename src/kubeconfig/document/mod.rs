@@ -27,9 +27,9 @@ use std::fmt;
 use std::ops::Range;
 
 use edit::{Plan, Reach};
-pub use relative::RelativePath;
-pub use secrets::secrets_of_entry;
-pub use take_back::{RecordedEdit, Reverted, Standing};
+pub(crate) use relative::RelativePath;
+pub(crate) use secrets::secrets_of_entry;
+pub(crate) use take_back::{RecordedEdit, Standing};
 use tree::{TOP, Tree};
 
 /// A kubeconfig file that has been read.
@@ -80,7 +80,7 @@ pub enum Auth {
 }
 
 /// A variable of `env`: its name and its value.
-pub type Variable = (String, String);
+pub(crate) type Variable = (String, String);
 
 /// The `exec` member of a user.
 #[derive(Clone, PartialEq, Eq, Default)]

@@ -18,7 +18,7 @@ const WORDS: [&str; 9] =
 /// The bytes of `text`, the entry of one user, that hold secrets, as
 /// [`Document::secrets`](super::Document::secrets) finds them; `None` where the entry can't be read without
 /// the rest of its file.
-pub fn secrets_of_entry(text: &str, column: usize) -> Option<Vec<Range<usize>>> {
+pub(crate) fn secrets_of_entry(text: &str, column: usize) -> Option<Vec<Range<usize>>> {
     let tree = fragment(text, column)?;
     let before = tree.text.len() - 1 - text.len();
     let mut found = Vec::new();

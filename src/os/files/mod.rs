@@ -13,7 +13,7 @@ use std::time::Duration;
 ///
 /// # Errors
 /// The file system's, or `InvalidData` for a longer file and for text that is not UTF-8.
-pub fn read_text(path: &Path, limit: u64) -> io::Result<String> {
+pub(crate) fn read_text(path: &Path, limit: u64) -> io::Result<String> {
     let bytes = read_bytes(path, limit)?;
     String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
 }
@@ -23,7 +23,7 @@ pub fn read_text(path: &Path, limit: u64) -> io::Result<String> {
 /// # Errors
 /// The file system's, `InvalidData` for a longer file, `TimedOut` for a pipe that somebody holds and
 /// does not write to.
-pub fn read_bytes(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn read_bytes(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let file = open(path)?;
     #[cfg(unix)]
     if pipe::is_pipe(&file) {
@@ -36,7 +36,7 @@ pub fn read_bytes(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// The file system's.
-pub fn holds(path: &Path, bytes: &[u8]) -> io::Result<bool> {
+pub(crate) fn holds(path: &Path, bytes: &[u8]) -> io::Result<bool> {
     let mut file = File::open(path)?;
     let (mut piece, mut rest) = (vec![0; 64 * 1024], bytes);
     loop {
@@ -51,7 +51,7 @@ pub fn holds(path: &Path, bytes: &[u8]) -> io::Result<bool> {
 }
 
 /// Whether `path` is a pipe, which can be read once.
-pub fn is_pipe(path: &Path) -> bool {
+pub(crate) fn is_pipe(path: &Path) -> bool {
     #[cfg(unix)]
     return path.metadata().is_ok_and(|found| std::os::unix::fs::FileTypeExt::is_fifo(&found.file_type()));
     #[cfg(not(unix))]
@@ -79,7 +79,7 @@ fn bounded(bytes: Vec<u8>, limit: u64) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// The file system's, or `InvalidData` for a longer file.
-pub fn read_bounded(file: File, limit: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn read_bounded(file: File, limit: u64) -> io::Result<Vec<u8>> {
     // The size is a hint that saves the warm path half a dozen reads; the bound is what counts.
     let expected = file.metadata().map_or(0, |found| found.len()).min(limit) + 1;
     let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or_default());
@@ -94,7 +94,7 @@ pub fn read_bounded(file: File, limit: u64) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// The file system's; the old file is then as it was.
-pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let file = temporary_beside(path)?;
     keep_mode_and_owner(path, file.as_file())?;
     put(file, path, bytes)
@@ -104,7 +104,7 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 ///
 /// # Errors
 /// The file system's; the old file is then as it was.
-pub fn replace_privately(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn replace_privately(path: &Path, bytes: &[u8]) -> io::Result<()> {
     put(temporary_beside(path)?, path, bytes)
 }
 
@@ -120,7 +120,7 @@ fn put(mut file: tempfile::NamedTempFile, path: &Path, bytes: &[u8]) -> io::Resu
 ///
 /// # Errors
 /// `AlreadyExists`, or the file system's.
-pub fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
     put_new(temporary_beside(path)?, path, bytes).map(drop)
 }
 
@@ -148,7 +148,7 @@ fn put_new(mut file: tempfile::NamedTempFile, path: &Path, bytes: &[u8]) -> io::
 ///
 /// # Errors
 /// The file system's.
-pub fn create_private_directory(path: &Path) -> io::Result<()> {
+pub(crate) fn create_private_directory(path: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
@@ -158,7 +158,7 @@ pub fn create_private_directory(path: &Path) -> io::Result<()> {
 
 /// The permissions of the file at `path`, such as 0644, if others than its owner may read or write it.
 #[cfg(unix)]
-pub fn open_to_others(path: &Path) -> Option<u32> {
+pub(crate) fn open_to_others(path: &Path) -> Option<u32> {
     let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(path).ok()?) & 0o777;
     (mode & 0o066 != 0).then_some(mode)
 }
@@ -181,7 +181,7 @@ pub fn open_lock_file(path: &Path) -> io::Result<File> {
 ///
 /// # Errors
 /// The file system's; a symlink is refused.
-pub fn open_existing_lock_file(path: &Path) -> io::Result<File> {
+pub(crate) fn open_existing_lock_file(path: &Path) -> io::Result<File> {
     lock_file_options().open(path)
 }
 
@@ -198,7 +198,7 @@ fn lock_file_options() -> fs::OpenOptions {
 ///
 /// # Errors
 /// The file system's, or `InvalidData` for a symbolic link.
-pub fn open_itself(path: &Path) -> io::Result<File> {
+pub(crate) fn open_itself(path: &Path) -> io::Result<File> {
     match itself().open(path) {
         Err(_) if path.is_symlink() => Err(io::Error::new(io::ErrorKind::InvalidData, "it is a symbolic link")),
         opened => opened,
@@ -219,7 +219,7 @@ fn itself() -> fs::OpenOptions {
 
 /// Whether `path` still names the file that was opened.
 #[cfg(unix)]
-pub fn is_still(path: &Path, file: &File) -> bool {
+pub(crate) fn is_still(path: &Path, file: &File) -> bool {
     use std::os::unix::fs::MetadataExt;
     let (Ok(named), Ok(opened)) = (fs::symlink_metadata(path), file.metadata()) else { return false };
     (named.dev(), named.ino()) == (opened.dev(), opened.ino())
@@ -232,7 +232,7 @@ pub fn is_still(path: &Path, _: &File) -> bool {
 }
 
 /// Whether a write failed for want of space.
-pub fn is_full(error: &io::Error) -> bool {
+pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 

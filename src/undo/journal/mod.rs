@@ -18,13 +18,13 @@ use crate::store::permissions::{FileCheck, check_directory, own_and_tighten};
 use crate::store::{self, EncryptedDir, Fingerprint, KeyStore, Storage, StoreError, lock};
 use crate::sys::Sys;
 
-pub use record::{FileContent, Operation, Record, RecordedUser, State, is_gone};
-pub use writer::{JournalResult, JournalWriter};
+pub(crate) use record::{FileContent, Operation, Record, RecordedUser, State, is_gone};
+pub(crate) use writer::{JournalResult, JournalWriter};
 
 /// So many edits are kept.
-pub const MAX_EDITS: usize = 50;
+pub(crate) const MAX_EDITS: usize = 50;
 /// So long they are kept.
-pub const MAX_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
+pub(crate) const MAX_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Our directory below that of all programs' state.
 const OWN: &str = "kubentra";
@@ -38,7 +38,7 @@ const UNDO_LOCK: &str = "undo.lock";
 const LIMIT: u64 = 512 * 1024 * 1024;
 
 /// The directory of the journal, unless there is no home directory.
-pub fn directory(env: &Env) -> Option<PathBuf> {
+pub(crate) fn directory(env: &Env) -> Option<PathBuf> {
     Some(state_directory(env)?.join(OWN))
 }
 
@@ -61,13 +61,13 @@ fn state_directory(env: &Env) -> Option<PathBuf> {
 }
 
 /// The journal, with its key.
-pub struct Journal {
+pub(crate) struct Journal {
     store: EncryptedDir,
 }
 
 /// What one command has done to one file or several: the names of its records.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EditGroup {
+pub(crate) struct EditGroup {
     /// In the order in which the files were to be written.
     pub names: Vec<String>,
 }
@@ -133,19 +133,19 @@ impl Journal {
     }
 
     /// Where it lies.
-    pub fn directory(&self) -> &Path {
+    pub(crate) fn directory(&self) -> &Path {
         self.store.directory()
     }
 
     /// The edits that are kept, the newest first.
-    pub fn edits(&self, sys: &Sys) -> Vec<EditGroup> {
+    pub(crate) fn edits(&self, sys: &Sys) -> Vec<EditGroup> {
         let mut edits = edits(&names(self.directory()));
         edits.retain(|edit| !is_over(edit, sys.clock.nanoseconds()));
         edits
     }
 
     /// What the record `name` holds, if it can be read.
-    pub fn read(&self, name: &str) -> Option<Record> {
+    pub(crate) fn read(&self, name: &str) -> Option<Record> {
         self.store.read(&path_of(name)).filter(Record::is_of_this_version)
     }
 
@@ -182,19 +182,19 @@ impl Journal {
     }
 
     /// Puts `record` in the place of the one called `name`.
-    pub fn rewrite(&self, name: &str, record: &Record) -> std::io::Result<()> {
+    pub(crate) fn rewrite(&self, name: &str, record: &Record) -> std::io::Result<()> {
         self.store.write(&path_of(name), record)
     }
 
     /// Removes records.
-    pub fn remove(&self, names: &[String]) {
+    pub(crate) fn remove(&self, names: &[String]) {
         for name in names {
             self.store.remove(&path_of(name));
         }
     }
 
     /// Lets go of what is too old or too much.
-    pub fn prune(&self, sys: &Sys) {
+    pub(crate) fn prune(&self, sys: &Sys) {
         let now = sys.clock.nanoseconds();
         for (index, edit) in edits(&names(self.directory())).iter().enumerate() {
             if index >= MAX_EDITS || is_over(edit, now) {
@@ -204,7 +204,7 @@ impl Journal {
     }
 
     /// Excludes every other `undo` until the lock is dropped; on a file system without locks nobody.
-    pub fn lock(&self) -> Option<lock::LockGuard> {
+    pub(crate) fn lock(&self) -> Option<lock::LockGuard> {
         lock::hold(&self.directory().join(UNDO_LOCK)).ok()
     }
 }

@@ -19,7 +19,7 @@ const VERSION: u32 = 1;
 /// The edit of one file. It may hold what is secret, so it is no `Debug`.
 #[derive(Clone, Serialize, Deserialize)]
 #[cfg_attr(test, derive(Debug, PartialEq, Eq))]
-pub struct Record {
+pub(crate) struct Record {
     version: u32,
     /// When, in seconds since 1970.
     pub when: u64,
@@ -43,7 +43,7 @@ pub struct Record {
 /// What an edit was, in words that hold nothing secret: never the command line.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(Debug))]
-pub struct Operation {
+pub(crate) struct Operation {
     /// The command.
     pub command: String,
     /// The login method that it was to set.
@@ -53,7 +53,7 @@ pub struct Operation {
 /// The entry of a user.
 #[derive(Clone, Serialize, Deserialize)]
 #[cfg_attr(test, derive(Debug, PartialEq, Eq))]
-pub struct RecordedUser {
+pub(crate) struct RecordedUser {
     /// The user's name.
     pub name: String,
     /// The bytes that stood there.
@@ -77,7 +77,7 @@ impl Record {
     ///
     /// # Errors
     /// The file system's, where it can't be said which file is meant.
-    pub fn of(journal: &Journal, change: &FileChange, what: &Operation, when: u64) -> io::Result<Self> {
+    pub(crate) fn of(journal: &Journal, change: &FileChange, what: &Operation, when: u64) -> io::Result<Self> {
         let (old, new) = (change.file.document.text(), change.edited.document.text());
         let slice = |text: &str, range: &std::ops::Range<usize>| text.get(range.clone()).unwrap_or_default().to_owned();
         let users = change.edited.touched.iter().map(|touched| RecordedUser {
@@ -106,24 +106,24 @@ impl Record {
 
     /// The same, with or without the mark of an `undo` that is about to write.
     #[must_use]
-    pub fn marked(&self, taking_back: bool) -> Self {
+    pub(crate) fn marked(&self, taking_back: bool) -> Self {
         Self { undo_started: taking_back, ..self.clone() }
     }
 
     /// The same for `users` alone. The whole file never was what they make of it, so it is not known again.
     #[must_use]
-    pub fn of_the_rest(&self, users: Vec<RecordedUser>) -> Self {
+    pub(crate) fn of_the_rest(&self, users: Vec<RecordedUser>) -> Self {
         Self { users, before: None, after: None, undo_started: false, ..self.clone() }
     }
 
     /// The file as it was named while that leads where it led then, else where it led.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         let still = std::fs::canonicalize(&self.file).is_ok_and(|target| target == self.target);
         if still { &self.file } else { &self.target }
     }
 
     /// How a file that is `now` what it is stands to this edit.
-    pub fn state(&self, journal: &Journal, now: &FileContent) -> State {
+    pub(crate) fn state(&self, journal: &Journal, now: &FileContent) -> State {
         match now {
             FileContent::Is(text) => self.state_of(journal, text),
             FileContent::Gone => State::Gone,
@@ -132,7 +132,7 @@ impl Record {
     }
 
     /// How a file with this `text` stands to this edit.
-    pub fn state_of(&self, journal: &Journal, text: &str) -> State {
+    pub(crate) fn state_of(&self, journal: &Journal, text: &str) -> State {
         if journal.is(text, self.before.as_ref()) {
             State::AsBefore
         } else if journal.is(text, self.after.as_ref()) {
@@ -144,7 +144,7 @@ impl Record {
 
     /// The old text, out of the new one; `None` where that is not the text which this edit has left, or
     /// something is wrong here.
-    pub fn taken_back(&self, journal: &Journal, text: &str) -> Option<String> {
+    pub(crate) fn taken_back(&self, journal: &Journal, text: &str) -> Option<String> {
         let mut old = String::with_capacity(text.len());
         let mut done = 0;
         for user in &self.users {
@@ -158,7 +158,7 @@ impl Record {
 }
 
 /// What a file is.
-pub enum FileContent {
+pub(crate) enum FileContent {
     /// A file with this text.
     Is(String),
     /// Not there.
@@ -169,7 +169,7 @@ pub enum FileContent {
 
 impl FileContent {
     /// What the file at `path` is. A pipe or a device is never read: that may take for ever.
-    pub fn of(path: &Path) -> Self {
+    pub(crate) fn of(path: &Path) -> Self {
         match path.metadata() {
             Ok(found) if found.is_file() => read_text(path, LIMIT).map_or(Self::Unreadable, Self::Is),
             Err(error) if is_gone(&error) => Self::Gone,
@@ -179,13 +179,13 @@ impl FileContent {
 }
 
 /// Whether there is nothing at a path: no file, or no directory that it could be in.
-pub fn is_gone(error: &io::Error) -> bool {
+pub(crate) fn is_gone(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 /// How a file stands to an edit of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub(crate) enum State {
     /// As the edit has left it.
     AsLeft,
     /// As it was before.

@@ -6,7 +6,7 @@ use crate::sys::Sys;
 use super::{EditGroup, Journal, JournalError, Operation, Record};
 
 /// Writes the records of `changes` before they are made. What can't be kept stops nothing.
-pub struct JournalWriter<'a> {
+pub(crate) struct JournalWriter<'a> {
     sys: &'a Sys,
     what: &'a Operation,
     changes: &'a [FileChange<'a>],
@@ -15,7 +15,7 @@ pub struct JournalWriter<'a> {
 
 /// Whether `undo` takes a change back.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum JournalResult {
+pub(crate) enum JournalResult {
     /// Nothing was to be kept.
     Nothing,
     /// It does.
@@ -26,12 +26,12 @@ pub enum JournalResult {
 
 impl<'a> JournalWriter<'a> {
     /// For `changes`, which `what` makes.
-    pub fn new(sys: &'a Sys, what: &'a Operation, changes: &'a [FileChange<'a>]) -> Self {
+    pub(crate) fn new(sys: &'a Sys, what: &'a Operation, changes: &'a [FileChange<'a>]) -> Self {
         Self { sys, what, changes, outcome: None }
     }
 
     /// What came of it.
-    pub fn kept(self) -> JournalResult {
+    pub(crate) fn kept(self) -> JournalResult {
         match self.outcome {
             None => JournalResult::Nothing,
             Some(Ok(_)) => JournalResult::Edit,

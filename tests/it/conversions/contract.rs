@@ -2,7 +2,7 @@
 //! runs of it. The product's own tables have no part in this.
 
 use super::rules;
-use kubentra::kubeconfig::document::{Auth, Document};
+use kubentra::internal::{Auth, Document};
 
 use self::From::{Flag, Required, Source};
 

@@ -3,13 +3,10 @@
 
 use std::path::PathBuf;
 
-use kubentra::commands::Command;
-use kubentra::convert::plan::{ConvertRequest, Decision, plan};
-use kubentra::kubeconfig::KubeconfigFile;
-use kubentra::kubeconfig::document::{Auth, Document, Edit, EditedDocument, ExecChange, NewExec};
-use kubentra::login::Method;
-use kubentra::options::{Values, args};
-use kubentra::os::env::Env;
+use kubentra::internal::{
+    Auth, Command, ConvertRequest, Decision, Document, Edit, EditedDocument, Env, ExecChange, KubeconfigFile, Method,
+    NewExec, Values, args, plan,
+};
 
 /// The text after `convert-kubeconfig FLAGS`, the same where nothing is to change; or why it is refused.
 pub fn convert(text: &str, flags: &[&str]) -> Result<String, String> {

@@ -230,7 +230,7 @@ fn changes_files(line: &str) -> bool {
 }
 
 fn is_temporary(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| kubentra::os::files::is_temporary(&name.to_string_lossy()))
+    path.file_name().is_some_and(|name| kubentra::internal::is_temporary(&name.to_string_lossy()))
 }
 
 fn is_left(path: &Path) -> bool {
