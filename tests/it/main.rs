@@ -25,6 +25,7 @@ mod interactive_parallel;
 mod kills;
 mod kubectl;
 mod kubectl_hosts;
+mod layers;
 mod msi;
 mod network;
 mod parallel;
