@@ -1,6 +1,6 @@
 //! Reads which module of `src/` names which other, by the words of the files alone: every path that
-//! begins with `crate`, `super`, `self` or our own name, in `use` lines and elsewhere. Comments, strings
-//! and what is compiled for tests only do not count.
+//! begins with `crate`, `super`, `self`, our own name or `oauth2`, in `use` lines and elsewhere. Comments and
+//! strings do not count, and what is compiled for tests only where that is wanted.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -22,8 +22,15 @@ pub struct Code {
     pub modules: BTreeSet<Vec<String>>,
 }
 
+/// Whether what is compiled for tests only counts.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Tests {
+    Count,
+    LeftOut,
+}
+
 /// Reads all files below `root/src`.
-pub fn read(root: &Path) -> Code {
+pub fn read(root: &Path, tests: Tests) -> Code {
     let mut files = Vec::new();
     list(&root.join("src"), &mut files);
     files.sort();
@@ -33,7 +40,7 @@ pub fn read(root: &Path) -> Code {
         let file = path.strip_prefix(root).unwrap().to_str().unwrap().replace('\\', "/");
         let module = module_of(&file);
         let text = std::fs::read_to_string(&path).unwrap();
-        for_tests.extend(arrows(&file, &module, &text, &mut code.arrows));
+        for_tests.extend(arrows(&file, &module, &text, tests, &mut code.arrows));
         code.modules.insert(module);
     }
     code.arrows.retain(|arrow| !for_tests.iter().any(|module| arrow.from.starts_with(module)));
@@ -62,8 +69,9 @@ fn module_of(file: &str) -> Vec<String> {
 }
 
 /// Adds the arrows of one file, and returns the modules that it declares for tests only.
-fn arrows(file: &str, module: &[String], text: &str, found: &mut Vec<Arrow>) -> Vec<Vec<String>> {
-    let (words, for_tests) = without_tests(words(text));
+fn arrows(file: &str, module: &[String], text: &str, tests: Tests, found: &mut Vec<Arrow>) -> Vec<Vec<String>> {
+    let words = words(text);
+    let (words, for_tests) = if tests == Tests::Count { (words, Vec::new()) } else { without_tests(words) };
     let mut inline: Vec<(usize, &str)> = Vec::new();
     let mut depth = 0;
     let mut at = 0;
@@ -75,7 +83,7 @@ fn arrows(file: &str, module: &[String], text: &str, found: &mut Vec<Arrow>) -> 
                 inline.pop_if(|(outer, _)| *outer == depth);
             }
             "mod" if is(&words, at + 2, "{") => inline.push((depth, &words[at + 1].1)),
-            "crate" | "kubentra" | "super" | "self"
+            "crate" | "kubentra" | "super" | "self" | "oauth2"
                 if is(&words, at + 1, "::") && (at == 0 || !is(&words, at - 1, "::")) =>
             {
                 let here: Vec<String> =
@@ -129,7 +137,7 @@ fn tree(words: &[(usize, String)], mut at: usize, before: &[String], paths: &mut
 
 fn absolute(here: &[String], path: &[String]) -> Vec<String> {
     let mut to = match path[0].as_str() {
-        "crate" | "kubentra" => Vec::new(),
+        "crate" | "kubentra" | "oauth2" => Vec::new(),
         _ => here.to_vec(),
     };
     for word in path {
@@ -275,9 +283,9 @@ fn string(chars: &[char], mut at: usize) -> usize {
     at + 1
 }
 
-fn seen(file: &str, text: &str) -> Vec<(usize, String)> {
+fn seen(file: &str, text: &str, tests: Tests) -> Vec<(usize, String)> {
     let mut found = Vec::new();
-    arrows(file, &module_of(file), text, &mut found);
+    arrows(file, &module_of(file), text, tests, &mut found);
     found.into_iter().map(|arrow| (arrow.line, arrow.to.join("::"))).collect()
 }
 
@@ -288,7 +296,7 @@ fn paths_are_read_in_every_form() {
                 pub(crate) fn f() -> crate::jwt::Claims<'static> { super::super::shell::word(b'\\'', 'x') }\n\
                 mod inner { use super::near; }\n\
                 macro_rules! m { () => { $crate::secret::Secret } }";
-    let paths: Vec<String> = seen("src/net/tls.rs", text).into_iter().map(|(_, path)| path).collect();
+    let paths: Vec<String> = seen("src/net/tls.rs", text, Tests::LeftOut).into_iter().map(|(_, path)| path).collect();
     assert_eq!(
         paths,
         [
@@ -318,5 +326,14 @@ fn comments_strings_and_tests_are_not_read() {
                 struct S { #[cfg(test)] l: crate::l::L<[u8; 2]>, m: crate::m::M }\n\
                 #[cfg(not(test))]\n\
                 use crate::n;\n";
-    assert_eq!(seen("src/a.rs", text), [(9, "m::M".to_owned()), (11, "n".to_owned())]);
+    assert_eq!(seen("src/a.rs", text, Tests::LeftOut), [(9, "m::M".to_owned()), (11, "n".to_owned())]);
+}
+
+#[test]
+fn tests_are_read_where_that_is_wanted_and_oauth2_is_no_module_of_ours() {
+    let text = "use oauth2::{Scope, http::Uri};\nconst PATH: &str = \"/oauth2::x\";\n\
+                #[cfg(test)]\nmod tests { use crate::login::A; }\n";
+    let of_product = [(1, "oauth2::Scope".to_owned()), (1, "oauth2::http::Uri".to_owned())];
+    assert_eq!(seen("src/entra/a.rs", text, Tests::LeftOut), of_product);
+    assert_eq!(seen("src/entra/a.rs", text, Tests::Count)[2..], [(4, "login::A".to_owned())]);
 }
