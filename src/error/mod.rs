@@ -9,7 +9,7 @@ pub(crate) use kind::ErrorKind;
 
 /// Why a command failed, as one line for a person plus details for `-v`.
 ///
-/// Every error belongs to a [`ErrorKind`], which says whose turn it is and what to do next.
+/// Every error belongs to an `ErrorKind`, which says whose turn it is and what to do next.
 #[derive(Debug)]
 pub struct Error(Box<Inner>);
 

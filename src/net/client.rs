@@ -16,7 +16,7 @@ use url::Url;
 
 use super::failure::{self, FailureContext, NameNotFound};
 use super::tls::{self, RejectedCertificates};
-use crate::sys::http::{Http, Method, Request, Response, Transport};
+use crate::sys::http::{Http, Method, Request, Response, Server, Transport};
 
 use super::host;
 use crate::error::{Error, ErrorKind};
@@ -117,7 +117,7 @@ impl Ready {
             .connect_timeout(limit)
             .dns_resolver(Arc::new(Resolver {
                 only: stand_in(way, url),
-                address: way.server().and_then(|server| server.address),
+                address: direct(way).and_then(|server| server.address),
             }))
             .no_proxy();
         let mut matcher = None;
@@ -142,9 +142,14 @@ impl Ready {
     }
 }
 
+/// The server, where no proxy stands in between: a proxy has a name and an address of its own.
+fn direct(way: &Transport) -> Option<&Server> {
+    way.server().filter(|server| server.proxy.is_none())
+}
+
 /// The host that is connected to in place of the server name that is sent.
 fn stand_in(way: &Transport, url: &Url) -> Option<String> {
-    way.server()?.name.as_ref()?;
+    direct(way)?.name.as_ref()?;
     url.host_str().map(|host| host.trim_matches(['[', ']']).to_owned())
 }
 

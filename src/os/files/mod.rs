@@ -124,7 +124,7 @@ pub(crate) fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
     put_new(temporary_beside(path)?, path, bytes).map(drop)
 }
 
-/// Like [`create`], for a file that shows by an advisory lock whether its creator lives: nobody sees the
+/// Like `create`, for a file that shows by an advisory lock whether its creator lives: nobody sees the
 /// file without that lock until the one returned is dropped or the process ends.
 ///
 /// # Errors
