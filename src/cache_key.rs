@@ -4,25 +4,32 @@ use zeroize::Zeroizing;
 
 /// A canonical, versioned serialisation of everything that tells one request from another. Fields
 /// are length-prefixed, so that no two requests write the same bytes.
-#[derive(PartialEq, Eq)]
-pub struct CacheKey(Zeroizing<Vec<u8>>);
+#[derive(Clone, PartialEq, Eq)]
+pub struct CacheKey {
+    text: Zeroizing<Vec<u8>>,
+    /// Where that begins which a login method has added.
+    own: usize,
+}
 
 impl CacheKey {
     /// A key of `kind`: "token" or "grant".
     pub fn new(kind: &str) -> Self {
-        let mut key = Self(Zeroizing::new(Vec::with_capacity(512)));
+        let mut key = Self { text: Zeroizing::new(Vec::with_capacity(512)), own: 0 };
         key.field("kubentra 1", kind);
         key
     }
 
-    /// A part of a key, to be appended to one.
-    pub fn part() -> Self {
-        Self(Zeroizing::new(Vec::with_capacity(512)))
+    /// The key of a token that the login method `method` gets; what the method adds comes behind.
+    pub(crate) fn of_token(method: &str) -> Self {
+        let mut key = Self::new("token");
+        key.field("method", method);
+        key.own = key.text.len();
+        key
     }
 
-    /// Adds the fields of `part`.
-    pub fn append(&mut self, part: &Self) {
-        self.0.extend_from_slice(&part.0);
+    /// Adds what another method has added to its key.
+    pub(crate) fn append(&mut self, other: &Self) {
+        self.text.extend_from_slice(&other.text[other.own..]);
     }
 
     /// Adds a field. The text may be secret: only a keyed hash of the whole leaves this value.
@@ -33,13 +40,13 @@ impl CacheKey {
     /// Adds a field that is no text. It may be secret, too.
     pub fn bytes(&mut self, name: &str, bytes: &[u8]) {
         for part in [name.as_bytes(), bytes] {
-            self.0.extend_from_slice(&(part.len() as u64).to_be_bytes());
-            self.0.extend_from_slice(part);
+            self.text.extend_from_slice(&(part.len() as u64).to_be_bytes());
+            self.text.extend_from_slice(part);
         }
     }
 
     /// The serialisation. It may hold secrets.
     pub(crate) fn written(&self) -> &[u8] {
-        &self.0
+        &self.text
     }
 }

@@ -82,7 +82,7 @@ fn check_who(spec: &Spec, pin: Option<&RequiredAccount>, who: &str) -> Result<()
     let who = one_line(who);
     if !spec.login.may_prompt() && spec.login.user_client.is_none() {
         let what =
-            format!("--account {who} does not go with --login {}, with which nobody signs in", spec.summary.method);
+            format!("--account {who} does not go with --login {}, with which nobody signs in", spec.summary().method);
         return Err(Error::new(ErrorKind::Usage, what).remedy("leave out --account"));
     }
     let Some(RequiredAccount { name, source }) = pin.filter(|pin| pin.name.to_lowercase() != who.to_lowercase()) else {
@@ -103,9 +103,9 @@ fn summary(spec: &Spec, signed: &SignIn, pin: Option<&RequiredAccount>, now: u64
     let already = if signed.how == SignInOutcome::Before { "already " } else { "" };
     let by = match &signed.account {
         Some(account) => format!("as {}", one_line(&account.username)),
-        None => format!("with {}", spec.summary.method),
+        None => format!("with {}", spec.summary().method),
     };
-    let tenant = spec.summary.tenant.as_ref().map(|tenant| format!(" (tenant {tenant})")).unwrap_or_default();
+    let tenant = spec.summary().tenant.map(|tenant| format!(" (tenant {tenant})")).unwrap_or_default();
     let until = time_text(signed.expires_on, now);
     let more = match (&signed.account, pin) {
         (Some(_), None) => "; --account NAME signs in as somebody else".to_owned(),

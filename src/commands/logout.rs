@@ -139,7 +139,7 @@ fn of_context(sys: &Sys, given: &ParsedArgs, values: &Values) -> Result<Outcome,
         return Ok(Outcome::silent());
     }
     let cache = open(&location)?;
-    let place = cache.slot(&spec.cache_key());
+    let place = cache.slot(&spec.login.key);
     let kept = place.as_ref().map(Slot::read).unwrap_or_default();
     let here = |slot: &Slot| place.as_ref().is_some_and(|place| place.name() == slot.name());
     let hangs_on_it = |other: &TokenEntry| other.account.is_some() && same_sign_in(&kept, other);

@@ -47,7 +47,7 @@ impl ContextRequest {
         let entry = ContextEntry::find(sys, values)?;
         sys.terminal.detail(1, || format!("the context is \"{}\"", crate::error::one_line(&entry.context)));
         let sys = sys.for_exec_entry(&entry.variables);
-        let given = given.without(&CONTEXT.decl).without(&KUBECONFIG.decl).over(entry.given);
+        let given = given.without(&CONTEXT.decl).without(&KUBECONFIG.decl).over(&entry.given);
         let request = Request::of_flags(&sys, &given, &entry.exec)?;
         Ok(Self { context: entry.context, sys, request })
     }

@@ -78,7 +78,7 @@ impl Acquire for Azd {
 
 impl Azd {
     fn key(&self) -> CacheKey {
-        let mut key = CacheKey::part();
+        let mut key = METHOD.key();
         key.field("scope", &self.scope);
         if let Some(tenant) = &self.tenant {
             key.field("tenant", tenant.id.as_str());

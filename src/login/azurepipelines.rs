@@ -49,7 +49,7 @@ fn complete(inputs: &Inputs) -> Result<Login, Error> {
     })?;
     let source =
         federated::azure_pipelines(inputs.env, given(inputs, &AZURE_PIPELINES_SERVICE_CONNECTION_ID)?.as_ref())?;
-    Ok(workloadidentity::login(client, token_request(inputs)?, source, None))
+    Ok(workloadidentity::login(&METHOD, client, token_request(inputs)?, source, None))
 }
 
 #[cfg(test)]
@@ -58,7 +58,7 @@ mod tests {
     use super::super::fake::with_inputs;
 
     fn name_of(spec: &Spec) -> crate::cache_key::CacheKey {
-        spec.cache_key()
+        spec.login.key.clone()
     }
 
     /// What `then` makes of what the line asks for.

@@ -30,7 +30,7 @@ struct DeviceCode(Rc<UserClient>);
 
 fn parse(inputs: &Inputs) -> Result<Login, Error> {
     let user = public_client::parse(inputs)?;
-    Ok(Login::of_user(public_client::key(&user), user.clone(), Some(Prompt::Stderr), DeviceCode(user)))
+    Ok(Login::of_user(public_client::key(&METHOD, &user), user.clone(), Some(Prompt::Stderr), DeviceCode(user)))
 }
 
 impl Acquire for DeviceCode {

@@ -36,7 +36,7 @@ struct Interactive {
 fn parse(inputs: &Inputs) -> Result<Login, Error> {
     let user = public_client::parse(inputs)?;
     let interactive = Interactive { user: user.clone(), redirect: inputs.values.get(&REDIRECT_URL)? };
-    Ok(Login::of_user(public_client::key(&user), user, Some(Prompt::Browser), interactive))
+    Ok(Login::of_user(public_client::key(&METHOD, &user), user, Some(Prompt::Browser), interactive))
 }
 
 impl Acquire for Interactive {

@@ -1,5 +1,6 @@
 //! A login method as data, and the table of them.
 
+use crate::cache_key::CacheKey;
 use crate::error::Error;
 use crate::options::{Decl, Inputs, LOGIN, POP_ENABLED, POP_LIFETIME, Values};
 
@@ -47,6 +48,11 @@ impl Method {
             let what = format!("'{name}' is not a supported login method. Supported method is one of {}", names());
             values.invalid(&LOGIN, what)
         })
+    }
+
+    /// The key of its tokens in the cache, to which a login adds what tells it from others.
+    pub(super) fn key(&self) -> CacheKey {
+        CacheKey::of_token(self.name)
     }
 
     /// Every option that an entry of this method may hold, in the order in which they are written.

@@ -42,7 +42,7 @@ use crate::terminal::{prompt_hidden, unattended};
 
 /// A parsed, complete way to sign in.
 pub struct Login {
-    /// What tells this login and what it asks for from another, secrets included: its part of the cache's key.
+    /// What tells this login and what it asks for from another, secrets included: its tokens' key in the cache.
     pub key: CacheKey,
     /// What is asked of Entra; nothing where the token comes from the machine or another program.
     pub request: Option<Rc<TokenRequest>>,

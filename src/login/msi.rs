@@ -2,7 +2,6 @@
 
 use std::fmt::Display;
 
-use crate::cache_key::CacheKey;
 use crate::entra::{Session, TokenResponse};
 use crate::error::{Error, ErrorKind};
 use crate::managed_identity::{self, IdKind, IdentityRequest, ManagedIdentitySource, Selector};
@@ -57,7 +56,7 @@ pub(super) fn login(inputs: &Inputs, named_by: Option<&'static str>) -> Result<L
     let named_by = named_by.filter(|_| wanted.selector.is_none());
     // What tells this machine from others with the same home directory, if that is known.
     let machine = managed_identity::machine();
-    let mut key = CacheKey::part();
+    let mut key = METHOD.key();
     host.add_to_key(&wanted, &mut key);
     key.field("machine", machine.as_deref().unwrap_or_default());
     let default_timeout = host.default_timeout();

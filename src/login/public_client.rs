@@ -8,6 +8,7 @@ use crate::entra::UserClient;
 use crate::error::Error;
 use crate::options::{CLIENT_ID, Inputs, LOGIN_HINT};
 
+use super::Method;
 use super::token_request::token_request;
 
 /// The public client that a person signs in with.
@@ -21,8 +22,8 @@ pub(super) fn parse(inputs: &Inputs) -> Result<Rc<UserClient>, Error> {
 }
 
 /// What tells its tokens from others.
-pub(super) fn key(user: &UserClient) -> CacheKey {
-    let mut key = CacheKey::part();
+pub(super) fn key(method: &Method, user: &UserClient) -> CacheKey {
+    let mut key = method.key();
     user.request.add_to_key(&mut key);
     key.field("client", user.client.as_str());
     key.field("account", user.account.as_deref().unwrap_or_default());

@@ -98,7 +98,7 @@ impl Acquire for Ropc {
 
 impl Ropc {
     fn key(&self) -> CacheKey {
-        let mut key = CacheKey::part();
+        let mut key = METHOD.key();
         self.user.request.add_to_key(&mut key);
         key.field("client", self.user.client.as_str());
         key.field("username", &self.username);

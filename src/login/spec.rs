@@ -5,7 +5,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::cache::{Location, RequestSummary};
-use crate::cache_key::CacheKey;
 use crate::entra::pop::TokenBinding;
 use crate::error::{Error, ErrorKind};
 use crate::options::types::GoDuration;
@@ -37,8 +36,8 @@ pub(crate) struct Spec {
     pub pop_lifetime: Duration,
     /// The flags that it was parsed from.
     given: ParsedArgs,
-    /// What is asked for, in the words of the options.
-    pub summary: RequestSummary,
+    /// The options that it was parsed from.
+    values: Values,
 }
 
 impl Spec {
@@ -61,7 +60,7 @@ impl Spec {
             location: location(values, inputs.env, login.cacheable)?,
             pop_lifetime: positive(values, &POP_LIFETIME)?.unwrap_or(POP_WINDOW),
             given: inputs.given.clone(),
-            summary: summary(method, &login, values)?,
+            values: values.clone(),
             login: Rc::new(login),
         })
     }
@@ -91,23 +90,17 @@ impl Spec {
         format!("{program} login {}", words.join(" ")).trim_end().to_owned()
     }
 
-    /// What names this request's place in the cache.
-    pub(crate) fn cache_key(&self) -> CacheKey {
-        let mut key = CacheKey::new("token");
-        key.field("method", self.method.name);
-        key.append(&self.login.key);
-        key
+    /// What is asked for, in the words of the options.
+    pub(crate) fn summary(&self) -> RequestSummary {
+        let text = |decl| self.values.text(decl);
+        RequestSummary {
+            method: self.method.name.into(),
+            cloud: self.login.request.as_ref().map(|request| request.authority.environment()),
+            tenant: text(&TENANT_ID.decl),
+            client: text(&CLIENT_ID.decl),
+            server: text(&SERVER_ID.decl),
+        }
     }
-}
-
-fn summary(method: &Method, login: &Login, values: &Values) -> Result<RequestSummary, Error> {
-    Ok(RequestSummary {
-        method: method.name.into(),
-        cloud: login.request.as_ref().map(|request| request.authority.environment()),
-        tenant: values.get(&TENANT_ID)?.map(|tenant| tenant.to_string()),
-        client: values.get(&CLIENT_ID)?.map(|client| client.to_string()),
-        server: values.get(&SERVER_ID)?,
-    })
 }
 
 /// Azure/kubelogin hands out plain tokens without a word where a method has no other.

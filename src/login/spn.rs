@@ -185,7 +185,7 @@ impl Acquire for Application {
 
 impl Application {
     fn key(&self) -> CacheKey {
-        let mut key = CacheKey::part();
+        let mut key = METHOD.key();
         self.request.add_to_key(&mut key);
         key.field("client", self.client.as_str());
         match &self.proof {

@@ -53,7 +53,7 @@ fn parse(inputs: &Inputs) -> Result<Login, Error> {
     let wanted = source_request(inputs)?;
     let source = federated::choose(&wanted)?.ok_or_else(|| federated::absent(&wanted))?;
     let proxy = proxy(inputs, &*source)?;
-    Ok(login(client, request, source, proxy))
+    Ok(login(&METHOD, client, request, source, proxy))
 }
 
 /// The token proxy of a cluster takes its pods' own tokens and no others.
@@ -64,8 +64,9 @@ fn proxy(inputs: &Inputs, source: &dyn AssertionSource) -> Result<Option<TokenPr
     TokenProxy::from_env(inputs.env)
 }
 
-/// The login of `client` with what `source` gives.
+/// The login by `method` of `client` with what `source` gives.
 pub(super) fn login(
+    method: &Method,
     client: ClientId,
     request: TokenRequest,
     source: Box<dyn AssertionSource>,
@@ -73,7 +74,7 @@ pub(super) fn login(
 ) -> Login {
     let request = Rc::new(request);
     let workload = Workload { client, request: request.clone(), source, proxy };
-    Login { request: Some(request), ..Login::new(workload.key(), workload) }
+    Login { request: Some(request), ..Login::new(workload.key(method), workload) }
 }
 
 impl Acquire for Workload {
@@ -86,8 +87,8 @@ impl Acquire for Workload {
 }
 
 impl Workload {
-    fn key(&self) -> CacheKey {
-        let mut key = CacheKey::part();
+    fn key(&self, method: &Method) -> CacheKey {
+        let mut key = method.key();
         self.request.add_to_key(&mut key);
         key.field("client", self.client.as_str());
         self.source.add_to_key(&mut key);
@@ -105,7 +106,7 @@ mod tests {
     use crate::federated::fake::token;
 
     fn name_of(spec: &Spec) -> crate::cache_key::CacheKey {
-        spec.cache_key()
+        spec.login.key.clone()
     }
 
     /// What `then` makes of what the line asks for.

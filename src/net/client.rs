@@ -16,7 +16,7 @@ use url::Url;
 
 use super::failure::{self, FailureContext, NameNotFound};
 use super::tls::{self, RejectedCertificates};
-use crate::sys::http::{Http, Method, Request, Response, Server, Transport};
+use crate::sys::http::{Http, Method, Request, Response, Transport};
 
 use super::host;
 use crate::error::{Error, ErrorKind};
@@ -33,7 +33,7 @@ static TRACE: HeaderName = HeaderName::from_static("x-vss-e2eid");
 /// reqwest, configured from the environment snapshot and built at the first request.
 pub(crate) struct ReqwestHttp {
     settings: Settings,
-    ready: RefCell<Vec<(Transport, Rc<Ready>)>>,
+    ready: RefCell<Vec<Rc<Ready>>>,
 }
 
 #[derive(Debug, Clone)]
@@ -43,7 +43,11 @@ struct Settings {
     certificates: tls::ExtraRoots,
 }
 
-struct Ready {
+/// A client for one transport.
+pub(super) struct Ready {
+    transport: Transport,
+    /// The host that the server name stands for, which is not the same for two servers of one name.
+    pub(super) stand_in: Option<String>,
     client: reqwest::Client,
     refusals: Arc<RejectedCertificates>,
     matcher: Option<Matcher>,
@@ -71,12 +75,14 @@ impl ReqwestHttp {
     }
 
     /// The client for `way`, built when it is first wanted.
-    fn ready(&self, way: &Transport, url: &Url) -> Result<Rc<Ready>, Error> {
-        if let Some((_, ready)) = self.ready.borrow().iter().find(|(known, _)| known == way) {
+    pub(super) fn ready(&self, way: &Transport, url: &Url) -> Result<Rc<Ready>, Error> {
+        let stand_in = stand_in(way, url)?;
+        let same = |ready: &&Rc<Ready>| ready.transport == *way && ready.stand_in == stand_in;
+        if let Some(ready) = self.ready.borrow().iter().find(same) {
             return Ok(ready.clone());
         }
-        let ready = Rc::new(Ready::build(&self.settings, way, url)?);
-        self.ready.borrow_mut().push((way.clone(), ready.clone()));
+        let ready = Rc::new(Ready::build(&self.settings, way, stand_in)?);
+        self.ready.borrow_mut().push(ready.clone());
         Ok(ready)
     }
 
@@ -104,7 +110,7 @@ const DIRECT_CONNECT_LIMIT: Duration = Duration::from_secs(5);
 const PROBE_CONNECT_LIMIT: Duration = Duration::from_millis(400);
 
 impl Ready {
-    fn build(settings: &Settings, way: &Transport, url: &Url) -> Result<Self, Error> {
+    fn build(settings: &Settings, way: &Transport, stand_in: Option<String>) -> Result<Self, Error> {
         let (config, refusals) = tls::config(&settings.certificates, way)?;
         let limit = match way {
             Transport::Public => CONNECT_LIMIT,
@@ -116,8 +122,8 @@ impl Ready {
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(limit)
             .dns_resolver(Arc::new(Resolver {
-                only: stand_in(way, url),
-                address: direct(way).and_then(|server| server.address),
+                only: stand_in.clone(),
+                address: way.server().filter(|server| server.proxy.is_none()).and_then(|server| server.address),
             }))
             .no_proxy();
         let mut matcher = None;
@@ -138,19 +144,25 @@ impl Ready {
         let client = builder.build().map_err(|error| {
             Error::new(ErrorKind::Tls, "the HTTP client could not be set up").detail(format!("{error:?}"))
         })?;
-        Ok(Self { client, refusals, matcher })
+        Ok(Self { transport: way.clone(), stand_in, client, refusals, matcher })
     }
 }
 
-/// The server, where no proxy stands in between: a proxy has a name and an address of its own.
-fn direct(way: &Transport) -> Option<&Server> {
-    way.server().filter(|server| server.proxy.is_none())
-}
-
 /// The host that is connected to in place of the server name that is sent.
-fn stand_in(way: &Transport, url: &Url) -> Option<String> {
-    direct(way)?.name.as_ref()?;
-    url.host_str().map(|host| host.trim_matches(['[', ']']).to_owned())
+///
+/// # Errors
+/// A name that cannot be sent: the one of the URL stands for it there, which a proxy would be asked for, and an
+/// address would be connected to.
+fn stand_in(way: &Transport, url: &Url) -> Result<Option<String>, Error> {
+    let Some((server, name)) = way.server().and_then(|server| Some((server, server.name.as_ref()?))) else {
+        return Ok(None);
+    };
+    let is_name = url::Host::parse(name).is_ok_and(|host| matches!(host, url::Host::Domain(_)));
+    if server.proxy.is_some() || !is_name {
+        let what = format!("{} cannot be reached under the server name {name}", server.called);
+        return Err(Error::new(ErrorKind::OptionInvalid, what).remedy("give a host name, and no proxy beside it"));
+    }
+    Ok(url.host_str().map(|host| host.trim_matches(['[', ']']).to_owned()))
 }
 
 /// What reqwest does not know it would pass over in silence and connect directly.

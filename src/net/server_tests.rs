@@ -129,6 +129,35 @@ fn the_servers_name_is_sent_and_verified() {
     assert_eq!(kind, ErrorKind::Tls);
 }
 
+/// Two clusters behind one CA and server name are two servers.
+#[test]
+fn servers_that_share_a_name_are_not_confused() {
+    let authority = Authority::new("CA");
+    let named = Server { name: Some("cluster.example".into()), ..with_roots(&authority) };
+    let http = ReqwestHttp::new(&Env::default());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for host in ["127.0.0.1", "localhost"] {
+        let address = serve(&authority, "cluster.example", None);
+        let url = Url::parse(&format!("https://{host}:{}/", address.port())).unwrap();
+        let request = Request::get(url.clone()).over(Transport::Server(Box::new(named.clone())));
+        let client = http.ready(&request.transport, &url).unwrap();
+        assert_eq!(client.stand_in.as_deref(), Some(host));
+        let answer = runtime.block_on(http.send(&request, Duration::from_secs(20), &SystemClock::start())).unwrap();
+        assert!(String::from_utf8(answer.body).unwrap().contains(&format!("host={host} ")));
+    }
+}
+
+#[test]
+fn a_server_name_that_cannot_be_sent_is_refused() {
+    let proxy = Url::parse("http://127.0.0.1:9").unwrap();
+    let behind = Server { name: Some("a.example".into()), proxy: Some(proxy), ..Server::new("the cluster") };
+    let by_address = Server { name: Some("10.0.0.1".into()), ..Server::new("the cluster") };
+    for server in [behind, by_address] {
+        let (kind, what) = asked("localhost", SocketAddr::from(([127, 0, 0, 1], 9)), server).unwrap_err();
+        assert_eq!(kind, ErrorKind::OptionInvalid, "{what}");
+    }
+}
+
 #[test]
 fn a_given_address_stands_for_every_name() {
     let authority = Authority::new("CA");

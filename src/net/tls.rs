@@ -4,14 +4,16 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, SignatureScheme};
 use url::Url;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::sys::http::{ClientCertificate, Transport};
+use crate::sys::http::{ClientCertificate, Server, Transport};
 
 use super::host;
 use crate::error::{Error, ErrorKind};
@@ -62,21 +64,21 @@ pub(super) fn config(
     way: &Transport,
 ) -> Result<(rustls::ClientConfig, Arc<RejectedCertificates>), Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let verifier = match way {
-        Transport::Public | Transport::Direct | Transport::Probe => verifier(extra, &provider).map_err(unusable)?,
-        Transport::Pinned { sha1, .. } => trusting(Rule::Sha1(*sha1), &provider),
-        Transport::Server(server) if server.insecure => trusting(Rule::Any, &provider),
-        Transport::Server(server) => match &server.roots {
-            Some(roots) => bound(roots, server.called, &provider)?,
+    let trust = match way {
+        Transport::Pinned { sha1, .. } => Trust::Sha1(*sha1),
+        Transport::Server(server) if server.insecure => Trust::Anybody,
+        _ => Trust::Verifier(match given_roots(way) {
+            Some((roots, server)) => bound(roots, server.called, &provider)?,
             None => verifier(extra, &provider).map_err(unusable)?,
-        },
+        }),
     };
     let refusals = Arc::new(RejectedCertificates {
         last: Mutex::new(None),
         advice: advice(extra, way),
         pinned_by: if let Transport::Pinned { named_by, .. } = way { named_by } else { "" },
     });
-    let witness = RecordingVerifier { verifier, refusals: refusals.clone() };
+    let algorithms = provider.signature_verification_algorithms;
+    let witness = RecordingVerifier { trust, algorithms, refusals: refusals.clone() };
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| unusable(error.to_string()))?
@@ -102,9 +104,17 @@ fn with_client(
     config.with_client_auth_cert(chain, key).map_err(|error| wrong(error.to_string()))
 }
 
-/// The same, where those variables have a part in what is trusted.
+/// What to do about a CA that is not trusted: the variables have a part in that only where none is given.
 fn advice(extra: &ExtraRoots, way: &Transport) -> Option<String> {
-    extra.advice().filter(|_| matches!(way, Transport::Public | Transport::Direct | Transport::Probe))
+    match given_roots(way) {
+        Some((_, server)) => Some(format!("correct the CA of {}", server.called)),
+        None => extra.advice(),
+    }
+}
+
+fn given_roots(way: &Transport) -> Option<(&[u8], &Server)> {
+    let server = way.server()?;
+    Some((server.roots.as_deref()?, server))
 }
 
 fn unusable(why: String) -> Error {
@@ -127,70 +137,16 @@ fn bound(
     })
 }
 
-/// Whose certificate is accepted, whatever its name and issuer are.
+/// Whose certificate is accepted.
 #[derive(Debug)]
-enum Rule {
-    /// The one with this SHA-1: Service Fabric's is signed by itself, and its thumbprint comes with the process's
-    /// environment.
+enum Trust {
+    /// One that this verifier takes.
+    Verifier(Arc<dyn ServerCertVerifier>),
+    /// The one with this SHA-1, whatever its name and issuer are: Service Fabric's is signed by itself, and its
+    /// thumbprint comes with the process's environment.
     Sha1([u8; 20]),
     /// Anybody's.
-    Any,
-}
-
-fn trusting(rule: Rule, provider: &Arc<rustls::crypto::CryptoProvider>) -> Arc<dyn ServerCertVerifier> {
-    Arc::new(PinnedVerifier { rule, provider: provider.clone() })
-}
-
-#[derive(Debug)]
-struct PinnedVerifier {
-    rule: Rule,
-    provider: Arc<rustls::crypto::CryptoProvider>,
-}
-
-impl ServerCertVerifier for PinnedVerifier {
-    fn verify_server_cert(
-        &self,
-        leaf: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let is_right = match self.rule {
-            Rule::Sha1(sha1) => {
-                aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, leaf).as_ref() == sha1
-            }
-            Rule::Any => true,
-        };
-        if is_right {
-            return Ok(ServerCertVerified::assertion());
-        }
-        Err(rustls::Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        leaf: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, leaf, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        leaf: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, leaf, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
+    Anybody,
 }
 
 #[cfg(target_os = "linux")]
@@ -255,7 +211,8 @@ fn certificates_in(directory: &Path) -> Vec<CertificateDer<'static>> {
 /// A verifier that remembers what it refused.
 #[derive(Debug)]
 struct RecordingVerifier {
-    verifier: Arc<dyn ServerCertVerifier>,
+    trust: Trust,
+    algorithms: WebPkiSupportedAlgorithms,
     refusals: Arc<RejectedCertificates>,
 }
 
@@ -268,7 +225,14 @@ impl ServerCertVerifier for RecordingVerifier {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let verdict = self.verifier.verify_server_cert(leaf, chain, name, ocsp, now);
+        let sha1 = |der: &[u8]| digest(&SHA1_FOR_LEGACY_USE_ONLY, der);
+        let verdict = match &self.trust {
+            Trust::Verifier(verifier) => verifier.verify_server_cert(leaf, chain, name, ocsp, now),
+            Trust::Sha1(expected) if sha1(leaf).as_ref() != expected => {
+                Err(rustls::Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
+            }
+            Trust::Sha1(_) | Trust::Anybody => Ok(ServerCertVerified::assertion()),
+        };
         if verdict.is_err() {
             self.refusals.remember(leaf, chain);
         }
@@ -281,7 +245,7 @@ impl ServerCertVerifier for RecordingVerifier {
         leaf: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier.verify_tls12_signature(message, leaf, signature)
+        rustls::crypto::verify_tls12_signature(message, leaf, signature, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -290,11 +254,11 @@ impl ServerCertVerifier for RecordingVerifier {
         leaf: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier.verify_tls13_signature(message, leaf, signature)
+        rustls::crypto::verify_tls13_signature(message, leaf, signature, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.verifier.supported_verify_schemes()
+        self.algorithms.supported_schemes()
     }
 }
 

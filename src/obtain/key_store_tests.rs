@@ -33,7 +33,7 @@ fn twice(keys: Rc<dyn KeyStore>) -> (String, String) {
     let tokens = with_inputs("-l azurecli --server-id SRV", [], |inputs| {
         let mut spec = Spec::parse(inputs).unwrap();
         spec.location = Location::with_keys(directory.path(), keys);
-        spec.login = Rc::new(Login::new(CacheKey::part(), Counting(0.into())));
+        spec.login = Rc::new(Login::new(CacheKey::of_token("counting"), Counting(0.into())));
         [(); 2].map(|()| super::token(&sys, &spec).unwrap().access_token.expose().to_owned()).join(" ")
     });
     (tokens, said.take())

@@ -21,7 +21,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::cache::{Cache, SignInFailure, Slot, TokenEntry, TryLock};
-use crate::cache_key::CacheKey;
 use crate::entra::pop::{PopKey, TokenBinding};
 use crate::entra::{Account, Session, Token};
 use crate::error::{Error, ErrorKind, io_words};
@@ -71,12 +70,11 @@ fn freshness(entry: &TokenEntry, now: u64) -> Freshness {
 /// Whatever kept it from being had; the cache is whole in any case.
 pub(crate) fn token(sys: &Sys, spec: &Spec) -> Result<Token, Error> {
     let mut cache = Cache::open(&spec.location);
-    let identity = spec.cache_key();
-    if let Some(usable) = cache.slot(&identity).and_then(|slot| fresh(&slot, spec, sys.clock.now())) {
+    if let Some(usable) = cache.slot(&spec.login.key).and_then(|slot| fresh(&slot, spec, sys.clock.now())) {
         sys.terminal.detail(1, || "the token comes from the cache".into());
         return usable.for_kubectl(sys, spec);
     }
-    obtain(sys, spec, &mut cache, &identity, Caller::Kubectl)?.for_kubectl(sys, spec)
+    obtain(sys, spec, &mut cache, Caller::Kubectl)?.for_kubectl(sys, spec)
 }
 
 /// Signs in for what `spec` asks, ahead of kubectl and as `who`, if somebody is named. A sign-in that
@@ -86,20 +84,15 @@ pub(crate) fn token(sys: &Sys, spec: &Spec) -> Result<Token, Error> {
 /// As [`token()`].
 pub(crate) fn sign_in(sys: &Sys, spec: &Spec, who: Option<&str>) -> Result<SignIn, Error> {
     let mut cache = Cache::open(&spec.location);
-    let identity = spec.cache_key();
-    if let Some(slot) = cache.slot(&identity)
-        && let Some(usable) = fresh(&slot, spec, sys.clock.now())
-    {
-        let account = slot.read().account;
-        let meant = who.is_none_or(|who| account.as_ref().is_some_and(|account| account.has_name(who)));
-        if meant {
-            return Ok(SignIn { how: SignInOutcome::Before, account, expires_on: usable.token.expires_on });
-        }
+    let is_meant = |account: &Option<Account>| who.is_none_or(|who| account.as_ref().is_some_and(|a| a.has_name(who)));
+    let before = cache.slot(&spec.login.key).and_then(|slot| fresh(&slot, spec, sys.clock.now()));
+    if let Some(usable) = before.filter(|usable| is_meant(&usable.account)) {
+        let expires_on = usable.token.expires_on;
+        return Ok(SignIn { how: SignInOutcome::Before, account: usable.account, expires_on });
     }
-    let usable = obtain(sys, spec, &mut cache, &identity, Caller::Login(who))?;
+    let usable = obtain(sys, spec, &mut cache, Caller::Login(who))?;
     let how = if usable.told { SignInOutcome::Told } else { SignInOutcome::Quietly };
-    let account = cache.slot(&identity).and_then(|slot| slot.read().account);
-    Ok(SignIn { how, account, expires_on: usable.token.expires_on })
+    Ok(SignIn { how, account: usable.account, expires_on: usable.token.expires_on })
 }
 
 /// How a sign-in by hand ended well.
@@ -136,6 +129,8 @@ enum Caller<'a> {
 struct TokenWithKey {
     token: Token,
     key: Option<Rc<PopKey>>,
+    /// Who has signed in for it, where that was a person.
+    account: Option<Account>,
     /// Whether it was told who has signed in.
     told: bool,
 }
@@ -154,13 +149,7 @@ impl TokenWithKey {
     }
 }
 
-fn obtain(
-    sys: &Sys,
-    spec: &Spec,
-    cache: &mut Cache,
-    identity: &CacheKey,
-    caller: Caller<'_>,
-) -> Result<TokenWithKey, Error> {
+fn obtain(sys: &Sys, spec: &Spec, cache: &mut Cache, caller: Caller<'_>) -> Result<TokenWithKey, Error> {
     // Before the cache's directory is made: a request that must not be sent leaves no trace.
     check_secret_allowed(&spec.login)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
@@ -172,7 +161,7 @@ fn obtain(
         let after = |time| Deadline::after(&*sys.clock, time);
         let machine = (!spec.login.may_prompt()).then(|| spec.login.default_timeout);
         let overall = spec.timeout.as_ref().map(|(time, _)| *time).or(machine).map(after);
-        let slot = cache.slot(identity);
+        let slot = cache.slot(&spec.login.key);
         let mut attempt = Attempt {
             sys,
             spec,
@@ -187,7 +176,7 @@ fn obtain(
             choice_told: false,
         };
         let token = attempt.run().await?;
-        Ok(TokenWithKey { token, key: attempt.key, told: attempt.told })
+        Ok(TokenWithKey { token, key: attempt.key, account: attempt.entry.account, told: attempt.told })
     }));
     // A name lookup may still hang in the resolver; nobody waits for it.
     runtime.shutdown_background();
@@ -201,11 +190,11 @@ fn check_secret_allowed(login: &Login) -> Result<(), Error> {
 }
 
 fn fresh(slot: &Slot, spec: &Spec, now: u64) -> Option<TokenWithKey> {
-    let (kept, key) = read(slot, spec.login.binding());
-    if freshness(&kept, now) != Freshness::Fresh {
+    let (entry, key) = read(slot, spec.login.binding());
+    if freshness(&entry, now) != Freshness::Fresh {
         return None;
     }
-    kept.token.map(|token| TokenWithKey { token, key, told: false })
+    entry.token.map(|token| TokenWithKey { token, key, account: entry.account, told: false })
 }
 
 /// What is kept, and the key for it. A token that is bound to another key than the one that is there

@@ -85,11 +85,11 @@ impl Attempt<'_> {
     /// one than those of clusters it is asked first: whoever writes a kubeconfig chooses both the server
     /// application and where kubectl sends the token, and a refresh token would serve Azure itself.
     fn was_signed_in(&self, account: &Account) -> bool {
-        let server = self.spec.summary.server.as_ref();
+        let server = self.spec.summary().server;
         let login = self.login();
         let client = login.user_client.as_ref().map(|user| &user.client);
         let same = |about: RequestSummary| {
-            server.is_some() && about.server.as_ref() == server && client.is_some_and(|client| is_of(&about, client))
+            server.is_some() && about.server == server && client.is_some_and(|client| is_of(&about, client))
         };
         let mut kept = self.cache.slots().into_iter().map(|slot| slot.read());
         kept.any(|kept| kept.account.is_some_and(|known| known.id == account.id) && kept.about.is_some_and(same))

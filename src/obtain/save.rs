@@ -47,7 +47,7 @@ impl Attempt<'_> {
 
     /// What was asked for, and how it was had.
     pub(super) fn summary(&self) -> RequestSummary {
-        let summary = self.spec.summary.clone();
+        let summary = self.spec.summary();
         match &self.resolved {
             Some(resolved) => RequestSummary {
                 method: resolved.method.into(),

@@ -4,6 +4,8 @@
 //!
 //! It reads the program's own arguments and those inside kubeconfig entries.
 
+use std::rc::Rc;
+
 use super::{Decl, OptionSet, TABLE, ValueKind};
 use crate::error::{Error, ErrorKind};
 use crate::secret::Secret;
@@ -24,7 +26,8 @@ pub struct ParsedFlag {
 /// What a command line says.
 #[derive(Debug, Clone, Default)]
 pub struct ParsedArgs {
-    flags: Vec<ParsedFlag>,
+    /// Shared, as [`Values`](super::Values) are.
+    flags: Rc<Vec<ParsedFlag>>,
     /// Arguments that are no flags, in order.
     pub positionals: Vec<String>,
     /// Whether `-h` or `--help` is among them.
@@ -54,16 +57,15 @@ impl ParsedArgs {
     /// The same with those flags only that `wanted` picks.
     #[must_use]
     pub fn only(&self, wanted: impl Fn(&ParsedFlag) -> bool) -> Self {
-        let mut rest = self.clone();
-        rest.flags.retain(wanted);
-        rest
+        let flags = self.flags.iter().filter(|typed| wanted(typed)).cloned().collect();
+        Self { flags: Rc::new(flags), ..self.clone() }
     }
 
     /// These flags over those that the exec entry has: the typed one wins.
     #[must_use]
-    pub fn over(mut self, entry: Self) -> Self {
-        let of_entry = entry.flags.into_iter().map(|typed| ParsedFlag { in_entry: true, ..typed });
-        self.flags = of_entry.chain(self.flags).collect();
+    pub fn over(mut self, entry: &Self) -> Self {
+        let of_entry = entry.flags.iter().map(|typed| ParsedFlag { in_entry: true, ..typed.clone() });
+        self.flags = Rc::new(of_entry.chain(self.flags.iter().cloned()).collect());
         self
     }
 
@@ -187,7 +189,7 @@ impl Reader {
             let both = decl.short.map_or_else(|| decl.flag(), |short| format!("-{short}, {}", decl.flag()));
             return self.refuse(format!("invalid argument \"{value}\" for \"{both}\" flag: {why}"), &flag);
         }
-        self.given.flags.push(ParsedFlag { decl, text: Secret::new(value), flag, in_entry: false });
+        Rc::make_mut(&mut self.given.flags).push(ParsedFlag { decl, text: Secret::new(value), flag, in_entry: false });
         Ok(())
     }
 

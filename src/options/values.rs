@@ -1,6 +1,7 @@
 //! Option texts with their sources: the only place that knows precedence.
 
 use std::fmt;
+use std::rc::Rc;
 
 use super::{
     AUTHORITY_HOST, Condition, DISABLE_ENVIRONMENT_OVERRIDE, Decl, FEDERATED_TOKEN_SOURCE, LOGIN, Opt, OptionSet,
@@ -35,9 +36,10 @@ impl fmt::Display for ValueSource {
 }
 
 /// The effective text of every option, for one run of `get-token`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Values {
-    found: Vec<Value>,
+    /// Shared, so that whoever keeps them costs the warm path nothing.
+    found: Rc<Vec<Value>>,
     azurerm: bool,
     contract_env: bool,
 }
@@ -94,7 +96,7 @@ impl Values {
         let named = || lookup.value(&LOGIN.decl).map(|value| value.text.expose().to_owned()).unwrap_or_default();
         lookup.login = login.map_or_else(named, String::from);
         let found = TABLE.iter().filter_map(|decl| lookup.value(decl)).collect();
-        Self { found, azurerm, contract_env }
+        Self { found: Rc::new(found), azurerm, contract_env }
     }
 
     /// The parsed value of `option`, if it has one.
@@ -124,6 +126,11 @@ impl Values {
     pub fn check(&self, decl: &Decl) -> Result<(), Error> {
         let Some(value) = self.find(decl) else { return Ok(()) };
         (decl.check)(value.text.expose()).map_err(|why| invalid(&value.source, why))
+    }
+
+    /// The text of `decl`, if it has one.
+    pub(crate) fn text(&self, decl: &Decl) -> Option<String> {
+        self.find(decl).map(|value| value.text.expose().to_owned())
     }
 
     /// Whether a switch is on.

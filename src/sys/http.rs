@@ -41,7 +41,7 @@ pub struct Peer {
 }
 
 /// A token endpoint of Entra, or whoever else hands out tokens.
-pub(crate) static TOKEN_ENDPOINT: Peer = Peer { request: "the token request", foreign_answer: ErrorKind::NotEntra };
+pub(crate) static TOKEN_GIVER: Peer = Peer { request: "the token request", foreign_answer: ErrorKind::NotEntra };
 
 /// What a request asks a server to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,15 +89,17 @@ pub struct Server {
     pub called: &'static str,
     /// The only CAs that are believed, as PEM (`certificate-authority-data`); the system's where there are none.
     pub roots: Option<Vec<u8>>,
-    /// The name that is sent and verified, where it is not the URL's (`tls-server-name`).
+    /// The name that is sent and verified, where it is not the URL's (`tls-server-name`): a
+    /// host name, and not with a proxy.
     pub name: Option<String>,
     /// Who we are (`client-certificate-data`, `client-key-data`).
     pub client: Option<ClientCertificate>,
     /// The proxy in between (`proxy-url`): http, https or socks5.
     pub proxy: Option<Url>,
-    /// Where the connection goes, whatever addresses the name has.
+    /// Where the connection goes, whatever addresses the name has; with a proxy it is the proxy that looks.
     pub address: Option<SocketAddr>,
-    /// Whether any certificate is accepted (`insecure-skip-tls-verify`). Never for one who is sent a secret.
+    /// Whether any certificate is accepted (`insecure-skip-tls-verify`). It is for the caller not to
+    /// send a secret there.
     pub insecure: bool,
 }
 
@@ -127,7 +129,7 @@ impl Request {
             body: Zeroizing::default(),
             transport: Transport::Public,
             limit: BODY_LIMIT,
-            peer: &TOKEN_ENDPOINT,
+            peer: &TOKEN_GIVER,
         }
     }
 

@@ -151,7 +151,7 @@ impl Auto {
     /// be opened: they are looked up when a token is wanted. What would be asked, and the machine, stand
     /// for a probe.
     fn key(&self) -> CacheKey {
-        let mut key = CacheKey::part();
+        let mut key = METHOD.key();
         for Candidate { way, login, reason, .. } in &self.candidates {
             key.field("way", way.method.name);
             match reason {

@@ -112,7 +112,7 @@ impl Acquire for AzureCli {
 
 impl AzureCli {
     fn key(&self) -> CacheKey {
-        let mut key = CacheKey::part();
+        let mut key = METHOD.key();
         key.field("resource", &self.resource);
         match &self.whose {
             AccountSelector::DefaultAccounts => {}
