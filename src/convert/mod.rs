@@ -11,9 +11,9 @@ pub(crate) mod skip_reason;
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind};
-use crate::kubeconfig::document::Edit;
+use crate::kubeconfig::edit::changed;
 use crate::kubeconfig::replace::{FileChange, ReplaceHook, replace};
-use crate::kubeconfig::{self, KubeconfigFile, cannot_edit, diff, file_lock};
+use crate::kubeconfig::{self, KubeconfigFile, diff, file_lock};
 use crate::login::Method;
 use crate::options::types::OutputFormat as Form;
 use crate::options::{CONTEXT, DRY_RUN, KUBECONFIG, NO_UNDO, OUTPUT_FILE, ParsedArgs, REPORT, Values};
@@ -81,7 +81,8 @@ impl Conversion<'_> {
             if lines.iter().any(|line| matches!(line.decision, Decision::Impossible(_))) {
                 return self.refuse(&files, lines);
             }
-            let changes = changes(&files, &lines)?;
+            let edits = lines.iter().filter_map(UserPlan::change);
+            let changes = changed(&files, edits)?;
             let written =
                 if self.dry_run { Some(JournalResult::Nothing) } else { self.write(&destination, &files, &changes)? };
             if let Some(kept) = written {
@@ -105,7 +106,10 @@ impl Conversion<'_> {
                 changes.iter().try_for_each(|change| refuse_pipe(&change.file.path))?;
                 return self.replace(changes);
             }
-            Destination::File { path, .. } => destination::write(self.sys, path, converted(files, changes))?,
+            Destination::File { path, .. } => {
+                let encoding = files.first().map(|file| file.encoding).unwrap_or_default();
+                destination::write(self.sys, path, &encoding.encode(converted(files, changes)))?;
+            }
             Destination::Stdout => {}
         }
         Ok(Some(JournalResult::Nothing))
@@ -165,8 +169,8 @@ impl Conversion<'_> {
 
 /// The text of the one file.
 fn converted<'a>(files: &'a [KubeconfigFile], changes: &'a [FileChange]) -> &'a str {
-    let unchanged = files.first().map(|file| &file.document);
-    changes.first().map(|change| &change.edited.document).or(unchanged).map_or("", |document| document.text())
+    let unchanged = files.first().map(|file| file.document.text());
+    changes.first().map(|change| change.edited.text.as_str()).or(unchanged).unwrap_or_default()
 }
 
 /// What comes out of a pipe has no file that could be replaced.
@@ -177,26 +181,6 @@ fn refuse_pipe(path: &Path) -> Result<(), Error> {
     Err(Error::new(ErrorKind::File, "the kubeconfig is no file and cannot be edited")
         .from_source(path.display())
         .remedy(format!("print the converted one with {} -", OUTPUT_FILE.decl.flag())))
-}
-
-/// The new text of every file that changes.
-fn changes<'a>(files: &'a [KubeconfigFile], lines: &[UserPlan]) -> Result<Vec<FileChange<'a>>, Error> {
-    let mut changes = Vec::new();
-    for (index, file) in files.iter().enumerate() {
-        let edits: Vec<(usize, Edit)> = lines
-            .iter()
-            .filter(|line| line.file == index)
-            .filter_map(|line| match &line.decision {
-                Decision::Convert(edit) => Some((line.user, edit.clone())),
-                _ => None,
-            })
-            .collect();
-        if !edits.is_empty() {
-            let edited = file.document.edit(&edits).map_err(|error| cannot_edit(&file.path, &error))?;
-            changes.push(FileChange { file, edited });
-        }
-    }
-    Ok(changes)
 }
 
 /// The problem that the command ends with; of several, each is told first.

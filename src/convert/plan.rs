@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, listed};
 use crate::exec_credential;
 use crate::kubeconfig::KubeconfigFile;
 use crate::kubeconfig::context::{self, ContextIndex, ContextUser};
-use crate::kubeconfig::document::{Auth, Edit, Exec, ExecChange, NewExec, User, Variable};
+use crate::kubeconfig::document::{Auth, Change, Edit, Exec, ExecChange, NewExec, User, Variable};
 use crate::login::{self, EntryArgument, Method, WriteRule};
 use crate::options::args::read_entry;
 use crate::options::{
@@ -67,6 +67,16 @@ pub struct UserPlan {
     pub name: String,
     /// What happens.
     pub decision: Decision,
+}
+
+impl UserPlan {
+    /// What changes, with the file that it changes in.
+    pub(super) fn change(&self) -> Option<(usize, Change)> {
+        match &self.decision {
+            Decision::Convert(edit) => Some((self.file, Change::User(self.user, edit.clone()))),
+            _ => None,
+        }
+    }
 }
 
 /// What happens to a user.
@@ -454,7 +464,6 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::kubeconfig::document::Document;
 
     static OPTIONS: OptionSet = OptionSet::token_and(&[&AZURE_CONFIG_DIR.decl]);
 
@@ -475,7 +484,7 @@ mod tests {
     fn verdict(text: &str, method: &'static Method, flags: &[&str]) -> Result<Decision, Error> {
         let flags: Vec<_> = flags.iter().map(|&flag| flag.to_owned()).collect();
         let typed = args::read(&flags, OPTIONS).unwrap();
-        let file = KubeconfigFile { path: PathBuf::new(), document: Document::parse(text.to_owned()).unwrap() };
+        let file = KubeconfigFile::new(PathBuf::new(), text.to_owned()).unwrap();
         let wish = ConvertRequest { method, typed: &typed, contexts: &[], command: "kubelogin" };
         Ok(plan(&[file], &wish)?.remove(0).decision)
     }

@@ -32,7 +32,7 @@ use serde::Serialize;
 use crate::convert::plan::{self, Decision, UserPlan};
 use crate::error::listed;
 use crate::kubeconfig::context::ContextIndex;
-use crate::kubeconfig::document::{Auth, Edit, RelativePath, User};
+use crate::kubeconfig::document::{Auth, Document, Edit, RelativePath, User};
 use crate::kubeconfig::replace::FileChange;
 use crate::kubeconfig::{self, KubeconfigFile};
 use crate::options::types::OutputFormat as Form;
@@ -310,8 +310,8 @@ impl Conversion<'_> {
         if real(&file.path) == real(to) {
             return None;
         }
-        let document = changes.first().map_or(&file.document, |change| &change.edited.document);
-        let paths = document.relative_paths();
+        let edited = changes.first().and_then(|change| Document::parse(change.edited.text.clone()).ok());
+        let paths = edited.as_ref().unwrap_or(&file.document).relative_paths();
         let mut fields: Vec<&str> = Vec::new();
         for path in &paths {
             if !fields.contains(&path.field) {

@@ -62,7 +62,9 @@ impl<'a> Side<'a> {
 /// that were `typed`, where they are not too short to be told from other text.
 pub(crate) fn unified(change: &FileChange, name: &Path, typed: &[&str], look: OutputStyle) -> String {
     let titles = [change.file.path.display().to_string(), name.display().to_string()];
-    let sides = [Side::of(&change.file.document), Side::of(&change.edited.document)];
+    let new = Document::parse(change.edited.text.clone());
+    let new = new.as_ref().unwrap_or(&change.file.document);
+    let sides = [Side::of(&change.file.document), Side::of(new)];
     shown(&sides, [&titles[0], &titles[1]], typed, look)
 }
 

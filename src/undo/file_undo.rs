@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind};
 use crate::kubeconfig::diff::{self, Side};
-use crate::kubeconfig::document::{Document, RecordedEdit, Standing, secrets_of_entry};
+use crate::kubeconfig::document::{RecordedEdit, Section, Standing, secrets_of_entry};
 use crate::kubeconfig::{self, KubeconfigFile};
 use crate::sys::Sys;
 use crate::undo::journal::{Journal, Record, RecordedUser, State, is_gone};
@@ -18,7 +18,7 @@ pub(super) struct FileUndo<'r> {
     /// The file; `None` if it is gone or of no use.
     pub(super) file: Option<KubeconfigFile>,
     /// What the file becomes when the edit is taken back, where that differs.
-    pub(super) back: Option<Document>,
+    pub(super) back: Option<String>,
     /// Why the file is of no use.
     pub(super) problem: Option<Error>,
     /// What comes of each user.
@@ -58,7 +58,7 @@ impl<'r> FileUndo<'r> {
         let (back, fates) = match record.state_of(journal, text) {
             // That an `undo` was about to put it there says that it was this edit.
             State::AsBefore => (None, all(if record.undo_started { Fate::Back } else { Fate::AsBefore })),
-            State::AsLeft => match record.taken_back(journal, text).and_then(|old| Document::parse(old).ok()) {
+            State::AsLeft => match record.taken_back(journal, text) {
                 Some(old) => (Some(old), all(Fate::Back)),
                 None => by_name(&file, record),
             },
@@ -127,20 +127,26 @@ fn load(sys: &Sys, path: &Path) -> Result<Option<KubeconfigFile>, Error> {
 }
 
 /// Another program has written the file since: entry by entry.
-fn by_name(file: &KubeconfigFile, record: &Record) -> (Option<Document>, Vec<Fate>) {
+fn by_name(file: &KubeconfigFile, record: &Record) -> (Option<String>, Vec<Fate>) {
     let past: Vec<RecordedEdit> = record.users.iter().map(past).collect();
-    let taken = file.document.take_back(&past);
-    let mut fates: Vec<Fate> = taken.standings.iter().map(|standing| fate(*standing)).collect();
+    let (text, standings) = file.document.revert(&past);
+    let mut fates: Vec<Fate> = standings.iter().map(|standing| fate(*standing)).collect();
     // Those that an `undo` was about to put back are its work.
     let as_before = if record.undo_started { Fate::Back } else { Fate::AsBefore };
     for index in stand_as_before(file, &past, &fates) {
         fates[index] = as_before;
     }
-    (taken.document.filter(|back| back.text() != file.document.text()), fates)
+    (text.filter(|back| back != file.document.text()), fates)
 }
 
 fn past(user: &RecordedUser) -> RecordedEdit<'_> {
-    RecordedEdit { name: &user.name, as_left: &user.after, before: &user.before, column: user.column }
+    RecordedEdit {
+        section: Section::Users,
+        name: &user.name,
+        as_left: &user.after,
+        before: &user.before,
+        column: user.column,
+    }
 }
 
 fn fate(standing: Standing) -> Fate {

@@ -201,8 +201,8 @@ impl Undo<'_> {
         let mut changes = Vec::new();
         let mut marked = Vec::new();
         for (finding, back) in findings.iter().zip(backs) {
-            if let Some((file, document)) = finding.file.as_ref().zip(back) {
-                changes.push(FileChange { file, edited: EditedDocument { document, touched: Vec::new() } });
+            if let Some((file, text)) = finding.file.as_ref().zip(back) {
+                changes.push(FileChange { file, edited: EditedDocument { text, touched: Vec::new() } });
                 marked.push(finding);
             }
         }

@@ -2,12 +2,10 @@
 
 use std::ops::Range;
 
-use granit_parser::ScalarStyle;
-
 use crate::options::TABLE;
+use crate::yaml::{Style, TOP, Tree};
 
-use super::take_back::fragment;
-use super::tree::{NodeKind, ScalarText, TOP, Tree};
+use super::revert::fragment;
 
 const FIELDS: [&str; 3] = ["token", "password", "client-key-data"];
 const CONFIG: [&str; 4] = ["access-token", "refresh-token", "id-token", "client-secret"];
@@ -20,7 +18,7 @@ const WORDS: [&str; 9] =
 /// the rest of its file.
 pub(crate) fn secrets_of_entry(text: &str, column: usize) -> Option<Vec<Range<usize>>> {
     let tree = fragment(text, column)?;
-    let before = tree.text.len() - 1 - text.len();
+    let before = tree.text().len() - 1 - text.len();
     let mut found = Vec::new();
     tree.user_secrets(TOP, &mut found);
     Some(found.into_iter().map(|place| place.start - before..place.end - before).collect())
@@ -91,12 +89,13 @@ impl Tree {
     /// What is secret within a scalar: all of it where it is not written as it reads.
     fn parts(&self, node: usize, found: &mut Vec<Range<usize>>) {
         let node = self.resolve(node);
-        let (Some(text), Some(NodeKind::Scalar { says, .. })) = (self.scalar(node), self.kind(node)) else { return };
+        let Some(text) = self.scalar(node) else { return };
         let content = self.content(node);
         for part in secret_parts(text) {
-            found.push(match says {
-                ScalarText::Source | ScalarText::Quoted => content.start + part.start..content.start + part.end,
-                ScalarText::Read { .. } => content.clone(),
+            found.push(if self.says_its_bytes(node) {
+                content.start + part.start..content.start + part.end
+            } else {
+                content.clone()
             });
         }
     }
@@ -106,7 +105,7 @@ impl Tree {
         let node = self.resolve(node);
         let (start, end) = (self.start(node), self.end(node));
         match self.style(node) {
-            Some(ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted) if end - start > 1 => start + 1..end - 1,
+            Some(Style::Single | Style::Double) if end - start > 1 => start + 1..end - 1,
             _ if self.is_null(node) => start..start,
             _ => start..end,
         }
@@ -200,7 +199,7 @@ fn user_information(text: &str) -> Option<Range<usize>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::support::parse;
+    use super::super::tests::support::parse;
     use super::secrets_of_entry;
 
     /// The text with the secrets in brackets.

@@ -253,7 +253,7 @@ mod tests {
     use super::*;
     use crate::cache::tests::sys_with;
     use crate::kubeconfig::KubeconfigFile;
-    use crate::kubeconfig::document::{Document, Edit, ExecChange};
+    use crate::kubeconfig::document::{Edit, ExecChange};
     use crate::kubeconfig::replace::FileChange;
     use crate::os::clock::fake::FakeClock;
     use crate::store::KeyError;
@@ -287,10 +287,7 @@ mod tests {
 
         /// Keeps an edit of as many files.
         fn keep(&self, files: usize) -> EditGroup {
-            let file = KubeconfigFile {
-                path: self.home.path().join("config"),
-                document: Document::parse(OLD.into()).unwrap(),
-            };
+            let file = KubeconfigFile::new(self.home.path().join("config"), OLD.into()).unwrap();
             let args = vec!["a longer list".to_owned(), String::new()];
             let edit = Edit::Exec(ExecChange { args, ..ExecChange::default() });
             let edited = file.document.edit(&[(0, edit.clone()), (1, edit)]).unwrap();
@@ -298,7 +295,7 @@ mod tests {
             let what = Operation { command: "convert-kubeconfig".into(), login: "spn".into() };
             let journal = self.journal();
             let record = Record::of(&journal, &change, &what, self.sys.clock.now()).unwrap();
-            let new = change.edited.document.text();
+            let new = change.edited.text.as_str();
             assert_eq!(record.taken_back(&journal, new).as_deref(), Some(OLD));
             for other in [OLD, &new[1..], &format!("{new} ")] {
                 assert_eq!(record.taken_back(&journal, other), None);

@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::kubeconfig::LIMIT;
+use crate::kubeconfig;
 use crate::kubeconfig::replace::FileChange;
-use crate::os::files::read_text;
 use crate::store::Fingerprint;
 
 use super::Journal;
@@ -78,10 +77,10 @@ impl Record {
     /// # Errors
     /// The file system's, where it can't be said which file is meant.
     pub(crate) fn of(journal: &Journal, change: &FileChange, what: &Operation, when: u64) -> io::Result<Self> {
-        let (old, new) = (change.file.document.text(), change.edited.document.text());
+        let (old, new) = (change.file.document.text(), change.edited.text.as_str());
         let slice = |text: &str, range: &std::ops::Range<usize>| text.get(range.clone()).unwrap_or_default().to_owned();
         let users = change.edited.touched.iter().map(|touched| RecordedUser {
-            name: change.file.document.users().get(touched.user).map(|user| user.name.clone()).unwrap_or_default(),
+            name: touched.name.clone(),
             before: slice(old, &touched.old),
             after: slice(new, &touched.new),
             start: touched.new.start,
@@ -171,7 +170,7 @@ impl FileContent {
     /// What the file at `path` is. A pipe or a device is never read: that may take for ever.
     pub(crate) fn of(path: &Path) -> Self {
         match path.metadata() {
-            Ok(found) if found.is_file() => read_text(path, LIMIT).map_or(Self::Unreadable, Self::Is),
+            Ok(found) if found.is_file() => kubeconfig::read(path).map_or(Self::Unreadable, |(_, text)| Self::Is(text)),
             Err(error) if is_gone(&error) => Self::Gone,
             _ => Self::Unreadable,
         }

@@ -14,8 +14,8 @@ pub fn convert(text: &str, flags: &[&str]) -> Result<String, String> {
     let command = Command::find("convert-kubeconfig").ok_or("no such command")?;
     let typed = args::read(&flags, command.options).map_err(|error| error.to_string())?;
     let method = Method::find(&Values::resolve(&typed, &Env::default())).map_err(|error| error.to_string())?;
-    let document = Document::parse(text.to_owned()).map_err(|error| error.to_string())?;
-    let files = [KubeconfigFile { path: PathBuf::from("config"), document }];
+    let file = KubeconfigFile::new(PathBuf::from("config"), text.to_owned()).map_err(|error| error.to_string())?;
+    let files = [file];
     let wish = ConvertRequest { method, typed: &typed, contexts: &[], command: "kubelogin" };
     let mut edits = Vec::new();
     for line in plan(&files, &wish).map_err(|error| error.to_string())? {
@@ -30,7 +30,7 @@ pub fn convert(text: &str, flags: &[&str]) -> Result<String, String> {
     }
     let edited = files[0].document.edit(&edits).map_err(|error| error.to_string())?;
     can_be_taken_back(text, &edited);
-    Ok(edited.document.text().to_owned())
+    Ok(edited.text)
 }
 
 /// A conversion is refused, or the same one again changes nothing.
@@ -54,7 +54,7 @@ pub fn edits_only_what_is_meant(text: &str) {
         for edit in edits(&document, index) {
             let Ok(new) = document.edit(&[(index, edit.clone())]) else { continue };
             can_be_taken_back(text, &new);
-            meant(&document, index, &edit, new.document.text());
+            meant(&document, index, &edit, &new.text);
         }
     }
 }
@@ -94,7 +94,7 @@ fn edits(document: &Document, index: usize) -> Vec<Edit> {
 
 /// The old bytes of every entry that was touched, in the place of its new ones, give the old text.
 fn can_be_taken_back(old: &str, edited: &EditedDocument) {
-    let mut text = edited.document.text().to_owned();
+    let mut text = edited.text.clone();
     for touched in edited.touched.iter().rev() {
         text.replace_range(touched.new.clone(), &old[touched.old.clone()]);
     }
@@ -133,7 +133,7 @@ fn meant(old: &Document, index: usize, edit: &Edit, text: &str) {
             })
         }
     };
-    let again = new.edit(&[(index, again)]).map(|edited| edited.document.text().to_owned());
+    let again = new.edit(&[(index, again)]).map(|edited| edited.text);
     assert_eq!(again.as_deref(), Ok(text), "twice is not once");
     untouched(old, &new, index);
 }

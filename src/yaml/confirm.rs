@@ -1,0 +1,211 @@
+//! Whether a new text says what it should.
+
+use std::collections::{HashMap, HashSet};
+
+use super::node::NodeKind;
+use super::patch::{Op, Patch};
+use super::tree::{TOP, Tree};
+use super::{Result, Value, YamlError};
+
+/// Reads the text of `patch` again and compares it with the old values with `ops` done to them: values that no
+/// operation names must be the same in style and order too.
+///
+/// Where nothing in a text refers to another place, a member at its top, or an item of a list there, is the same
+/// whatever stands around it: the parser goes from the front to the back and knows no more at its beginning than
+/// how far it is indented. Then only those that changed are read. Anything else is read as a whole.
+///
+/// # Errors
+/// A text that says something else.
+pub(crate) fn confirm(tree: &Tree, ops: &[Op], patch: &Patch) -> Result<()> {
+    let mut expected = Expected::of(tree, ops);
+    let windows = windows(tree, ops, patch);
+    if windows.is_some_and(|windows| windows.into_iter().all(|(node, text)| expected.says_window(node, text))) {
+        return Ok(());
+    }
+    expected.confirm_whole(patch)
+}
+
+/// The same, of the whole text.
+#[cfg(test)]
+pub(super) fn confirm_whole(tree: &Tree, ops: &[Op], patch: &Patch) -> Result<()> {
+    Expected::of(tree, ops).confirm_whole(patch)
+}
+
+/// Where a part of the text begins that can be read by itself, and what it holds: the key of a member at the top, or
+/// an item of a list.
+type Part = (usize, usize);
+
+/// What the parts of the text that change hold, and their new text; none where that cannot be told.
+fn windows<'p>(tree: &Tree, ops: &[Op], patch: &'p Patch) -> Option<Vec<(usize, &'p str)>> {
+    let at_top = |op: &Op| match op {
+        Op::Replace(node, _) => *node == TOP,
+        Op::Insert { map, .. } => *map == TOP,
+        Op::Append { .. } => false,
+        Op::Remove(node) => tree.parent(*node) == TOP,
+    };
+    if tree.has_aliases() || tree.is_flow(TOP) || ops.iter().any(at_top) {
+        return None;
+    }
+    let (old, new, parts) = (tree.text(), patch.text.as_str(), parts(tree)?);
+    let mut windows = Vec::new();
+    let (mut old_done, mut new_done) = (0, 0);
+    let mut splices = patch.splices.iter().peekable();
+    while let Some(first) = splices.next() {
+        let part = parts.partition_point(|part| part.0 <= first.range.start).checked_sub(1)?;
+        let (start, node) = parts[part];
+        let end = parts.get(part + 1).map_or(old.len(), |part| part.0);
+        let (mut goes, mut comes, mut last) = (first.range.len(), first.text.len(), first.range.end);
+        while let Some(next) = splices.next_if(|next| next.range.start < end) {
+            (goes, comes, last) = (goes + next.range.len(), comes + next.text.len(), next.range.end);
+        }
+        let new_start = new_done + start.checked_sub(old_done)?;
+        let new_end = (new_start + (end - start) + comes).checked_sub(goes)?;
+        if last > end || old.get(old_done..start)? != new.get(new_done..new_start)? {
+            return None;
+        }
+        windows.push((node, new.get(new_start..new_end)?));
+        (old_done, new_done) = (end, new_end);
+    }
+    (old.get(old_done..)? == new.get(new_done..)?).then_some(windows)
+}
+
+/// The members at the top, and in the place of those that are block lists the items, in the order of the text.
+fn parts(tree: &Tree) -> Option<Vec<Part>> {
+    let mut parts = Vec::new();
+    for (key, value) in tree.members(TOP) {
+        tree.blanks_before(tree.start(key)).filter(|blanks| blanks.is_empty())?;
+        parts.push((tree.start(key), key));
+        if tree.is_list(value) && !tree.is_flow(value) {
+            let mut behind = None;
+            for item in tree.children(value) {
+                let dash = match behind {
+                    None => tree.first_dash(value).ok()?,
+                    Some(end) => tree.dash_behind(end)?,
+                };
+                let blanks = tree.blanks_before(dash)?;
+                parts.push((dash - blanks.len(), item));
+                behind = Some(tree.end(item));
+            }
+        }
+    }
+    Some(parts)
+}
+
+/// The old tree with the operations done to it.
+struct Expected<'a> {
+    tree: &'a Tree,
+    replaced: HashMap<usize, &'a Value>,
+    inserted: HashMap<usize, Vec<(&'a str, &'a Value)>>,
+    appended: HashMap<usize, Vec<&'a Value>>,
+    removed: HashSet<usize>,
+    /// For each anchored node of the old tree, the same node in the new one.
+    twins: HashMap<usize, usize>,
+}
+
+impl<'a> Expected<'a> {
+    fn of(tree: &'a Tree, ops: &'a [Op]) -> Self {
+        let (replaced, inserted, appended) = (HashMap::new(), HashMap::new(), HashMap::new());
+        let mut all = Self { tree, replaced, inserted, appended, removed: HashSet::new(), twins: HashMap::new() };
+        for op in ops {
+            match op {
+                Op::Replace(node, value) => _ = all.replaced.insert(*node, value),
+                Op::Insert { map, key, value } => all.inserted.entry(*map).or_default().push((key, value)),
+                Op::Append { list, value } => all.appended.entry(*list).or_default().push(value),
+                Op::Remove(node) => _ = all.removed.insert(*node),
+            }
+        }
+        all
+    }
+
+    fn confirm_whole(&mut self, patch: &Patch) -> Result<()> {
+        let unexpected = || YamlError::new("the edited file would not read back as intended");
+        let new = Tree::parse(patch.text.clone()).map_err(|_| unexpected())?;
+        if self.says(&new, TOP, TOP) { Ok(()) } else { Err(unexpected()) }
+    }
+
+    fn says_window(&mut self, node: usize, text: &str) -> bool {
+        let Ok(new) = Tree::parse(text.to_owned()) else { return false };
+        let tree = self.tree;
+        if let Some((key, value)) = new.members(TOP).next() {
+            let one = new.members(TOP).nth(1).is_none() && !new.is_flow(TOP);
+            return one && self.says(&new, node, key) && self.says(&new, tree.next(node), value);
+        }
+        let list = tree.parent(node);
+        let is_last = tree.next(node) == tree.next(list);
+        let come = self.appended.get(&list).filter(|_| is_last).cloned().unwrap_or_default();
+        let stays = (!self.removed.contains(&node)).then_some(node);
+        // Of a part that goes nothing is left, perhaps but comments.
+        let items: Vec<usize> = new.children(TOP).collect();
+        (new.is_list(TOP) && !new.is_flow(TOP) || new.len() == 0 || new.is_null(TOP) && items.is_empty())
+            && self.say_items(&new, stays.into_iter().collect(), &items, &come)
+    }
+
+    fn says(&mut self, new: &Tree, at: usize, new_at: usize) -> bool {
+        let tree = self.tree;
+        if let Some(value) = self.replaced.get(&at) {
+            return value.is_said_by(new, new_at);
+        }
+        if tree.aliases_of(at).next().is_some() {
+            self.twins.insert(at, new_at);
+        }
+        match (tree.kind(at), new.kind(new_at)) {
+            (Some(NodeKind::Alias(target)), Some(NodeKind::Alias(new_target))) => {
+                self.twins.get(&(target as usize)) == Some(&(new_target as usize))
+            }
+            (Some(NodeKind::Mapping { flow }), Some(NodeKind::Mapping { flow: new_flow })) => {
+                let nothing_stays = || tree.members(at).all(|(key, _)| self.removed.contains(&key));
+                (flow == new_flow || nothing_stays()) && self.says_members(new, at, new_at)
+            }
+            (Some(NodeKind::List { flow }), Some(NodeKind::List { flow: new_flow })) => {
+                let come = self.appended.get(&at).cloned().unwrap_or_default();
+                let stay: Vec<_> = tree.children(at).filter(|item| !self.removed.contains(item)).collect();
+                let items: Vec<_> = new.children(new_at).collect();
+                (flow == new_flow || stay.is_empty()) && self.say_items(new, stay, &items, &come)
+            }
+            (
+                Some(NodeKind::Scalar { style, tagged }),
+                Some(NodeKind::Scalar { style: new_style, tagged: new_tagged }),
+            ) => (style, tagged) == (new_style, new_tagged) && tree.scalar(at) == new.scalar(new_at),
+            // Null, or nothing at all, to which something was added.
+            (None | Some(NodeKind::Scalar { .. }), Some(NodeKind::Mapping { .. })) => {
+                let members = self.inserted.get(&at).cloned().unwrap_or_default();
+                !members.is_empty() && tree.members(at).next().is_none() && self.says_members(new, at, new_at)
+            }
+            (None | Some(NodeKind::Scalar { .. }), Some(NodeKind::List { .. })) => {
+                let come = self.appended.get(&at).cloned().unwrap_or_default();
+                let items: Vec<_> = new.children(new_at).collect();
+                !come.is_empty() && self.say_items(new, Vec::new(), &items, &come)
+            }
+            (None, None) => true,
+            _ => false,
+        }
+    }
+
+    fn says_members(&mut self, new: &Tree, at: usize, new_at: usize) -> bool {
+        let tree = self.tree;
+        let mut come = self.inserted.get(&at).cloned().unwrap_or_default();
+        let mut stay = tree.members(at).filter(|(key, _)| !self.removed.contains(key)).collect::<Vec<_>>().into_iter();
+        for (key, value) in new.members(new_at) {
+            let name = new.scalar(key);
+            if let Some(index) = come.iter().position(|(new_name, _)| name == Some(new_name)) {
+                let (_, wanted) = come.swap_remove(index);
+                if !wanted.is_said_by(new, value) {
+                    return false;
+                }
+            } else {
+                let Some((old_key, old_value)) = stay.next() else { return false };
+                if !self.says(new, old_key, key) || !self.says(new, old_value, value) {
+                    return false;
+                }
+            }
+        }
+        come.is_empty() && stay.next().is_none()
+    }
+
+    fn say_items(&mut self, new: &Tree, stay: Vec<usize>, items: &[usize], come: &[&Value]) -> bool {
+        let count = stay.len();
+        count + come.len() == items.len()
+            && stay.into_iter().zip(items).all(|(old, &item)| self.says(new, old, item))
+            && come.iter().zip(&items[count..]).all(|(value, &item)| value.is_said_by(new, item))
+    }
+}
