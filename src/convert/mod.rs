@@ -201,3 +201,61 @@ fn refusal(sys: &Sys, files: &[KubeconfigFile], lines: Vec<UserPlan>) -> Option<
     let what = format!("{} users cannot be converted", all.len());
     Some(Error::new(ErrorKind::Kubeconfig, what).remedy("mend what is told of each; nothing was written"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::pin::Pin;
+    use std::rc::Rc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::options::{OptionSet, args};
+    use crate::os::clock::{Clock, SystemClock};
+
+    const AKS: &str = "users:\n- name: u\n  user: {exec: {apiVersion: client.authentication.k8s.io/v1beta1, command: kubelogin, args: [get-token, --login, devicecode, --server-id, S]}}\n";
+
+    /// The real time, with what is waited counted and not waited.
+    struct Counting(SystemClock, Cell<u32>);
+
+    impl Clock for Counting {
+        fn now(&self) -> u64 {
+            self.0.now()
+        }
+
+        fn monotonic(&self) -> Duration {
+            self.0.monotonic()
+        }
+
+        fn pause(&self, _: Duration) {
+            self.1.set(self.1.get() + 1);
+        }
+
+        fn sleep(&self, time: Duration) -> Pin<Box<dyn Future<Output = ()>>> {
+            self.0.sleep(time)
+        }
+    }
+
+    /// What never took place, or was put back by hand, is let go of under the lock of its file. To read the file
+    /// then must not wait for that very lock: 50 records took a minute, and kubectl was locked out.
+    #[test]
+    fn undo_does_not_wait_for_its_own_lock() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("config");
+        let clock = Rc::new(Counting(SystemClock::start(), Cell::new(0)));
+        let env = [("HOME", home.path()), ("KUBECONFIG", &file)].map(|(name, path)| (name, path.to_str().unwrap()));
+        let sys = Sys { env: Env::from(env), clock: clock.clone(), ..Sys::fake() };
+        for method in ["azurecli", "msi", "spn"] {
+            std::fs::write(&file, AKS).unwrap();
+            let flags = ["-l", method, "--client-id", "a", "--tenant-id", "t"].map(String::from);
+            run(&sys, &args::read(&flags, OptionSet::TOKEN).unwrap()).unwrap();
+            assert_ne!(std::fs::read_to_string(&file).unwrap(), AKS, "{method}");
+        }
+        std::fs::write(&file, AKS).unwrap();
+        let records = || std::fs::read_dir(home.path().join(".local/state/kubentra/edits")).unwrap().count();
+        assert_eq!(records(), 3);
+        crate::undo::run(&sys, &args::read(&[], OptionSet::COMMON).unwrap()).unwrap();
+        assert_eq!(clock.1.get(), 0, "pauses");
+        assert_eq!((records(), std::fs::read_to_string(&file).unwrap().as_str()), (0, AKS));
+    }
+}

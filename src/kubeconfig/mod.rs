@@ -64,6 +64,15 @@ pub(crate) fn load(sys: &Sys, given: Option<&Path>) -> Result<Vec<KubeconfigFile
     Ok(loaded)
 }
 
+/// Reads the kubeconfig at `path`, whose lock the caller holds: nobody writes it, and to wait for the lock would
+/// never end.
+///
+/// # Errors
+/// A file that can't be read or understood.
+pub(crate) fn load_locked(path: &Path, _lock: &file_lock::FileLock) -> Result<KubeconfigFile, Error> {
+    load_file(path).map_err(|failure| failure.explain(path))
+}
+
 /// The files of `KUBECONFIG` without empty items and repetitions, else `~/.kube/config`.
 pub(crate) fn default_files(env: &Env) -> Vec<PathBuf> {
     let Some(list) = env.get("KUBECONFIG") else {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, ErrorKind};
 use crate::kubeconfig::diff::{self, Side};
 use crate::kubeconfig::document::{RecordedEdit, Section, Standing, secrets_of_entry};
+use crate::kubeconfig::file_lock::FileLock;
 use crate::kubeconfig::{self, KubeconfigFile};
 use crate::sys::Sys;
 use crate::undo::journal::{Journal, Record, RecordedUser, State, is_gone};
@@ -45,11 +46,12 @@ pub(super) enum Fate {
 }
 
 impl<'r> FileUndo<'r> {
-    pub(super) fn of(sys: &Sys, journal: &Journal, name: &'r str, record: &'r Record) -> Self {
+    /// As of now; with the `lock` of the file, where it is held.
+    pub(super) fn of(sys: &Sys, journal: &Journal, name: &'r str, record: &'r Record, lock: Option<&FileLock>) -> Self {
         let path = record.path().to_owned();
         let all = |fate| vec![fate; record.users.len()];
         let bare = Self { name, record, path, file: None, back: None, problem: None, fates: Vec::new() };
-        let file = match load(sys, &bare.path) {
+        let file = match load(sys, &bare.path, lock) {
             Ok(Some(file)) => file,
             Ok(None) => return Self { fates: all(Fate::FileGone), ..bare },
             Err(problem) => return Self { fates: all(Fate::Problem), problem: Some(problem), ..bare },
@@ -115,14 +117,17 @@ impl<'r> FileUndo<'r> {
 }
 
 /// The kubeconfig at `path`, unless it is gone. What is no file any more is not opened.
-fn load(sys: &Sys, path: &Path) -> Result<Option<KubeconfigFile>, Error> {
+fn load(sys: &Sys, path: &Path, lock: Option<&FileLock>) -> Result<Option<KubeconfigFile>, Error> {
     match path.metadata() {
         Err(error) if is_gone(&error) => Ok(None),
         Ok(found) if !found.is_file() && !found.is_dir() => {
             Err(Error::new(ErrorKind::Kubeconfig, format!("{} is a pipe or a device now", path.display()))
                 .remedy("put a file there; nothing was changed"))
         }
-        _ => Ok(kubeconfig::load(sys, Some(path))?.pop()),
+        _ => match lock {
+            Some(lock) => kubeconfig::load_locked(path, lock).map(Some),
+            None => Ok(kubeconfig::load(sys, Some(path))?.pop()),
+        },
     }
 }
 

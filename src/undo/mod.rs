@@ -160,7 +160,7 @@ impl Undo<'_> {
     fn edit(&self, records: &[Named]) -> Result<Option<Outcome>, Error> {
         for _ in 0..ATTEMPTS {
             let findings: Vec<FileUndo> =
-                records.iter().map(|(name, record)| FileUndo::of(self.sys, self.journal, name, record)).collect();
+                records.iter().map(|(name, record)| FileUndo::of(self.sys, self.journal, name, record, None)).collect();
             if findings.iter().all(FileUndo::is_void) {
                 if self.let_go(&findings) {
                     return Ok(None);
@@ -182,8 +182,8 @@ impl Undo<'_> {
         for finding in findings.iter().filter(|_| !self.dry_run) {
             // Whoever writes a record holds this lock until its file is replaced. Where there can be no lock
             // the record stays, which keeps nobody from the older ones.
-            let Ok(_lock) = FileLock::hold(self.sys, &finding.path) else { continue };
-            if !FileUndo::of(self.sys, self.journal, finding.name, finding.record).is_void() {
+            let Ok(lock) = FileLock::hold(self.sys, &finding.path) else { continue };
+            if !FileUndo::of(self.sys, self.journal, finding.name, finding.record, Some(&lock)).is_void() {
                 return false;
             }
             self.journal.remove(&[finding.name.to_owned()]);
