@@ -65,5 +65,5 @@ pub mod internal {
     pub use crate::os::files::{create_locked, is_temporary, open_lock_file};
     pub use crate::sys::Sys;
     pub use crate::world::of_this_process;
-    pub use crate::yaml::{Value, YamlError};
+    pub use crate::yaml::{Op, Patch, Tree, Value, YamlError, apply, confirm};
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind};
 use crate::kubeconfig::diff::{self, Side};
-use crate::kubeconfig::document::{RecordedEdit, Section, Standing, secrets_of_entry};
+use crate::kubeconfig::document::{RecordedEdit, Standing, secrets_of_entry};
 use crate::kubeconfig::file_lock::FileLock;
 use crate::kubeconfig::{self, KubeconfigFile};
 use crate::sys::Sys;
@@ -146,7 +146,7 @@ fn by_name(file: &KubeconfigFile, record: &Record) -> (Option<String>, Vec<Fate>
 
 fn past(user: &RecordedUser) -> RecordedEdit<'_> {
     RecordedEdit {
-        section: Section::Users,
+        section: user.section,
         name: &user.name,
         as_left: &user.after,
         before: &user.before,

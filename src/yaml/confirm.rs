@@ -16,7 +16,7 @@ use super::{Result, Value, YamlError};
 ///
 /// # Errors
 /// A text that says something else.
-pub(crate) fn confirm(tree: &Tree, ops: &[Op], patch: &Patch) -> Result<()> {
+pub fn confirm(tree: &Tree, ops: &[Op], patch: &Patch) -> Result<()> {
     let mut expected = Expected::of(tree, ops);
     let windows = windows(tree, ops, patch);
     if windows.is_some_and(|windows| windows.into_iter().all(|(node, text)| expected.says_window(node, text))) {
@@ -136,7 +136,7 @@ impl<'a> Expected<'a> {
         let stays = (!self.removed.contains(&node)).then_some(node);
         // Of a part that goes nothing is left, perhaps but comments.
         let items: Vec<usize> = new.children(TOP).collect();
-        (new.is_list(TOP) && !new.is_flow(TOP) || new.len() == 0 || new.is_null(TOP) && items.is_empty())
+        (new.is_list(TOP) && !new.is_flow(TOP) || new.nodes() == 0 || new.is_null(TOP) && items.is_empty())
             && self.say_items(&new, stays.into_iter().collect(), &items, &come)
     }
 
@@ -169,12 +169,12 @@ impl<'a> Expected<'a> {
             // Null, or nothing at all, to which something was added.
             (None | Some(NodeKind::Scalar { .. }), Some(NodeKind::Mapping { .. })) => {
                 let members = self.inserted.get(&at).cloned().unwrap_or_default();
-                !members.is_empty() && tree.members(at).next().is_none() && self.says_members(new, at, new_at)
+                !members.is_empty() && tree.is_nothing(at) && self.says_members(new, at, new_at)
             }
             (None | Some(NodeKind::Scalar { .. }), Some(NodeKind::List { .. })) => {
                 let come = self.appended.get(&at).cloned().unwrap_or_default();
                 let items: Vec<_> = new.children(new_at).collect();
-                !come.is_empty() && self.say_items(new, Vec::new(), &items, &come)
+                !come.is_empty() && tree.is_nothing(at) && self.say_items(new, Vec::new(), &items, &come)
             }
             (None, None) => true,
             _ => false,

@@ -19,10 +19,12 @@ mod value;
 
 use std::fmt;
 
-pub(crate) use confirm::confirm;
+pub use confirm::confirm;
 pub(crate) use node::{NodeKind, Style};
-pub(crate) use patch::{Op, Patch, Splice, apply};
-pub(crate) use tree::{Member, TOP, Tree};
+pub(crate) use patch::Splice;
+pub use patch::{Op, Patch, apply};
+pub use tree::Tree;
+pub(crate) use tree::{Member, TOP};
 pub use value::Value;
 
 /// Why a text could not be read, or an edit was refused.

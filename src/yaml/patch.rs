@@ -12,7 +12,7 @@ use super::{Result, Value, YamlError};
 /// An operation on a node.
 #[derive(Clone)]
 #[cfg_attr(test, derive(Debug))]
-pub(crate) enum Op {
+pub enum Op {
     /// Puts a value in the place of a node, which may be a key.
     Replace(usize, Value),
     /// Adds a member that `map` does not have: before the one whose key follows in the alphabet, else at the end.
@@ -48,11 +48,11 @@ pub(crate) struct Splice {
 }
 
 /// A text after operations.
-pub(crate) struct Patch {
+pub struct Patch {
     /// What changes, in the order of the text.
     pub(crate) splices: Vec<Splice>,
     /// The new text.
-    pub(crate) text: String,
+    pub text: String,
 }
 
 /// The text after all of `ops`, in one pass.
@@ -60,10 +60,11 @@ pub(crate) struct Patch {
 /// # Errors
 /// A node that is written in a way that cannot be edited, a key that is there already, and operations that
 /// change the same bytes.
-pub(crate) fn apply(tree: &Tree, ops: &[Op]) -> Result<Patch> {
+pub fn apply(tree: &Tree, ops: &[Op]) -> Result<Patch> {
     let mut plan = Plan { tree, steps: tree.steps(), removed: BTreeSet::new(), splices: Vec::new() };
     let mut by_collection: BTreeMap<usize, Vec<(usize, &Op)>> = BTreeMap::new();
     for (index, op) in ops.iter().enumerate() {
+        op.check(tree)?;
         match op {
             Op::Replace(node, value) => plan.replace(index, *node, value)?,
             Op::Insert { map: at, .. } | Op::Append { list: at, .. } => {
@@ -79,6 +80,19 @@ pub(crate) fn apply(tree: &Tree, ops: &[Op]) -> Result<Patch> {
         plan.change(collection, &ops)?;
     }
     plan.finish()
+}
+
+impl Op {
+    /// That there is such a node, and that it can take such an operation.
+    fn check(&self, tree: &Tree) -> Result<()> {
+        let (node, fits) = match self {
+            Op::Replace(node, _) => (*node, *node == TOP || tree.kind(*node).is_some()),
+            Op::Insert { map, .. } => (*map, tree.is_mapping(*map) || tree.is_nothing(*map)),
+            Op::Append { list, .. } => (*list, tree.is_list(*list) || tree.is_nothing(*list)),
+            Op::Remove(node) => (*node, matches!(tree.role(*node), Role::Key | Role::Item)),
+        };
+        if fits { Ok(()) } else { Err(tree.unusual(node)) }
+    }
 }
 
 struct Plan<'t> {
@@ -325,6 +339,11 @@ impl Tree {
         (self.role(node) == Role::Value).then(|| node.saturating_sub(1))
     }
 
+    /// Null, or a document without anything.
+    pub(super) fn is_nothing(&self, node: usize) -> bool {
+        self.is_null(node) || node == TOP && self.kind(TOP).is_none()
+    }
+
     fn is_block(&self, node: usize) -> bool {
         (self.is_list(node) || self.is_mapping(node)) && !self.is_flow(node)
     }
@@ -332,7 +351,7 @@ impl Tree {
     /// How far values stand in from their keys in this text, as seen at the first list and the first mapping.
     fn steps(&self) -> Steps {
         let mut values =
-            (TOP..self.len().min(256)).filter(|&node| self.role(node) == Role::Value && self.is_block(node));
+            (TOP..self.nodes().min(256)).filter(|&node| self.role(node) == Role::Value && self.is_block(node));
         let step = |value: usize| {
             let start = if self.is_list(value) { self.first_dash(value).ok()? } else { self.start(value) };
             let column = self.blanks_before(start)?.len() + 1;

@@ -138,7 +138,7 @@ impl Random {
     }
 
     fn op(&mut self, tree: &Tree) -> Op {
-        let node = self.below(tree.len());
+        let node = self.below(tree.nodes());
         let value = self.value(2);
         match self.below(4) {
             0 if tree.is_mapping(node) => Op::Insert { map: node, key: format!("{}2", KEYS[self.below(9)]), value },

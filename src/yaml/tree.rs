@@ -23,7 +23,7 @@ const LOOKS: usize = 40;
 /// once.
 // Not `Debug`: the text may hold secrets.
 #[cfg_attr(test, derive(Debug))]
-pub(crate) struct Tree {
+pub struct Tree {
     text: String,
     nodes: Vec<Node>,
     /// What the scalars say that do not say what stands in the text.
@@ -41,7 +41,7 @@ impl Tree {
     ///
     /// # Errors
     /// Text that is not YAML, that nests too deep, or that has a second document.
-    pub(crate) fn parse(text: String) -> Result<Tree> {
+    pub fn parse(text: String) -> Result<Tree> {
         let parse::Built { nodes, read, aliases } = parse::read(&text)?;
         let eol = line_ending(&text);
         let looks = Cell::new(Some(nodes.len() * LOOKS + LOOKS));
@@ -58,7 +58,8 @@ impl Tree {
         self.eol
     }
 
-    pub(super) fn len(&self) -> usize {
+    /// How many nodes there are: an operation names one by its number.
+    pub fn nodes(&self) -> usize {
         self.nodes.len()
     }
 

@@ -17,6 +17,8 @@ mod tests;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 use crate::yaml::{Result, TOP, Tree, Value};
 pub(crate) use relative::RelativePath;
 pub(crate) use revert::{RecordedEdit, Standing};
@@ -149,13 +151,15 @@ pub struct NewExec {
 }
 
 /// A list of a kubeconfig, or its one text.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Section {
     /// `clusters`
     Clusters,
     /// `contexts`
     Contexts,
     /// `users`
+    #[default]
     Users,
     /// `current-context`
     CurrentContext,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::kubeconfig;
+use crate::kubeconfig::document::Section;
 use crate::kubeconfig::replace::FileChange;
 use crate::store::Fingerprint;
 
@@ -53,6 +54,9 @@ pub(crate) struct Operation {
 #[derive(Clone, Serialize, Deserialize)]
 #[cfg_attr(test, derive(Debug, PartialEq, Eq))]
 pub(crate) struct RecordedUser {
+    /// What it is an entry of: of `users`, where an older record does not say it.
+    #[serde(default)]
+    pub section: Section,
     /// The user's name.
     pub name: String,
     /// The bytes that stood there.
@@ -80,6 +84,7 @@ impl Record {
         let (old, new) = (change.file.document.text(), change.edited.text.as_str());
         let slice = |text: &str, range: &std::ops::Range<usize>| text.get(range.clone()).unwrap_or_default().to_owned();
         let users = change.edited.touched.iter().map(|touched| RecordedUser {
+            section: touched.section,
             name: touched.name.clone(),
             before: slice(old, &touched.old),
             after: slice(new, &touched.new),
