@@ -16,8 +16,8 @@ use crate::secret::Secret;
 use crate::sys::http::{Request, Transport};
 
 use super::{
-    ELSEWHERE, IDENTITY_ENDPOINT, IdKind, IdentityError, IdentityRequest, ManagedIdentitySource, Selector, accept,
-    address, ask, question, refused, unknown,
+    ELSEWHERE, Host, IDENTITY_ENDPOINT, IdentityError, IdentityRequest, ManagedIdentitySource, OF_IMDS, Selector,
+    accept, address, ask, question, refused, unknown,
 };
 
 /// Where the agent listens, unless the environment says otherwise.
@@ -27,8 +27,7 @@ const KEY_LIMIT: u64 = 4096;
 
 /// The agent.
 pub(super) struct Arc {
-    endpoint: Url,
-    named_by: Option<&'static str>,
+    host: Host,
     /// The one directory from which a key is read.
     keys: PathBuf,
 }
@@ -69,7 +68,8 @@ impl Arc {
     }
 
     fn new(endpoint: Url, named_by: Option<&'static str>, keys: PathBuf) -> Self {
-        Self { endpoint, named_by, keys }
+        let host = Host { name: "the Azure Arc agent", endpoint, named_by, parameters: OF_IMDS };
+        Self { host, keys }
     }
 
     /// Asks, proves that we may read the agent's key, and asks again.
@@ -86,7 +86,7 @@ impl Arc {
         let answer = accept(self, &second, wanted)?;
         match &wanted.selector {
             Some(selector) if !answer.names(selector.by, &selector.id) => Err(another_identity(selector)),
-            _ => answer.token(self.name(), asked_on),
+            _ => answer.token(self.host.name, asked_on),
         }
     }
 
@@ -117,7 +117,7 @@ impl Arc {
 
     fn odd(&self, what: &str) -> Error {
         Error::new(ErrorKind::HostAnswer, format!("what answers in place of the Azure Arc agent {what}"))
-            .remedy(format!("look at what listens on {}", net::host(&self.endpoint)))
+            .remedy(format!("look at what listens on {}", net::host(&self.host.endpoint)))
     }
 }
 
@@ -162,28 +162,12 @@ fn another_identity(selector: &Selector) -> Error {
 }
 
 impl ManagedIdentitySource for Arc {
-    fn name(&self) -> &'static str {
-        "the Azure Arc agent"
-    }
-
-    fn endpoint(&self) -> &Url {
-        &self.endpoint
-    }
-
-    fn named_by(&self) -> Option<&'static str> {
-        self.named_by
-    }
-
-    fn parameter(&self, by: IdKind) -> Option<&'static str> {
-        Some(match by {
-            IdKind::Client => "client_id",
-            IdKind::Object => "object_id",
-            IdKind::Resource => "msi_res_id",
-        })
+    fn host(&self) -> &Host {
+        &self.host
     }
 
     fn request(&self, wanted: &IdentityRequest) -> Request {
-        Request::get(question(self, "2020-06-01", wanted)).header("Metadata", "true").over(Transport::Direct)
+        Request::get(question(&self.host, "2020-06-01", wanted)).header("Metadata", "true").over(Transport::Direct)
     }
 
     fn explain(&self, refusal: &IdentityError, wanted: &IdentityRequest) -> Option<Error> {
@@ -198,9 +182,9 @@ impl ManagedIdentitySource for Arc {
     }
 
     fn absent(&self) -> Error {
-        let what = format!("the Azure Arc agent does not answer at {}", net::host(&self.endpoint));
+        let what = format!("the Azure Arc agent does not answer at {}", net::host(&self.host.endpoint));
         let error = Error::new(ErrorKind::NoIdentityHost, what);
-        match self.named_by {
+        match self.host.named_by {
             None => error.remedy(format!("start the agent (himds), or {ELSEWHERE}")),
             Some(variable) => error
                 .from_source(variable)
@@ -221,6 +205,7 @@ mod tests {
 
     use super::super::fake::{Outcome, answer, ask_host, by, granted};
     use super::*;
+    use crate::managed_identity::IdKind;
     use crate::sys::http::Response;
 
     /// An agent with a key of its own, and its challenge.

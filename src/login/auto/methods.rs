@@ -162,7 +162,7 @@ fn managed_identity(inputs: &Inputs, method: &Method) -> Result<Availability, Er
     let audience = as_if.values.require(&SERVER_ID, "server-id is required")?;
     let wanted = IdentityRequest::new(&audience, msi::selector(&as_if.inputs(inputs))?.0);
     if host.is_certain() {
-        return Ok(Availability::Available(login, format!("the environment is that of {}", host.name())));
+        return Ok(Availability::Available(login, format!("the environment is that of {}", host.host().name)));
     }
     Ok(Availability::NeedsProbe(login, ImdsProbe { host, wanted }))
 }
