@@ -4,8 +4,6 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use url::Url;
-
 use crate::entra::{Session, Token};
 use crate::error::{Error, ErrorKind, io_words};
 use crate::net;
@@ -58,18 +56,18 @@ fn key_directory(env: &Env) -> PathBuf {
 impl Arc {
     /// The agent that the environment names.
     pub(super) fn from_env(env: &Env) -> Result<Self, Error> {
-        let named = env.get(IDENTITY_ENDPOINT).unwrap_or_default();
-        Ok(Self::new(address(named, IDENTITY_ENDPOINT)?, Some(IDENTITY_ENDPOINT), key_directory(env)))
+        Self::at(env.get(IDENTITY_ENDPOINT).unwrap_or_default(), Some(IDENTITY_ENDPOINT), env)
     }
 
     /// The agent that is installed.
     pub(super) fn installed(env: &Env) -> Result<Self, Error> {
-        Ok(Self::new(address(ADDRESS, IDENTITY_ENDPOINT)?, None, key_directory(env)))
+        Self::at(ADDRESS, None, env)
     }
 
-    fn new(endpoint: Url, named_by: Option<&'static str>, keys: PathBuf) -> Self {
+    fn at(text: &str, named_by: Option<&'static str>, env: &Env) -> Result<Self, Error> {
+        let endpoint = address(text, IDENTITY_ENDPOINT)?;
         let host = Host { name: "the Azure Arc agent", endpoint, named_by, parameters: OF_IMDS };
-        Self { host, keys }
+        Ok(Self { host, keys: key_directory(env) })
     }
 
     /// Asks, proves that we may read the agent's key, and asks again.
@@ -226,7 +224,7 @@ mod tests {
         }
 
         fn ask(&self, challenge: &str, selector: Option<Selector>, granted: Result<Response, Error>) -> Outcome {
-            let arc = Arc::new(Url::parse(ADDRESS).unwrap(), None, self.path("tokens"));
+            let arc = Arc { keys: self.path("tokens"), ..Arc::installed(&Env::default()).unwrap() };
             let challenge = Some(challenge.to_owned()).filter(|text| !text.is_empty());
             let first = Response { status: 401, challenge, ..Response::default() };
             ask_host(&arc, selector, vec![Ok(first), granted])
@@ -333,7 +331,7 @@ mod tests {
             let outcome = agent.ask(challenge, None, granted());
             assert!(outcome.error().starts_with("what answers in place of the Azure Arc agent names no key file;"));
         }
-        let arc = Arc::new(Url::parse(ADDRESS).unwrap(), None, agent.path("tokens"));
+        let arc = Arc { keys: agent.path("tokens"), ..Arc::installed(&Env::default()).unwrap() };
         let outcome = ask_host(&arc, None, vec![granted()]);
         assert!(outcome.is(ErrorKind::HostAnswer) && outcome.requests.len() == 1, "no proof was asked for");
     }
@@ -377,7 +375,7 @@ mod tests {
         let challenge = format!("Basic realm={}", agent.path("tokens/a.key").display());
         let again = agent.ask(&challenge, None, answer(401, ""));
         assert!(again.error().starts_with("the Azure Arc agent does not accept its own key;"));
-        let arc = Arc::new(Url::parse(ADDRESS).unwrap(), None, agent.path("tokens"));
+        let arc = Arc { keys: agent.path("tokens"), ..Arc::installed(&Env::default()).unwrap() };
         let refused = Err(Error::new(ErrorKind::ConnectionRefused, "refused"));
         assert_eq!(
             ask_host(&arc, None, vec![refused]).error(),
