@@ -3,7 +3,6 @@
 
 use ::url::Url;
 use serde_json::json;
-use zeroize::Zeroizing;
 
 use crate::cache_key::CacheKey;
 use crate::error::Error;
@@ -50,11 +49,8 @@ pub(super) fn found(request: &SourceRequest) -> DetectedSource {
 
 impl Buildkite {
     fn request(&self) -> Request {
-        let body = json!({ "audience": self.audience, "subject_claim": self.subject }).to_string();
-        let request = Request { body: Zeroizing::new(body.into_bytes()), ..Request::post(self.url.clone()) };
-        request
-            .header("Authorization", format!("Token {}", self.token.expose()))
-            .header("Content-Type", "application/json")
+        let question = json!({ "audience": self.audience, "subject_claim": self.subject });
+        Request::json(self.url.clone(), &question).header("Authorization", format!("Token {}", self.token.expose()))
     }
 }
 
@@ -102,7 +98,7 @@ mod tests {
         assert_eq!(
             world.requests(),
             [
-                "Post https://agent.example/v3/jobs/j1/oidc/tokens | Authorization: Token at | Content-Type: application/json"
+                "Post https://agent.example/v3/jobs/j1/oidc/tokens | Content-Type: application/json | Authorization: Token at"
             ]
         );
         assert_eq!(world.forms(), [r#"{"audience":"api://AzureADTokenExchange","subject_claim":"pipeline_id"}"#]);

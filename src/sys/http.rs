@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use serde::Serialize;
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -151,12 +150,9 @@ impl Request {
     }
 
     /// A POST of `content` as JSON.
-    ///
-    /// # Errors
-    /// A content that has no JSON.
-    pub fn json(url: Url, content: &impl Serialize) -> Result<Self, serde_json::Error> {
-        let body = Zeroizing::new(serde_json::to_vec(content)?);
-        Ok(Self { body, ..Self::post(url) }.header("Content-Type", "application/json"))
+    pub fn json(url: Url, content: &serde_json::Value) -> Self {
+        let body = Zeroizing::new(content.to_string().into_bytes());
+        Self { body, ..Self::post(url) }.header("Content-Type", "application/json")
     }
 
     /// With one more header.
