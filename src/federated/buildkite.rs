@@ -12,7 +12,7 @@ use crate::os::BoxFuture;
 use crate::os::clock::Deadline;
 use crate::secret::Secret;
 use crate::sys::Sys;
-use crate::sys::http::Request;
+use crate::sys::http::{Request, TOKEN_GIVER};
 
 use super::github::request_url;
 use super::{AssertionSource, DetectedSource, SourceRequest, refused, token_answered};
@@ -51,7 +51,8 @@ pub(super) fn found(request: &SourceRequest) -> DetectedSource {
 impl Buildkite {
     fn request(&self) -> Request {
         let body = json!({ "audience": self.audience, "subject_claim": self.subject }).to_string();
-        let request = Request { body: Zeroizing::new(body.into_bytes()), ..Request::post(self.url.clone()) };
+        let request =
+            Request { body: Zeroizing::new(body.into_bytes()), ..Request::post(self.url.clone(), &TOKEN_GIVER) };
         request
             .header("Authorization", format!("Token {}", self.token.expose()))
             .header("Content-Type", "application/json")

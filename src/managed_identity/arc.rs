@@ -13,7 +13,7 @@ use crate::os::BoxFuture;
 use crate::os::env::Env;
 use crate::os::files;
 use crate::secret::Secret;
-use crate::sys::http::{Request, Transport};
+use crate::sys::http::{Request, TOKEN_GIVER, Transport};
 
 use super::{
     ELSEWHERE, IDENTITY_ENDPOINT, IdKind, IdentityError, IdentityRequest, ManagedIdentitySource, Selector, accept,
@@ -183,7 +183,9 @@ impl ManagedIdentitySource for Arc {
     }
 
     fn request(&self, wanted: &IdentityRequest) -> Request {
-        Request::get(question(self, "2020-06-01", wanted)).header("Metadata", "true").over(Transport::Direct)
+        Request::get(question(self, "2020-06-01", wanted), &TOKEN_GIVER)
+            .header("Metadata", "true")
+            .over(Transport::Direct)
     }
 
     fn explain(&self, refusal: &IdentityError, wanted: &IdentityRequest) -> Option<Error> {

@@ -4,7 +4,7 @@ use url::Url;
 
 use crate::error::{Error, ErrorKind};
 use crate::os::env::Env;
-use crate::sys::http::{Request, Transport};
+use crate::sys::http::{Request, TOKEN_GIVER, Transport};
 
 use super::{IdKind, IdentityError, IdentityRequest, MSI_ENDPOINT, ManagedIdentitySource, endpoint};
 
@@ -37,7 +37,7 @@ impl ManagedIdentitySource for CloudShell {
     }
 
     fn request(&self, wanted: &IdentityRequest) -> Request {
-        Request::form(self.endpoint.clone(), &[("resource", &wanted.resource)])
+        Request::form(self.endpoint.clone(), &[("resource", &wanted.resource)], &TOKEN_GIVER)
             .header("Metadata", "true")
             .over(Transport::Direct)
     }

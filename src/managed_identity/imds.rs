@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind};
 use crate::net::{self, Retry, is_busy};
 use crate::os::env::Env;
 use crate::sys::Sys;
-use crate::sys::http::{Request, Transport};
+use crate::sys::http::{Request, TOKEN_GIVER, Transport};
 
 use super::{ELSEWHERE, IdKind, IdentityError, IdentityRequest, ManagedIdentitySource, address, question, unknown};
 
@@ -55,7 +55,9 @@ impl ManagedIdentitySource for Imds {
     }
 
     fn request(&self, wanted: &IdentityRequest) -> Request {
-        Request::get(question(self, "2018-02-01", wanted)).header("Metadata", "true").over(Transport::Direct)
+        Request::get(question(self, "2018-02-01", wanted), &TOKEN_GIVER)
+            .header("Metadata", "true")
+            .over(Transport::Direct)
     }
 
     fn is_certain(&self) -> bool {
@@ -198,7 +200,7 @@ pub(crate) async fn probe(sys: &Sys) -> ProbeResult {
     let Ok(imds) = Imds::from_env(&sys.env) else { return ProbeResult::Nobody };
     let mut url = imds.endpoint;
     url.query_pairs_mut().append_pair("api-version", "2018-02-01");
-    let request = Request::get(url).over(Transport::Probe);
+    let request = Request::get(url, &TOKEN_GIVER).over(Transport::Probe);
     let answer = sys.http.send(&request, PROBE_LIMIT, &*sys.clock).await;
     match answer.map(|answer| answer.status) {
         Ok(400 | 410 | 429) => ProbeResult::Imds,

@@ -6,7 +6,7 @@ use url::Url;
 use crate::error::{Error, ErrorKind};
 use crate::os::env::Env;
 use crate::secret::Secret;
-use crate::sys::http::{Request, Transport};
+use crate::sys::http::{Request, TOKEN_GIVER, Transport};
 
 use super::{
     IDENTITY_ENDPOINT, IDENTITY_HEADER, IDENTITY_SERVER_THUMBPRINT, IdKind, IdentityError, IdentityRequest,
@@ -72,9 +72,9 @@ impl ManagedIdentitySource for ServiceFabric {
     }
 
     fn request(&self, wanted: &IdentityRequest) -> Request {
-        Request::get(question(self, "2019-07-01-preview", wanted))
+        Request::get(question(self, "2019-07-01-preview", wanted), &TOKEN_GIVER)
             .header("Secret", self.header.expose())
-            .over(Transport::Pinned { sha1: self.thumbprint, named_by: IDENTITY_SERVER_THUMBPRINT })
+            .over(pinned(self.thumbprint))
     }
 
     fn explain(&self, refusal: &IdentityError, _: &IdentityRequest) -> Option<Error> {
@@ -84,6 +84,12 @@ impl ManagedIdentitySource for ServiceFabric {
             _ => None,
         }
     }
+}
+
+/// Its certificate is signed by itself; the thumbprint comes with the process's environment.
+fn pinned(sha1: [u8; 20]) -> Transport {
+    let remedy = "restart the service, so that its environment is that of the node again";
+    Transport::Pinned { sha1, named_by: IDENTITY_SERVER_THUMBPRINT, remedy }
 }
 
 fn no_identity() -> Error {
@@ -117,7 +123,7 @@ mod tests {
                     .into(),
             headers: vec![("Secret", "HEADER".into())],
             body: String::new(),
-            way: Transport::Pinned { sha1: pin, named_by: IDENTITY_SERVER_THUMBPRINT },
+            way: pinned(pin),
         };
         assert_eq!(outcome.requests, [expected]);
     }

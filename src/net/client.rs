@@ -287,6 +287,7 @@ impl reqwest::dns::Resolve for Resolver {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::http::TOKEN_GIVER;
 
     #[test]
     fn retry_after_as_seconds_and_as_a_date() {
@@ -303,7 +304,7 @@ mod tests {
         let env = Env::from([("HTTPS_PROXY", "http://user:pw@proxy.test:3128"), ("NO_PROXY", ".corp.test")]);
         let http = ReqwestHttp::new(&env);
         let proxied = |url: &str, way: &Transport| {
-            let request = Request::get(Url::parse(url).unwrap()).over(way.clone());
+            let request = Request::get(Url::parse(url).unwrap(), &TOKEN_GIVER).over(way.clone());
             http.route(&http.ready(way, &request.url).unwrap(), &request).proxy.is_some()
         };
         let direct = |url| proxied(url, &Transport::Direct);

@@ -14,7 +14,9 @@ use crate::error::ErrorKind;
 use crate::os::clock::SystemClock;
 use crate::os::env::Env;
 use crate::secret::Secret;
-use crate::sys::http::{ClientCertificate, Http, Request, Server, Transport};
+use crate::sys::http::{ClientCertificate, Http, Peer, Request, Server, Transport};
+
+static CLUSTER: Peer = Peer { request: "the question", foreign_answer: ErrorKind::AnswerBroken };
 
 struct Authority(CertifiedIssuer<'static, KeyPair>);
 
@@ -81,7 +83,7 @@ fn serve(authority: &Authority, name: &str, clients: Option<&Authority>) -> Sock
 /// What `server` answers at `host` and the port of `address`, or the error.
 fn asked(host: &str, address: SocketAddr, server: Server) -> Result<String, (ErrorKind, String)> {
     let url = Url::parse(&format!("https://{host}:{}/", address.port())).unwrap();
-    let request = Request::get(url).over(Transport::Server(Box::new(server)));
+    let request = Request::get(url, &CLUSTER).over(Transport::Server(Box::new(server)));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let http = ReqwestHttp::new(&Env::default());
     let answer = runtime.block_on(http.send(&request, Duration::from_secs(20), &SystemClock::start()));
@@ -139,7 +141,7 @@ fn servers_that_share_a_name_are_not_confused() {
     for host in ["127.0.0.1", "localhost"] {
         let address = serve(&authority, "cluster.example", None);
         let url = Url::parse(&format!("https://{host}:{}/", address.port())).unwrap();
-        let request = Request::get(url.clone()).over(Transport::Server(Box::new(named.clone())));
+        let request = Request::get(url.clone(), &CLUSTER).over(Transport::Server(Box::new(named.clone())));
         let client = http.ready(&request.transport, &url).unwrap();
         assert_eq!(client.stand_in.as_deref(), Some(host));
         let answer = runtime.block_on(http.send(&request, Duration::from_secs(20), &SystemClock::start())).unwrap();

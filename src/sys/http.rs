@@ -63,12 +63,14 @@ pub enum Transport {
     /// As `Direct`, for a look whether anybody is there: a connection that does not stand in 0.4 s
     /// means that nobody is.
     Probe,
-    /// Directly, and recognised by the SHA-1 of its certificate alone (Service Fabric).
+    /// Directly, and recognised by the SHA-1 of its certificate alone.
     Pinned {
         /// The certificate's SHA-1.
         sha1: [u8; 20],
         /// What says so, for messages.
         named_by: &'static str,
+        /// What to do where it shows another.
+        remedy: &'static str,
     },
     /// As a kubeconfig describes a server, or the variables of an AKS identity binding: nothing of the
     /// environment's proxies and roots counts.
@@ -120,8 +122,8 @@ pub struct ClientCertificate {
 }
 
 impl Request {
-    /// A GET without headers of its own.
-    pub fn get(url: Url) -> Self {
+    /// A GET without headers of its own, of whom messages speak as `peer` says.
+    pub fn get(url: Url, peer: &'static Peer) -> Self {
         Self {
             method: Method::Get,
             url,
@@ -129,34 +131,34 @@ impl Request {
             body: Zeroizing::default(),
             transport: Transport::Public,
             limit: BODY_LIMIT,
-            peer: &TOKEN_GIVER,
+            peer,
         }
     }
 
     /// A POST with an empty body.
-    pub fn post(url: Url) -> Self {
-        Self { method: Method::Post, ..Self::get(url) }
+    pub fn post(url: Url, peer: &'static Peer) -> Self {
+        Self { method: Method::Post, ..Self::get(url, peer) }
     }
 
     /// A POST of the form `fields`, which is what every token request is.
-    pub fn form(url: Url, fields: &[(&str, &str)]) -> Self {
+    pub fn form(url: Url, fields: &[(&str, &str)], peer: &'static Peer) -> Self {
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-        Self::encoded_form(url, body.into_bytes())
+        Self::encoded_form(url, body.into_bytes(), peer)
     }
 
     /// A POST of a form that is encoded already.
-    pub fn encoded_form(url: Url, body: Vec<u8>) -> Self {
+    pub fn encoded_form(url: Url, body: Vec<u8>, peer: &'static Peer) -> Self {
         let body = Zeroizing::new(body);
-        Self { body, ..Self::post(url) }.header("Content-Type", "application/x-www-form-urlencoded")
+        Self { body, ..Self::post(url, peer) }.header("Content-Type", "application/x-www-form-urlencoded")
     }
 
     /// A POST of `content` as JSON.
     ///
     /// # Errors
     /// A content that has no JSON.
-    pub fn json(url: Url, content: &impl Serialize) -> Result<Self, serde_json::Error> {
+    pub fn json(url: Url, content: &impl Serialize, peer: &'static Peer) -> Result<Self, serde_json::Error> {
         let body = Zeroizing::new(serde_json::to_vec(content)?);
-        Ok(Self { body, ..Self::post(url) }.header("Content-Type", "application/json"))
+        Ok(Self { body, ..Self::post(url, peer) }.header("Content-Type", "application/json"))
     }
 
     /// With one more header.
