@@ -234,7 +234,8 @@ async fn ask<H: ManagedIdentitySource + ?Sized>(
 }
 
 fn unreachable<H: ManagedIdentitySource + ?Sized>(host: &H, error: Error) -> Error {
-    let nobody = [ErrorKind::NameNotFound, ErrorKind::ConnectionRefused, ErrorKind::ConnectionBroken];
+    let nobody =
+        [ErrorKind::NameNotFound, ErrorKind::ConnectionRefused, ErrorKind::ConnectTimeout, ErrorKind::ConnectionBroken];
     if error.kind() == ErrorKind::Deadline {
         return error.also(&format!("where there is no managed identity, {ELSEWHERE}"));
     }

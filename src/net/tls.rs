@@ -9,7 +9,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{CertificateError, DigitallySignedStruct, SignatureScheme};
+use rustls::{AlertDescription, CertificateError, DigitallySignedStruct, SignatureScheme};
 use url::Url;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -290,6 +290,9 @@ impl RejectedCertificates {
     /// The error for a TLS failure at `url`; `now` is our clock.
     pub(super) fn explain(&self, error: &rustls::Error, url: &Url, now: u64) -> Error {
         let refused = self.last.lock().ok().and_then(|last| last.clone()).unwrap_or_default();
+        if let rustls::Error::AlertReceived(AlertDescription::CertificateRequired) = error {
+            return Error::new(ErrorKind::TlsClientCertificate, format!("{} wants a client certificate", host(url)));
+        }
         let rustls::Error::InvalidCertificate(why) = error else {
             return Error::new(ErrorKind::Tls, format!("no TLS connection to {}: {error}", host(url)))
                 .remedy("look for a proxy or firewall in between that does not speak TLS");
@@ -333,8 +336,7 @@ impl RejectedCertificate {
                 self.outside(&format!("the certificate of {server} ({subject}) is not valid yet"), now)
             }
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                Error::new(ErrorKind::Tls, format!("{server} shows a certificate for another name ({subject})"))
-                    .remedy("look for a proxy or wrong DNS entry in between")
+                Error::new(ErrorKind::TlsName, format!("{server} shows a certificate for another name ({subject})"))
             }
             CertificateError::ApplicationVerificationFailure => Error::new(
                 ErrorKind::Tls,
