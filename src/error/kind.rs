@@ -205,6 +205,9 @@ error_kinds! {
     /// Nothing listens there.
     ConnectionRefused = [], Network, "the connection was refused",
         "let this machine reach the host, or set HTTPS_PROXY if the network needs a proxy", [Unreachable, TokenServes];
+    /// Nothing answers there, not even with a refusal.
+    ConnectTimeout = [], Network, "the connection did not stand in time",
+        "let this machine reach the host, or set HTTPS_PROXY if the network needs a proxy", [Unreachable, TokenServes];
     /// The connection broke, or was never answered.
     ConnectionBroken = [], Network, "the connection broke",
         "let this machine reach the host, or set HTTPS_PROXY if the network needs a proxy", [Unreachable, TokenServes];
@@ -213,6 +216,12 @@ error_kinds! {
         "let this machine reach the host, or set HTTPS_PROXY if the network needs a proxy", [Unreachable, TokenServes];
     /// The server's certificate was not accepted.
     Tls = [], You, "the server's certificate is not trusted", "", [TokenServes];
+    /// The server's certificate is for another name.
+    TlsName = [], You, "the server's certificate is for another name",
+        "look for a proxy or wrong DNS entry in between", [TokenServes];
+    /// The server wants a client certificate.
+    TlsClientCertificate = [], You, "the server wants a client certificate",
+        "give one that the server accepts", [TokenServes];
     /// The proxy did not let us through.
     Proxy = [], You, "the proxy did not connect us", "check HTTPS_PROXY and NO_PROXY", [TokenServes];
     /// The time that the command had is over.
@@ -389,7 +398,8 @@ mod tests {
         for kind in ErrorKind::ALL.iter().copied() {
             let still_serves = match kind {
                 // The way to Entra, or what proves the identity, does not work just now.
-                NameNotFound | ConnectionRefused | ConnectionBroken | AnswerBroken | Tls | Proxy | Deadline | NotEntra
+                NameNotFound | ConnectionRefused | ConnectTimeout | ConnectionBroken | AnswerBroken | Tls | TlsName
+                | TlsClientCertificate | Proxy | Deadline | NotEntra
                 | Redirected | Unavailable | ClockSkew | NoIdentityHost | HostAnswer | AssertionSource | Tool
                 // Nobody is there to ask, or was asked just now.
                 | NobodyThere | SignInJustFailed => true,

@@ -11,7 +11,7 @@ use crate::os::BoxFuture;
 use crate::os::clock::Deadline;
 use crate::secret::Secret;
 use crate::sys::Sys;
-use crate::sys::http::Request;
+use crate::sys::http::{Request, TOKEN_GIVER};
 
 use super::github::request_url;
 use super::{AssertionSource, DetectedSource, SourceRequest, refused, token_answered};
@@ -50,7 +50,8 @@ pub(super) fn found(request: &SourceRequest) -> DetectedSource {
 impl Buildkite {
     fn request(&self) -> Request {
         let question = json!({ "audience": self.audience, "subject_claim": self.subject });
-        Request::json(self.url.clone(), &question).header("Authorization", format!("Token {}", self.token.expose()))
+        Request::json(self.url.clone(), &question, &TOKEN_GIVER)
+            .header("Authorization", format!("Token {}", self.token.expose()))
     }
 }
 

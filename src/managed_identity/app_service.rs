@@ -3,7 +3,7 @@
 use crate::error::{Error, ErrorKind};
 use crate::os::env::Env;
 use crate::secret::Secret;
-use crate::sys::http::{Request, Transport};
+use crate::sys::http::{Request, TOKEN_GIVER, Transport};
 
 use super::{
     Host, IDENTITY_ENDPOINT, IDENTITY_HEADER, IdKind, IdentityError, IdentityRequest, ManagedIdentitySource, endpoint,
@@ -39,7 +39,7 @@ impl ManagedIdentitySource for AppService {
 
     /// `Metadata` is what Automation wants, under the same variables.
     fn request(&self, wanted: &IdentityRequest) -> Request {
-        Request::get(question(&self.host, "2019-08-01", wanted))
+        Request::get(question(&self.host, "2019-08-01", wanted), &TOKEN_GIVER)
             .header("X-IDENTITY-HEADER", self.header.expose())
             .header("Metadata", "true")
             .over(Transport::Direct)

@@ -11,7 +11,7 @@ use crate::os::BoxFuture;
 use crate::os::env::Env;
 use crate::os::files;
 use crate::secret::Secret;
-use crate::sys::http::{Request, Transport};
+use crate::sys::http::{Request, TOKEN_GIVER, Transport};
 
 use super::{
     ELSEWHERE, Host, IDENTITY_ENDPOINT, IdentityError, IdentityRequest, ManagedIdentitySource, OF_IMDS, Selector,
@@ -165,7 +165,9 @@ impl ManagedIdentitySource for Arc {
     }
 
     fn request(&self, wanted: &IdentityRequest) -> Request {
-        Request::get(question(&self.host, "2020-06-01", wanted)).header("Metadata", "true").over(Transport::Direct)
+        Request::get(question(&self.host, "2020-06-01", wanted), &TOKEN_GIVER)
+            .header("Metadata", "true")
+            .over(Transport::Direct)
     }
 
     fn explain(&self, refusal: &IdentityError, wanted: &IdentityRequest) -> Option<Error> {

@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::os::env::Env;
 use crate::secret::Secret;
-use crate::sys::http::{Request, Transport};
+use crate::sys::http::{Request, TOKEN_GIVER, Transport};
 
 use super::{
     Host, IdKind, IdentityError, IdentityRequest, MSI_ENDPOINT, MSI_SECRET, ManagedIdentitySource, Selector,
@@ -50,7 +50,7 @@ impl ManagedIdentitySource for AzureMl {
         if let Some(default) = self.default.as_ref().filter(|_| wanted.selector.is_none()) {
             url.query_pairs_mut().append_pair("clientid", &default.id);
         }
-        Request::get(url).header("secret", self.secret.expose()).over(Transport::Direct)
+        Request::get(url, &TOKEN_GIVER).header("secret", self.secret.expose()).over(Transport::Direct)
     }
 
     fn explain(&self, refusal: &IdentityError, wanted: &IdentityRequest) -> Option<Error> {

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, ErrorKind};
 use crate::os::env::Env;
-use crate::sys::http::{Request, Transport};
+use crate::sys::http::{Request, TOKEN_GIVER, Transport};
 
 use super::{Host, IdentityError, IdentityRequest, MSI_ENDPOINT, ManagedIdentitySource, endpoint};
 
@@ -22,7 +22,7 @@ impl ManagedIdentitySource for CloudShell {
     }
 
     fn request(&self, wanted: &IdentityRequest) -> Request {
-        Request::form(self.0.endpoint.clone(), &[("resource", &wanted.resource)])
+        Request::form(self.0.endpoint.clone(), &[("resource", &wanted.resource)], &TOKEN_GIVER)
             .header("Metadata", "true")
             .over(Transport::Direct)
     }

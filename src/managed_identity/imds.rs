@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind};
 use crate::net::{self, Retry, is_busy};
 use crate::os::env::Env;
 use crate::sys::Sys;
-use crate::sys::http::{Request, Transport};
+use crate::sys::http::{Request, TOKEN_GIVER, Transport};
 
 use super::{
     ELSEWHERE, Host, IdentityError, IdentityRequest, ManagedIdentitySource, OF_IMDS, address, question, unknown,
@@ -36,7 +36,9 @@ impl ManagedIdentitySource for Imds {
     }
 
     fn request(&self, wanted: &IdentityRequest) -> Request {
-        Request::get(question(&self.0, "2018-02-01", wanted)).header("Metadata", "true").over(Transport::Direct)
+        Request::get(question(&self.0, "2018-02-01", wanted), &TOKEN_GIVER)
+            .header("Metadata", "true")
+            .over(Transport::Direct)
     }
 
     fn is_certain(&self) -> bool {
@@ -179,7 +181,7 @@ pub(crate) async fn probe(sys: &Sys) -> ProbeResult {
     let Ok(imds) = Imds::from_env(&sys.env) else { return ProbeResult::Nobody };
     let mut url = imds.0.endpoint;
     url.query_pairs_mut().append_pair("api-version", "2018-02-01");
-    let request = Request::get(url).over(Transport::Probe);
+    let request = Request::get(url, &TOKEN_GIVER).over(Transport::Probe);
     let answer = sys.http.send(&request, PROBE_LIMIT, &*sys.clock).await;
     match answer.map(|answer| answer.status) {
         Ok(400 | 410 | 429) => ProbeResult::Imds,

@@ -246,7 +246,8 @@ async fn ask<S: ManagedIdentitySource + ?Sized>(
 }
 
 fn unreachable<S: ManagedIdentitySource + ?Sized>(source: &S, error: Error) -> Error {
-    let nobody = [ErrorKind::NameNotFound, ErrorKind::ConnectionRefused, ErrorKind::ConnectionBroken];
+    let nobody =
+        [ErrorKind::NameNotFound, ErrorKind::ConnectionRefused, ErrorKind::ConnectTimeout, ErrorKind::ConnectionBroken];
     if error.kind() == ErrorKind::Deadline {
         return error.also(&format!("where there is no managed identity, {ELSEWHERE}"));
     }

@@ -4,7 +4,7 @@
 use crate::error::{Error, ErrorKind};
 use crate::os::env::Env;
 use crate::secret::Secret;
-use crate::sys::http::{Request, Transport};
+use crate::sys::http::{Request, TOKEN_GIVER, Transport};
 
 use super::{
     Host, IDENTITY_ENDPOINT, IDENTITY_HEADER, IDENTITY_SERVER_THUMBPRINT, IdentityError, IdentityRequest,
@@ -58,9 +58,9 @@ impl ManagedIdentitySource for ServiceFabric {
     }
 
     fn request(&self, wanted: &IdentityRequest) -> Request {
-        Request::get(question(&self.host, "2019-07-01-preview", wanted))
+        Request::get(question(&self.host, "2019-07-01-preview", wanted), &TOKEN_GIVER)
             .header("Secret", self.header.expose())
-            .over(Transport::Pinned { sha1: self.thumbprint, named_by: IDENTITY_SERVER_THUMBPRINT })
+            .over(pinned(self.thumbprint))
     }
 
     fn explain(&self, refusal: &IdentityError, _: &IdentityRequest) -> Option<Error> {
@@ -72,6 +72,12 @@ impl ManagedIdentitySource for ServiceFabric {
             _ => None,
         }
     }
+}
+
+/// Its certificate is signed by itself; the thumbprint comes with the process's environment.
+fn pinned(sha1: [u8; 20]) -> Transport {
+    let remedy = "restart the service, so that its environment is that of the node again";
+    Transport::Pinned { sha1, named_by: IDENTITY_SERVER_THUMBPRINT, remedy }
 }
 
 fn no_identity() -> Error {
@@ -105,7 +111,7 @@ mod tests {
                     .into(),
             headers: vec![("Secret", "HEADER".into())],
             body: String::new(),
-            way: Transport::Pinned { sha1: pin, named_by: IDENTITY_SERVER_THUMBPRINT },
+            way: pinned(pin),
         };
         assert_eq!(outcome.requests, [expected]);
     }
