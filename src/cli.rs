@@ -15,13 +15,13 @@ use crate::sys::Sys;
 /// # Errors
 /// Whatever the command fails with, and a command line that can't be understood.
 pub fn run(sys: &Sys) -> Result<Outcome, Error> {
-    let (name, rest) = split_off_command(sys.args.get(1..).unwrap_or_default());
+    let (name, rest) = split_off_command(sys.args.iter().skip(1).map(String::as_str).collect());
     let Some(name) = name else { return without_command(sys, &rest) };
     if name == "help" {
-        let (topic, _) = split_off_command(&rest);
-        return Ok(help(sys, topic.and_then(|topic| Command::find(&topic))).into());
+        let (topic, _) = split_off_command(rest);
+        return Ok(help(sys, topic.and_then(Command::find)).into());
     }
-    let command = Command::find(&name).ok_or_else(|| unknown_command(sys, &name))?;
+    let command = Command::find(name).ok_or_else(|| unknown_command(sys, name))?;
     let given = args::read(&rest, command.options).map_err(|error| suggest(error, sys, command))?;
     if given.help {
         return Ok(help(sys, Some(command)).into());
@@ -32,22 +32,21 @@ pub fn run(sys: &Sys) -> Result<Outcome, Error> {
 }
 
 /// The first argument that is neither a flag nor the value of one, and all the others.
-fn split_off_command(args: &[String]) -> (Option<String>, Vec<String>) {
+fn split_off_command(mut args: Vec<&str>) -> (Option<&str>, Vec<&str>) {
     let mut at = 0;
     while let Some(arg) = args.get(at) {
-        if arg == "--" || !arg.starts_with('-') || arg == "-" {
+        if *arg == "--" || !arg.starts_with('-') || *arg == "-" {
             break;
         }
         at += if args::takes_next(arg) { 2 } else { 1 };
     }
-    let name = args.get(at).filter(|arg| *arg != "--").cloned();
-    let skip = name.as_ref().map(|_| at);
-    let rest = args.iter().enumerate().filter(|(index, _)| Some(*index) != skip).map(|(_, arg)| arg.clone()).collect();
-    (name, rest)
+    let is_there = args.get(at).is_some_and(|arg| *arg != "--");
+    let name = is_there.then(|| args.remove(at));
+    (name, args)
 }
 
-fn without_command(sys: &Sys, rest: &[String]) -> Result<Outcome, Error> {
-    if rest.iter().any(|arg| arg == "--version") {
+fn without_command(sys: &Sys, rest: &[&str]) -> Result<Outcome, Error> {
+    if rest.contains(&"--version") {
         return Ok(version().into());
     }
     args::read(rest, OptionSet::COMMON)?;

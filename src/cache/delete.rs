@@ -48,19 +48,16 @@ impl Cache {
     /// lock of its place before that, so once the sign-in has gone, those who hold one now are the last.
     pub fn delete(&self, sys: &Sys, filter: &DeleteFilter<'_>) -> Deleted {
         let deadline = Deadline::after(&*sys.clock, PATIENCE);
-        let mut gone = Gone::default();
+        // A sign-in may have to go twice, and counts once.
+        let mut gone = BTreeSet::new();
         loop {
             self.delete_refresh_tokens(filter, &mut gone);
             let (locks, busy) = self.lock_all(filter);
-            let over = busy == 0 || deadline.left(&*sys.clock).is_zero();
-            if over {
+            if busy == 0 || deadline.left(&*sys.clock).is_zero() {
                 self.delete_refresh_tokens(filter, &mut gone);
-                self.delete_tokens(filter, &mut gone);
+                return Deleted { refresh_tokens: gone.len(), held: busy, ..self.delete_tokens(filter) };
             }
             drop(locks);
-            if over {
-                return gone.counted(busy);
-            }
             sys.clock.pause(LOOK_AGAIN);
         }
     }
@@ -71,17 +68,18 @@ impl Cache {
         [TOKEN, GRANT, POP_KEY].iter().all(|kind| store.names(kind).is_empty())
     }
 
-    fn delete_refresh_tokens(&self, filter: &DeleteFilter<'_>, gone: &mut Gone) {
+    fn delete_refresh_tokens(&self, filter: &DeleteFilter<'_>, gone: &mut BTreeSet<String>) {
         let CacheState::Open(store) = &self.state else { return };
         for name in store.names(GRANT) {
             if store.read(&name).is_some_and(|entry| (filter.refresh_token)(&entry)) {
                 store.remove(&name);
-                gone.refresh_tokens.insert(name);
+                gone.insert(name);
             }
         }
     }
 
-    fn delete_tokens(&self, filter: &DeleteFilter<'_>, gone: &mut Gone) {
+    fn delete_tokens(&self, filter: &DeleteFilter<'_>) -> Deleted {
+        let mut gone = Deleted::default();
         for slot in self.slots() {
             let entry = slot.read();
             if !(filter.token)(&slot, &entry) {
@@ -91,6 +89,7 @@ impl Cache {
             gone.keys += usize::from(slot.pop_key().is_some());
             slot.delete();
         }
+        gone
     }
 
     /// The locks of all places that matter, and how many of them others hold.
@@ -110,20 +109,6 @@ impl Cache {
             }
         }
         (locks, busy)
-    }
-}
-
-/// What has gone so far; a sign-in may have to go twice.
-#[derive(Default)]
-struct Gone {
-    refresh_tokens: BTreeSet<String>,
-    tokens: usize,
-    keys: usize,
-}
-
-impl Gone {
-    fn counted(self, held: usize) -> Deleted {
-        Deleted { tokens: self.tokens, refresh_tokens: self.refresh_tokens.len(), keys: self.keys, held }
     }
 }
 

@@ -133,7 +133,7 @@ impl PopKey {
     pub fn sign(&self, access_token: &Secret, host: &PopHost, now: u64) -> Result<Secret, Error> {
         let cannot = || Error::new(ErrorKind::Key, "the key cannot sign").remedy("run the command again");
         let header = Header { typ: "pop", alg: "RS256", kid: &self.kid };
-        let key = PublicKey { e: &self.jwk.e, kty: self.jwk.kty, n: &self.jwk.n, alg: "RS256", kid: &self.kid };
+        let key = PublicKey { jwk: &self.jwk, alg: "RS256", kid: &self.kid };
         let payload = Payload {
             at: access_token.expose(),
             ts: now,
@@ -188,9 +188,8 @@ struct Confirmation<'a> {
 
 #[derive(Serialize)]
 struct PublicKey<'a> {
-    e: &'a str,
-    kty: &'static str,
-    n: &'a str,
+    #[serde(flatten)]
+    jwk: &'a Jwk,
     alg: &'static str,
     kid: &'a str,
 }

@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind};
 use crate::jwt;
 use crate::net::{self, host};
 use crate::secret::Secret;
-use crate::sys::http::Request;
+use crate::sys::http::{Request, TOKEN_GIVER};
 
 use super::access_token::AccessTokenClaims;
 use super::entra_error::EntraError;
@@ -213,12 +213,12 @@ impl<'a> Endpoint<'a> {
 
     /// Sends the form `fields` and reads a `T` or a refusal.
     pub(super) async fn post<T: DeserializeOwned>(&self, fields: &[(&str, &str)]) -> Result<T, TokenError> {
-        self.ask(Request::form(self.url.clone(), fields)).await
+        self.ask(Request::form(self.url.clone(), fields, &TOKEN_GIVER)).await
     }
 
     /// Reads a `T` or a refusal.
     pub(super) async fn get<T: DeserializeOwned>(&self) -> Result<T, TokenError> {
-        self.ask(Request::get(self.url.clone()).header("Accept", "application/json")).await
+        self.ask(Request::get(self.url.clone(), &TOKEN_GIVER).header("Accept", "application/json")).await
     }
 
     async fn ask<T: DeserializeOwned>(&self, request: Request) -> Result<T, TokenError> {
@@ -232,7 +232,7 @@ impl<'a> Endpoint<'a> {
 
     /// Carries a request that `oauth2` has written.
     async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse, Error> {
-        let body = self.send(Request::encoded_form(self.url.clone(), request.into_body())).await?;
+        let body = self.send(Request::encoded_form(self.url.clone(), request.into_body(), &TOKEN_GIVER)).await?;
         let mut response = HttpResponse::new(body);
         *response.status_mut() = oauth2::http::StatusCode::from_u16(self.status.get()).unwrap_or_default();
         Ok(response)

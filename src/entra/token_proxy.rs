@@ -7,7 +7,7 @@ use url::Url;
 
 use crate::error::{Error, ErrorKind, io_words};
 use crate::os::env::Env;
-use crate::sys::http::{Server, Transport};
+use crate::sys::http::{Server, ServerProxy, Transport};
 
 const PROXY: &str = "AZURE_KUBERNETES_TOKEN_PROXY";
 const SERVER_NAME: &str = "AZURE_KUBERNETES_SNI_NAME";
@@ -79,14 +79,15 @@ impl TokenProxy {
             Ca::Data(text) => text.clone().into_bytes(),
             Ca::File(path) => read(path)?,
         };
-        let server = Server { roots: Some(roots), name: self.name.clone(), ..Server::new("the token proxy") };
+        let server = Server::new("the token proxy", ServerProxy::Direct);
+        let server = Server { roots: Some(roots), name: self.name.clone(), ..server };
         Ok(Transport::Server(Box::new(server)))
     }
 
     /// `error` of a request to the proxy: neither the certificates nor the proxies of this machine have
     /// a part in it.
     pub(crate) fn explain(&self, error: Error) -> Error {
-        let remedy = if error.kind() == ErrorKind::Tls {
+        let remedy = if matches!(error.kind(), ErrorKind::Tls | ErrorKind::TlsName | ErrorKind::TlsClientCertificate) {
             let ca = if matches!(self.ca, Ca::Data(_)) { CA_DATA } else { CA_FILE };
             format!("correct {ca} or {SERVER_NAME}, or {WAY_OUT}")
         } else if error.kind().is_unreachable() {

@@ -38,8 +38,6 @@ impl Responsible {
 /// What follows from an error, besides words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Policy {
-    /// Entra itself has said no.
-    EntraRefused,
     /// The server was not reached, or the answer is not its own.
     Unreachable,
     /// It says nothing against the token in hand, which is used to its end.
@@ -113,11 +111,6 @@ impl ErrorKind {
     /// may bring a closer one.
     pub fn remedy(self) -> &'static str {
         self.row().remedy
-    }
-
-    /// Whether Entra itself has said no.
-    pub fn entra_refused(self) -> bool {
-        self.has(Policy::EntraRefused)
     }
 
     /// Whether the server was not reached, or the answer was not its own.
@@ -212,6 +205,9 @@ error_kinds! {
     /// Nothing listens there.
     ConnectionRefused = [], Network, "the connection was refused",
         "let this machine reach the host, or set HTTPS_PROXY if the network needs a proxy", [Unreachable, TokenServes];
+    /// Nothing answers there, not even with a refusal.
+    ConnectTimeout = [], Network, "the connection did not stand in time",
+        "let this machine reach the host, or set HTTPS_PROXY if the network needs a proxy", [Unreachable, TokenServes];
     /// The connection broke, or was never answered.
     ConnectionBroken = [], Network, "the connection broke",
         "let this machine reach the host, or set HTTPS_PROXY if the network needs a proxy", [Unreachable, TokenServes];
@@ -220,6 +216,12 @@ error_kinds! {
         "let this machine reach the host, or set HTTPS_PROXY if the network needs a proxy", [Unreachable, TokenServes];
     /// The server's certificate was not accepted.
     Tls = [], You, "the server's certificate is not trusted", "", [TokenServes];
+    /// The server's certificate is for another name.
+    TlsName = [], You, "the server's certificate is for another name",
+        "look for a proxy or wrong DNS entry in between", [TokenServes];
+    /// The server wants a client certificate.
+    TlsClientCertificate = [], You, "the server wants a client certificate",
+        "give one that the server accepts", [TokenServes];
     /// The proxy did not let us through.
     Proxy = [], You, "the proxy did not connect us", "check HTTPS_PROXY and NO_PROXY", [TokenServes];
     /// The time that the command had is over.
@@ -269,105 +271,105 @@ error_kinds! {
     // --- What Entra says of secrets and apps ----------------------------------------------
     /// Wrong client secret.
     SecretWrong = [7_000_215, 70002], You, "the client secret is wrong",
-        "use the secret's value, not its ID, and the secret of this very app", [EntraRefused];
+        "use the secret's value, not its ID, and the secret of this very app", [];
     /// Expired client secret.
     SecretExpired = [7_000_222], You, "the client secret has expired",
-        "make a new one in the app registration and use its value", [EntraRefused];
+        "make a new one in the app registration and use its value", [];
     /// The app isn't known in the tenant.
     AppUnknown = [700_016, 70001, 70000], You, "the client app was not found in this tenant",
-        "check the client ID and the tenant ID", [EntraRefused];
+        "check the client ID and the tenant ID", [];
     /// The app has no service principal in the tenant.
     AppNotInstalled = [7_000_229], Administrator, "the client app has no service principal in this tenant",
-        "create one (az ad sp create --id CLIENT_ID)", [EntraRefused];
+        "create one (az ad sp create --id CLIENT_ID)", [];
     /// The app is disabled or not permitted.
     AppDisabled = [7_000_112, 7_000_113], Administrator, "the client app is disabled or not permitted",
-        "enable the app", [EntraRefused];
+        "enable the app", [];
     /// The app is a public client.
     AppPublic = [700_025], You, "this app is a public client and takes no secret, certificate or federated token",
-        "give the client ID of your own application, not the one that people sign in with", [EntraRefused];
+        "give the client ID of your own application, not the one that people sign in with", [];
     /// The app is not a public client.
     AppNotPublic = [7_000_218], You, "this app needs a secret or certificate to sign in",
-        "use --login spn, or turn on `Allow public client flows` in the app registration", [EntraRefused];
+        "use --login spn, or turn on `Allow public client flows` in the app registration", [];
     /// The certificate is not registered, or the signature is wrong.
     CertificateUnknown = [700_027], You, "the client certificate is not registered for this app",
-        "upload that certificate to the app registration", [EntraRefused];
+        "upload that certificate to the app registration", [];
     /// The certificate's subject or issuer is not the trusted one.
     CertificateName = [700_030], Administrator, "subject or issuer of the client certificate is not the registered one",
-        "correct the trusted subject name and issuer of the app", [EntraRefused];
+        "correct the trusted subject name and issuer of the app", [];
     /// An assertion outside of its validity, or a bad one.
     AssertionInvalid = [700_024, 50012, 50013, 500_133], You, "the assertion is expired or not valid",
-        "check the clock of this machine and that the token file is fresh", [EntraRefused];
+        "check the clock of this machine and that the token file is fresh", [];
     /// No federated credential matches the assertion.
     FederationMismatch = [70021, 700_211, 700_212, 700_213, 7_002_137, 7_002_138], Administrator,
         "no federated credential of the app matches the assertion",
-        "compare issuer, subject and audience with the app's federated credential, letter by letter", [EntraRefused];
+        "compare issuer, subject and audience with the app's federated credential, letter by letter", [];
     /// The external issuer can't be reached by Entra.
     IssuerUnreachable = [90061], You, "Entra cannot reach the issuer of the assertion",
-        "make the issuer's OpenID configuration publicly readable", [EntraRefused];
+        "make the issuer's OpenID configuration publicly readable", [];
 
     // --- What Entra says of tenants, resources and consent ---------------------------------
     /// The tenant does not exist in this cloud.
     TenantUnknown = [90002, 900_023], You, "the tenant was not found",
-        "check the tenant ID, and --environment for another cloud", [EntraRefused];
+        "check the tenant ID, and --environment for another cloud", [];
     /// No tenant was given.
-    TenantMissing = [50059, 90019, 50194], You, "the request names no tenant", "pass --tenant-id", [EntraRefused];
+    TenantMissing = [50059, 90019, 50194], You, "the request names no tenant", "pass --tenant-id", [];
     /// The tenant lives in another cloud.
-    OtherCloud = [90038, 900_382, 900_432], You, "the tenant is in another cloud", "set --environment", [EntraRefused];
+    OtherCloud = [90038, 900_382, 900_432], You, "the tenant is in another cloud", "set --environment", [];
     /// Unknown authority.
-    AuthorityUnknown = [50049], You, "Entra does not know this authority", "check --authority-host", [EntraRefused];
+    AuthorityUnknown = [50049], You, "Entra does not know this authority", "check --authority-host", [];
     /// The audience isn't known in the tenant.
     ServerAppUnknown = [50001, 500_011], You, "the server app was not found in this tenant",
-        "check --server-id and the tenant; for a new tenant an administrator has to consent first", [EntraRefused];
+        "check --server-id and the tenant; for a new tenant an administrator has to consent first", [];
     /// The scope is malformed.
-    ScopeInvalid = [70011, 1_002_012, 901_002], You, "Entra does not accept this audience", "check --server-id", [EntraRefused];
+    ScopeInvalid = [70011, 1_002_012, 901_002], You, "Entra does not accept this audience", "check --server-id", [];
     /// Consent is missing.
     ConsentMissing = [65001, 65002, 90090, 90094, 90095, 650_052, 650_057], Administrator,
-        "nobody has consented to this app for that resource", "grant admin consent to the app", [EntraRefused];
+        "nobody has consented to this app for that resource", "grant admin consent to the app", [];
     /// The user isn't assigned to the app.
-    NotAssigned = [50105], Administrator, "the user is not assigned to the app", "assign the user to the app", [EntraRefused];
+    NotAssigned = [50105], Administrator, "the user is not assigned to the app", "assign the user to the app", [];
 
     // --- What Entra says of people ----------------------------------------------------------
     /// The user doesn't exist in the tenant.
     UserUnknown = [50034, 50020, 90072], You, "the user is not in this tenant",
-        "check the tenant ID, or have the user invited as a guest", [EntraRefused];
+        "check the tenant ID, or have the user invited as a guest", [];
     /// Wrong password or user name.
-    PasswordWrong = [50126], You, "user name or password is wrong", "try again", [EntraRefused, CountsAgainstPassword];
+    PasswordWrong = [50126], You, "user name or password is wrong", "try again", [CountsAgainstPassword];
     /// Somebody else than Entra checks the passwords of this user.
     PasswordElsewhere = [], You, "passwords of this user are not checked by Entra",
         "use --login interactive or devicecode, which lead to the organisation's own page", [];
     /// Locked out.
-    LockedOut = [50053], Time, "the account is locked for now", "try again, or ask an administrator", [EntraRefused, CountsAgainstPassword];
+    LockedOut = [50053], Time, "the account is locked for now", "try again, or ask an administrator", [CountsAgainstPassword];
     /// Password expired.
-    PasswordExpired = [50055], You, "the password has expired", "change it, then sign in again", [EntraRefused, CountsAgainstPassword];
+    PasswordExpired = [50055], You, "the password has expired", "change it, then sign in again", [CountsAgainstPassword];
     /// Account disabled.
-    AccountDisabled = [50057], Administrator, "the account is disabled", "enable it", [EntraRefused];
+    AccountDisabled = [50057], Administrator, "the account is disabled", "enable it", [];
     /// More than one session, or none.
-    AccountUnclear = [16000, 50058], You, "it is not clear which account is meant", "sign in again", [EntraRefused, SignInHelps];
+    AccountUnclear = [16000, 50058], You, "it is not clear which account is meant", "sign in again", [SignInHelps];
     /// MFA is needed.
     MfaNeeded = [50072, 50079, 50074, 50076, 50078, 50158], You, "Entra wants another factor (MFA)",
-        "sign in again", [EntraRefused, SignInHelps];
+        "sign in again", [SignInHelps];
     /// The sign-in has ended: password change, revocation, sign-in frequency.
     GrantEnded = [50014, 50132, 50133, 50173, 70008, 700_082, 700_084, 70043], You,
-        "the earlier sign-in is no longer valid", "sign in again", [EntraRefused, SignInHelps];
+        "the earlier sign-in is no longer valid", "sign in again", [SignInHelps];
     /// The device does not satisfy a policy.
     DeviceRefused = [50097, 50005, 53000, 53001, 53002, 530_032, 50131], You,
-        "a policy of the tenant does not allow this device", "sign in from a managed device", [EntraRefused];
+        "a policy of the tenant does not allow this device", "sign in from a managed device", [];
     /// Conditional Access.
     PolicyRefused = [53003, 530_034, 530_035, 530_036], Administrator,
         "Conditional Access blocks this way of signing in",
-        "say which policy applies", [EntraRefused];
+        "say which policy applies", [];
     /// The person has to confirm something in the browser.
-    ConfirmInBrowser = [50199], You, "Entra wants a confirmation in the browser", "finish it there", [EntraRefused, SignInHelps];
+    ConfirmInBrowser = [50199], You, "Entra wants a confirmation in the browser", "finish it there", [SignInHelps];
     /// The device code is no longer good.
-    CodeUnusable = [70012, 70018, 50134, 54005], You, "the sign-in code is no longer good", "run the command again", [EntraRefused, SignInHelps];
+    CodeUnusable = [70012, 70018, 50134, 54005], You, "the sign-in code is no longer good", "run the command again", [SignInHelps];
     /// The redirect URI is not registered.
     RedirectUnregistered = [50011], You, "the redirect URI is not registered",
-        "add http://localhost as a mobile and desktop redirect of the app", [EntraRefused];
+        "add http://localhost as a mobile and desktop redirect of the app", [];
     /// A malformed request.
     Malformed = [9_002_313, 90014, 900_144, 501_481], Kubentra, "Entra found the request malformed",
-        "please report it with the details that -v 1 prints", [EntraRefused];
+        "please report it with the details that -v 1 prints", [];
     /// Anything else that Entra refuses.
-    Refused = [], You, "Entra refused the request", "run again with -v 1 for the correlation ID that support needs", [EntraRefused, SignInHelps, CountsAgainstPassword];
+    Refused = [], You, "Entra refused the request", "run again with -v 1 for the correlation ID that support needs", [SignInHelps, CountsAgainstPassword];
     /// Read from what an earlier version has stored.
     #[default]
     #[serde(other)]
@@ -396,7 +398,8 @@ mod tests {
         for kind in ErrorKind::ALL.iter().copied() {
             let still_serves = match kind {
                 // The way to Entra, or what proves the identity, does not work just now.
-                NameNotFound | ConnectionRefused | ConnectionBroken | AnswerBroken | Tls | Proxy | Deadline | NotEntra
+                NameNotFound | ConnectionRefused | ConnectTimeout | ConnectionBroken | AnswerBroken | Tls | TlsName
+                | TlsClientCertificate | Proxy | Deadline | NotEntra
                 | Redirected | Unavailable | ClockSkew | NoIdentityHost | HostAnswer | AssertionSource | Tool
                 // Nobody is there to ask, or was asked just now.
                 | NobodyThere | SignInJustFailed => true,
@@ -417,7 +420,6 @@ mod tests {
                 | CertificatePassword | Other => false,
             };
             assert_eq!(kind.token_serves(), still_serves, "{kind:?}");
-            assert!(!(kind.entra_refused() && still_serves), "{kind:?}: Entra has refused");
         }
     }
 

@@ -11,7 +11,7 @@ use crate::os::clock::Deadline;
 use crate::os::env::Env;
 use crate::secret::Secret;
 use crate::sys::Sys;
-use crate::sys::http::{Request, Response};
+use crate::sys::http::{Request, Response, TOKEN_GIVER};
 
 use super::github::request_url;
 use super::{AssertionSource, DetectedSource, SourceRequest, refused, token_answered};
@@ -124,7 +124,7 @@ impl AzurePipelines {
         let token = self.token.as_ref().ok_or_else(|| no_token(self.token_named_by))?;
         let mut url = self.uri.clone();
         url.query_pairs_mut().append_pair("api-version", "7.1").append_pair("serviceConnectionId", &self.connection);
-        Ok(Request::post(url)
+        Ok(Request::post(url, &TOKEN_GIVER)
             .header("Authorization", format!("Bearer {}", token.expose()))
             .header("Content-Type", "application/json")
             .header("Content-Length", "0")

@@ -3,7 +3,6 @@
 
 use ::url::Url;
 use serde_json::json;
-use zeroize::Zeroizing;
 
 use crate::cache_key::CacheKey;
 use crate::error::Error;
@@ -12,7 +11,7 @@ use crate::os::BoxFuture;
 use crate::os::clock::Deadline;
 use crate::secret::Secret;
 use crate::sys::Sys;
-use crate::sys::http::Request;
+use crate::sys::http::{Request, TOKEN_GIVER};
 
 use super::github::request_url;
 use super::{AssertionSource, DetectedSource, SourceRequest, refused, token_answered};
@@ -50,11 +49,9 @@ pub(super) fn found(request: &SourceRequest) -> DetectedSource {
 
 impl Buildkite {
     fn request(&self) -> Request {
-        let body = json!({ "audience": self.audience, "subject_claim": self.subject }).to_string();
-        let request = Request { body: Zeroizing::new(body.into_bytes()), ..Request::post(self.url.clone()) };
-        request
+        let question = json!({ "audience": self.audience, "subject_claim": self.subject });
+        Request::json(self.url.clone(), &question, &TOKEN_GIVER)
             .header("Authorization", format!("Token {}", self.token.expose()))
-            .header("Content-Type", "application/json")
     }
 }
 
@@ -102,7 +99,7 @@ mod tests {
         assert_eq!(
             world.requests(),
             [
-                "Post https://agent.example/v3/jobs/j1/oidc/tokens | Authorization: Token at | Content-Type: application/json"
+                "Post https://agent.example/v3/jobs/j1/oidc/tokens | Content-Type: application/json | Authorization: Token at"
             ]
         );
         assert_eq!(world.forms(), [r#"{"audience":"api://AzureADTokenExchange","subject_claim":"pipeline_id"}"#]);

@@ -12,7 +12,7 @@ use crate::os::clock::Deadline;
 use crate::os::env::Env;
 use crate::secret::Secret;
 use crate::sys::Sys;
-use crate::sys::http::Request;
+use crate::sys::http::{Request, TOKEN_GIVER};
 
 use super::{AssertionSource, DetectedSource, SourceRequest, refused, token_answered};
 
@@ -54,7 +54,7 @@ impl GitHub {
     fn request(&self) -> Request {
         let mut url = self.url.clone();
         url.query_pairs_mut().append_pair("audience", &self.audience);
-        Request::get(url)
+        Request::get(url, &TOKEN_GIVER)
             .header("Authorization", format!("bearer {}", self.token.expose()))
             .header("Accept", "application/json; api-version=2.0")
     }

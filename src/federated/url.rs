@@ -8,7 +8,7 @@ use crate::os::BoxFuture;
 use crate::os::clock::Deadline;
 use crate::secret::Secret;
 use crate::sys::Sys;
-use crate::sys::http::Request;
+use crate::sys::http::{Request, TOKEN_GIVER};
 
 use super::{AssertionSource, SOURCE_FLAG, refused, token_answered};
 
@@ -23,7 +23,7 @@ impl AssertionSource for Address {
 
     fn fetch<'a>(&'a self, sys: &'a Sys, deadline: Deadline) -> BoxFuture<'a, Secret> {
         Box::pin(async move {
-            let request = Request::get(self.0.clone());
+            let request = Request::get(self.0.clone(), &TOKEN_GIVER);
             let response = net::send(sys, &request, &net::TOKEN_ENDPOINT, deadline).await?;
             let who = net::host(&self.0);
             let token = match response.status {

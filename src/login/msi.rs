@@ -45,7 +45,7 @@ pub(super) fn login(inputs: &Inputs, named_by: Option<&'static str>) -> Result<L
     let (selector, passed_over) = selector(inputs)?;
     let wanted = IdentityRequest::new(&audience, selector);
     let host = managed_identity::detect(inputs.env)?;
-    managed_identity::admit(&*host, wanted.selector.as_ref())?;
+    managed_identity::admit(host.host(), wanted.selector.as_ref())?;
     let mut notes = Vec::new();
     if let (Some(source), Some(selector)) = (passed_over, &wanted.selector) {
         notes.push(format!("{source} is passed over: {} stands before it", selector.source));

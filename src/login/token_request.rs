@@ -56,7 +56,7 @@ fn trust(authority: &Url, inputs: &Inputs) -> Trust {
     if is_known {
         return Trust::Known;
     }
-    let source = inputs.values.source(&AUTHORITY_HOST).map(ToString::to_string).unwrap_or_default();
+    let source = inputs.values.source_text(&AUTHORITY_HOST);
     Trust::in_named(authority, inputs.says_user(&AUTHORITY_HOST), &source, inputs.env)
 }
 

@@ -1,53 +1,45 @@
 //! App Service and its family: Functions, Container Apps, Logic Apps, Automation.
 
-use url::Url;
-
 use crate::error::{Error, ErrorKind};
 use crate::os::env::Env;
 use crate::secret::Secret;
-use crate::sys::http::{Request, Transport};
+use crate::sys::http::{Request, TOKEN_GIVER, Transport};
 
 use super::{
-    IDENTITY_ENDPOINT, IDENTITY_HEADER, IdKind, IdentityError, IdentityRequest, ManagedIdentitySource, endpoint,
+    Host, IDENTITY_ENDPOINT, IDENTITY_HEADER, IdKind, IdentityError, IdentityRequest, ManagedIdentitySource, endpoint,
     header, question, unknown,
 };
 
 /// The endpoint of one app.
 pub(super) struct AppService {
-    endpoint: Url,
+    host: Host,
     header: Secret,
 }
 
 impl AppService {
     pub(super) fn from_env(env: &Env) -> Result<Self, Error> {
-        Ok(Self { endpoint: endpoint(env, IDENTITY_ENDPOINT)?, header: header(env, IDENTITY_HEADER)? })
+        let host = Host {
+            name: "App Service",
+            endpoint: endpoint(env, IDENTITY_ENDPOINT)?,
+            named_by: Some(IDENTITY_ENDPOINT),
+            parameters: &[
+                (IdKind::Client, "client_id"),
+                (IdKind::Object, "principal_id"),
+                (IdKind::Resource, "mi_res_id"),
+            ],
+        };
+        Ok(Self { host, header: header(env, IDENTITY_HEADER)? })
     }
 }
 
 impl ManagedIdentitySource for AppService {
-    fn name(&self) -> &'static str {
-        "App Service"
-    }
-
-    fn endpoint(&self) -> &Url {
-        &self.endpoint
-    }
-
-    fn named_by(&self) -> Option<&'static str> {
-        Some(IDENTITY_ENDPOINT)
-    }
-
-    fn parameter(&self, by: IdKind) -> Option<&'static str> {
-        Some(match by {
-            IdKind::Client => "client_id",
-            IdKind::Object => "principal_id",
-            IdKind::Resource => "mi_res_id",
-        })
+    fn host(&self) -> &Host {
+        &self.host
     }
 
     /// `Metadata` is what Automation wants, under the same variables.
     fn request(&self, wanted: &IdentityRequest) -> Request {
-        Request::get(question(self, "2019-08-01", wanted))
+        Request::get(question(&self.host, "2019-08-01", wanted), &TOKEN_GIVER)
             .header("X-IDENTITY-HEADER", self.header.expose())
             .header("Metadata", "true")
             .over(Transport::Direct)
@@ -55,7 +47,7 @@ impl ManagedIdentitySource for AppService {
 
     fn explain(&self, refusal: &IdentityError, wanted: &IdentityRequest) -> Option<Error> {
         match refusal.status {
-            401 => Some(header_refused(self.name(), IDENTITY_HEADER)),
+            401 => Some(header_refused(self.host.name, IDENTITY_HEADER)),
             _ if knows_no_identity(refusal) => Some(unknown(wanted.selector.as_ref(), "app")),
             _ => None,
         }

@@ -4,8 +4,6 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use url::Url;
-
 use crate::entra::{Session, Token};
 use crate::error::{Error, ErrorKind, io_words};
 use crate::net;
@@ -13,11 +11,11 @@ use crate::os::BoxFuture;
 use crate::os::env::Env;
 use crate::os::files;
 use crate::secret::Secret;
-use crate::sys::http::{Request, Transport};
+use crate::sys::http::{Request, TOKEN_GIVER, Transport};
 
 use super::{
-    ELSEWHERE, IDENTITY_ENDPOINT, IdKind, IdentityError, IdentityRequest, ManagedIdentitySource, Selector, accept,
-    address, ask, question, refused, unknown,
+    ELSEWHERE, Host, IDENTITY_ENDPOINT, IdentityError, IdentityRequest, ManagedIdentitySource, OF_IMDS, Selector,
+    accept, address, ask, question, refused, unknown,
 };
 
 /// Where the agent listens, unless the environment says otherwise.
@@ -27,8 +25,7 @@ const KEY_LIMIT: u64 = 4096;
 
 /// The agent.
 pub(super) struct Arc {
-    endpoint: Url,
-    named_by: Option<&'static str>,
+    host: Host,
     /// The one directory from which a key is read.
     keys: PathBuf,
 }
@@ -59,17 +56,18 @@ fn key_directory(env: &Env) -> PathBuf {
 impl Arc {
     /// The agent that the environment names.
     pub(super) fn from_env(env: &Env) -> Result<Self, Error> {
-        let named = env.get(IDENTITY_ENDPOINT).unwrap_or_default();
-        Ok(Self::new(address(named, IDENTITY_ENDPOINT)?, Some(IDENTITY_ENDPOINT), key_directory(env)))
+        Self::at(env.get(IDENTITY_ENDPOINT).unwrap_or_default(), Some(IDENTITY_ENDPOINT), env)
     }
 
     /// The agent that is installed.
     pub(super) fn installed(env: &Env) -> Result<Self, Error> {
-        Ok(Self::new(address(ADDRESS, IDENTITY_ENDPOINT)?, None, key_directory(env)))
+        Self::at(ADDRESS, None, env)
     }
 
-    fn new(endpoint: Url, named_by: Option<&'static str>, keys: PathBuf) -> Self {
-        Self { endpoint, named_by, keys }
+    fn at(text: &str, named_by: Option<&'static str>, env: &Env) -> Result<Self, Error> {
+        let endpoint = address(text, IDENTITY_ENDPOINT)?;
+        let host = Host { name: "the Azure Arc agent", endpoint, named_by, parameters: OF_IMDS };
+        Ok(Self { host, keys: key_directory(env) })
     }
 
     /// Asks, proves that we may read the agent's key, and asks again.
@@ -86,7 +84,7 @@ impl Arc {
         let answer = accept(self, &second, wanted)?;
         match &wanted.selector {
             Some(selector) if !answer.names(selector.by, &selector.id) => Err(another_identity(selector)),
-            _ => answer.token(self.name(), asked_on),
+            _ => answer.token(self.host.name, asked_on),
         }
     }
 
@@ -117,7 +115,7 @@ impl Arc {
 
     fn odd(&self, what: &str) -> Error {
         Error::new(ErrorKind::HostAnswer, format!("what answers in place of the Azure Arc agent {what}"))
-            .remedy(format!("look at what listens on {}", net::host(&self.endpoint)))
+            .remedy(format!("look at what listens on {}", net::host(&self.host.endpoint)))
     }
 }
 
@@ -162,28 +160,14 @@ fn another_identity(selector: &Selector) -> Error {
 }
 
 impl ManagedIdentitySource for Arc {
-    fn name(&self) -> &'static str {
-        "the Azure Arc agent"
-    }
-
-    fn endpoint(&self) -> &Url {
-        &self.endpoint
-    }
-
-    fn named_by(&self) -> Option<&'static str> {
-        self.named_by
-    }
-
-    fn parameter(&self, by: IdKind) -> Option<&'static str> {
-        Some(match by {
-            IdKind::Client => "client_id",
-            IdKind::Object => "object_id",
-            IdKind::Resource => "msi_res_id",
-        })
+    fn host(&self) -> &Host {
+        &self.host
     }
 
     fn request(&self, wanted: &IdentityRequest) -> Request {
-        Request::get(question(self, "2020-06-01", wanted)).header("Metadata", "true").over(Transport::Direct)
+        Request::get(question(&self.host, "2020-06-01", wanted), &TOKEN_GIVER)
+            .header("Metadata", "true")
+            .over(Transport::Direct)
     }
 
     fn explain(&self, refusal: &IdentityError, wanted: &IdentityRequest) -> Option<Error> {
@@ -198,9 +182,9 @@ impl ManagedIdentitySource for Arc {
     }
 
     fn absent(&self) -> Error {
-        let what = format!("the Azure Arc agent does not answer at {}", net::host(&self.endpoint));
+        let what = format!("the Azure Arc agent does not answer at {}", net::host(&self.host.endpoint));
         let error = Error::new(ErrorKind::NoIdentityHost, what);
-        match self.named_by {
+        match self.host.named_by {
             None => error.remedy(format!("start the agent (himds), or {ELSEWHERE}")),
             Some(variable) => error
                 .from_source(variable)
@@ -221,6 +205,7 @@ mod tests {
 
     use super::super::fake::{Outcome, answer, ask_host, by, granted};
     use super::*;
+    use crate::managed_identity::IdKind;
     use crate::sys::http::Response;
 
     /// An agent with a key of its own, and its challenge.
@@ -241,7 +226,7 @@ mod tests {
         }
 
         fn ask(&self, challenge: &str, selector: Option<Selector>, granted: Result<Response, Error>) -> Outcome {
-            let arc = Arc::new(Url::parse(ADDRESS).unwrap(), None, self.path("tokens"));
+            let arc = Arc { keys: self.path("tokens"), ..Arc::installed(&Env::default()).unwrap() };
             let challenge = Some(challenge.to_owned()).filter(|text| !text.is_empty());
             let first = Response { status: 401, challenge, ..Response::default() };
             ask_host(&arc, selector, vec![Ok(first), granted])
@@ -348,7 +333,7 @@ mod tests {
             let outcome = agent.ask(challenge, None, granted());
             assert!(outcome.error().starts_with("what answers in place of the Azure Arc agent names no key file;"));
         }
-        let arc = Arc::new(Url::parse(ADDRESS).unwrap(), None, agent.path("tokens"));
+        let arc = Arc { keys: agent.path("tokens"), ..Arc::installed(&Env::default()).unwrap() };
         let outcome = ask_host(&arc, None, vec![granted()]);
         assert!(outcome.is(ErrorKind::HostAnswer) && outcome.requests.len() == 1, "no proof was asked for");
     }
@@ -392,7 +377,7 @@ mod tests {
         let challenge = format!("Basic realm={}", agent.path("tokens/a.key").display());
         let again = agent.ask(&challenge, None, answer(401, ""));
         assert!(again.error().starts_with("the Azure Arc agent does not accept its own key;"));
-        let arc = Arc::new(Url::parse(ADDRESS).unwrap(), None, agent.path("tokens"));
+        let arc = Arc { keys: agent.path("tokens"), ..Arc::installed(&Env::default()).unwrap() };
         let refused = Err(Error::new(ErrorKind::ConnectionRefused, "refused"));
         assert_eq!(
             ask_host(&arc, None, vec![refused]).error(),

@@ -1,15 +1,13 @@
 //! Azure ML compute, which speaks App Service's API of 2017; as do apps that know no newer one.
 
-use url::Url;
-
 use crate::error::Error;
 use crate::os::env::Env;
 use crate::secret::Secret;
-use crate::sys::http::{Request, Transport};
+use crate::sys::http::{Request, TOKEN_GIVER, Transport};
 
 use super::{
-    IdKind, IdentityError, IdentityRequest, MSI_ENDPOINT, MSI_SECRET, ManagedIdentitySource, Selector, app_service,
-    endpoint, header, question, unknown,
+    Host, IdKind, IdentityError, IdentityRequest, MSI_ENDPOINT, MSI_SECRET, ManagedIdentitySource, Selector,
+    app_service, endpoint, header, question, unknown,
 };
 
 /// The identity of a compute instance, where nobody names another.
@@ -17,7 +15,7 @@ const DEFAULT_CLIENT_ID: &str = "DEFAULT_IDENTITY_CLIENT_ID";
 
 /// The endpoint of one compute instance.
 pub(super) struct AzureMl {
-    endpoint: Url,
+    host: Host,
     secret: Secret,
     default: Option<Selector>,
 }
@@ -25,7 +23,12 @@ pub(super) struct AzureMl {
 impl AzureMl {
     pub(super) fn from_env(env: &Env) -> Result<Self, Error> {
         Ok(Self {
-            endpoint: endpoint(env, MSI_ENDPOINT)?,
+            host: Host {
+                name: "Azure ML",
+                endpoint: endpoint(env, MSI_ENDPOINT)?,
+                named_by: Some(MSI_ENDPOINT),
+                parameters: &[(IdKind::Client, "clientid")],
+            },
             secret: header(env, MSI_SECRET)?,
             default: env.get(DEFAULT_CLIENT_ID).map(|id| Selector {
                 by: IdKind::Client,
@@ -38,34 +41,22 @@ impl AzureMl {
 }
 
 impl ManagedIdentitySource for AzureMl {
-    fn name(&self) -> &'static str {
-        "Azure ML"
-    }
-
-    fn endpoint(&self) -> &Url {
-        &self.endpoint
-    }
-
-    fn named_by(&self) -> Option<&'static str> {
-        Some(MSI_ENDPOINT)
-    }
-
-    fn parameter(&self, by: IdKind) -> Option<&'static str> {
-        (by == IdKind::Client).then_some("clientid")
+    fn host(&self) -> &Host {
+        &self.host
     }
 
     fn request(&self, wanted: &IdentityRequest) -> Request {
-        let mut url = question(self, "2017-09-01", wanted);
+        let mut url = question(&self.host, "2017-09-01", wanted);
         if let Some(default) = self.default.as_ref().filter(|_| wanted.selector.is_none()) {
             url.query_pairs_mut().append_pair("clientid", &default.id);
         }
-        Request::get(url).header("secret", self.secret.expose()).over(Transport::Direct)
+        Request::get(url, &TOKEN_GIVER).header("secret", self.secret.expose()).over(Transport::Direct)
     }
 
     fn explain(&self, refusal: &IdentityError, wanted: &IdentityRequest) -> Option<Error> {
         let selector = wanted.selector.as_ref().or(self.default.as_ref());
         match refusal.status {
-            401 => Some(app_service::header_refused(self.name(), MSI_SECRET)),
+            401 => Some(app_service::header_refused(self.host.name, MSI_SECRET)),
             _ if app_service::knows_no_identity(refusal) => Some(unknown(selector, "compute")),
             _ => None,
         }

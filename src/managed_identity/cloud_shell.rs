@@ -1,43 +1,28 @@
 //! Cloud Shell, which gives tokens of the person who is signed in there.
 
-use url::Url;
-
 use crate::error::{Error, ErrorKind};
 use crate::os::env::Env;
-use crate::sys::http::{Request, Transport};
+use crate::sys::http::{Request, TOKEN_GIVER, Transport};
 
-use super::{IdKind, IdentityError, IdentityRequest, MSI_ENDPOINT, ManagedIdentitySource, endpoint};
+use super::{Host, IdentityError, IdentityRequest, MSI_ENDPOINT, ManagedIdentitySource, endpoint};
 
 /// The endpoint of one shell.
-pub(super) struct CloudShell {
-    endpoint: Url,
-}
+pub(super) struct CloudShell(Host);
 
 impl CloudShell {
     pub(super) fn from_env(env: &Env) -> Result<Self, Error> {
-        Ok(Self { endpoint: endpoint(env, MSI_ENDPOINT)? })
+        let endpoint = endpoint(env, MSI_ENDPOINT)?;
+        Ok(Self(Host { name: "Cloud Shell", endpoint, named_by: Some(MSI_ENDPOINT), parameters: &[] }))
     }
 }
 
 impl ManagedIdentitySource for CloudShell {
-    fn name(&self) -> &'static str {
-        "Cloud Shell"
-    }
-
-    fn endpoint(&self) -> &Url {
-        &self.endpoint
-    }
-
-    fn named_by(&self) -> Option<&'static str> {
-        Some(MSI_ENDPOINT)
-    }
-
-    fn parameter(&self, _: IdKind) -> Option<&'static str> {
-        None
+    fn host(&self) -> &Host {
+        &self.0
     }
 
     fn request(&self, wanted: &IdentityRequest) -> Request {
-        Request::form(self.endpoint.clone(), &[("resource", &wanted.resource)])
+        Request::form(self.0.endpoint.clone(), &[("resource", &wanted.resource)], &TOKEN_GIVER)
             .header("Metadata", "true")
             .over(Transport::Direct)
     }

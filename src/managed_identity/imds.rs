@@ -3,15 +3,15 @@
 
 use std::time::Duration;
 
-use url::Url;
-
 use crate::error::{Error, ErrorKind};
 use crate::net::{self, Retry, is_busy};
 use crate::os::env::Env;
 use crate::sys::Sys;
-use crate::sys::http::{Request, Transport};
+use crate::sys::http::{Request, TOKEN_GIVER, Transport};
 
-use super::{ELSEWHERE, IdKind, IdentityError, IdentityRequest, ManagedIdentitySource, address, question, unknown};
+use super::{
+    ELSEWHERE, Host, IdentityError, IdentityRequest, ManagedIdentitySource, OF_IMDS, address, question, unknown,
+};
 
 /// Another address of IMDS, as Microsoft's SDKs take it.
 const AUTHORITY_HOST: &str = "AZURE_POD_IDENTITY_AUTHORITY_HOST";
@@ -19,43 +19,26 @@ const ADDRESS: &str = "http://169.254.169.254/";
 const PATH: &str = "/metadata/identity/oauth2/token";
 
 /// The instance metadata service.
-pub(super) struct Imds {
-    endpoint: Url,
-    named_by: Option<&'static str>,
-}
+pub(super) struct Imds(Host);
 
 impl Imds {
     pub(super) fn from_env(env: &Env) -> Result<Self, Error> {
         let named = env.get(AUTHORITY_HOST);
         let mut endpoint = address(named.unwrap_or(ADDRESS), AUTHORITY_HOST)?;
         endpoint.set_path(&format!("{}{PATH}", endpoint.path().trim_end_matches('/')));
-        Ok(Self { endpoint, named_by: named.map(|_| AUTHORITY_HOST) })
+        Ok(Self(Host { name: "IMDS", endpoint, named_by: named.map(|_| AUTHORITY_HOST), parameters: OF_IMDS }))
     }
 }
 
 impl ManagedIdentitySource for Imds {
-    fn name(&self) -> &'static str {
-        "IMDS"
-    }
-
-    fn endpoint(&self) -> &Url {
-        &self.endpoint
-    }
-
-    fn named_by(&self) -> Option<&'static str> {
-        self.named_by
-    }
-
-    fn parameter(&self, by: IdKind) -> Option<&'static str> {
-        Some(match by {
-            IdKind::Client => "client_id",
-            IdKind::Object => "object_id",
-            IdKind::Resource => "msi_res_id",
-        })
+    fn host(&self) -> &Host {
+        &self.0
     }
 
     fn request(&self, wanted: &IdentityRequest) -> Request {
-        Request::get(question(self, "2018-02-01", wanted)).header("Metadata", "true").over(Transport::Direct)
+        Request::get(question(&self.0, "2018-02-01", wanted), &TOKEN_GIVER)
+            .header("Metadata", "true")
+            .over(Transport::Direct)
     }
 
     fn is_certain(&self) -> bool {
@@ -88,12 +71,12 @@ impl ManagedIdentitySource for Imds {
     }
 
     fn absent(&self) -> Error {
-        let host = net::host(&self.endpoint);
+        let host = net::host(&self.0.endpoint);
         let what = format!(
             "no managed identity service answers at {host}: this is no Azure VM or pod, or its network blocks it"
         );
         let error = Error::new(ErrorKind::NoIdentityHost, what);
-        match self.named_by {
+        match self.0.named_by {
             None => error.remedy(ELSEWHERE),
             Some(variable) => error.from_source(variable).remedy(format!("unset {variable}, or {ELSEWHERE}")),
         }
@@ -196,9 +179,9 @@ pub(crate) enum ProbeResult {
 /// header with 400, and asks for patience with 410 and 429. Nothing is asked twice.
 pub(crate) async fn probe(sys: &Sys) -> ProbeResult {
     let Ok(imds) = Imds::from_env(&sys.env) else { return ProbeResult::Nobody };
-    let mut url = imds.endpoint;
+    let mut url = imds.0.endpoint;
     url.query_pairs_mut().append_pair("api-version", "2018-02-01");
-    let request = Request::get(url).over(Transport::Probe);
+    let request = Request::get(url, &TOKEN_GIVER).over(Transport::Probe);
     let answer = sys.http.send(&request, PROBE_LIMIT, &*sys.clock).await;
     match answer.map(|answer| answer.status) {
         Ok(400 | 410 | 429) => ProbeResult::Imds,
@@ -212,6 +195,7 @@ pub(crate) async fn probe(sys: &Sys) -> ProbeResult {
 mod tests {
     use super::super::fake::{Answers, Outcome, answer, ask, by, granted};
     use super::*;
+    use crate::managed_identity::IdKind;
 
     use crate::sys::http::fake::{FakeHttp, Recorded};
     use crate::sys::http::{Method, Response};
@@ -243,7 +227,7 @@ mod tests {
         for address in ["http://127.0.0.1:2579", "http://127.0.0.1:2579/", "http://127.0.0.1:2579/below/"] {
             let imds = Imds::from_env(&Env::from([(AUTHORITY_HOST, address)])).unwrap();
             let base = address.trim_end_matches('/');
-            assert_eq!(imds.endpoint.as_str(), format!("{base}/metadata/identity/oauth2/token"));
+            assert_eq!(imds.0.endpoint.as_str(), format!("{base}/metadata/identity/oauth2/token"));
         }
     }
 

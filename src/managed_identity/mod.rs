@@ -62,19 +62,32 @@ pub(crate) fn detect(env: &Env) -> Result<Box<dyn ManagedIdentitySource>, Error>
     }
 }
 
+/// Who hands out the tokens.
+pub(crate) struct Host {
+    /// How messages call it.
+    pub name: &'static str,
+    /// Where it is asked.
+    pub endpoint: Url,
+    /// The variable that says where it is asked, if one does.
+    named_by: Option<&'static str>,
+    /// Under which names it is told which identity is meant; by what is not among them it can't be told so.
+    parameters: &'static [(IdKind, &'static str)],
+}
+
+/// The names of IMDS, which the agent of Azure Arc has taken over.
+const OF_IMDS: &[(IdKind, &str)] =
+    &[(IdKind::Client, "client_id"), (IdKind::Object, "object_id"), (IdKind::Resource, "msi_res_id")];
+
+impl Host {
+    fn parameter(&self, by: IdKind) -> Option<&'static str> {
+        self.parameters.iter().find(|(known, _)| *known == by).map(|(_, name)| *name)
+    }
+}
+
 /// What hands out the tokens of managed identities.
 pub(crate) trait ManagedIdentitySource {
-    /// How messages call it.
-    fn name(&self) -> &'static str;
-
-    /// Where it is asked.
-    fn endpoint(&self) -> &Url;
-
-    /// The variable that says where it is asked, if one does.
-    fn named_by(&self) -> Option<&'static str>;
-
-    /// The name under which it is told which identity is meant; nothing, where it can't be told so.
-    fn parameter(&self, by: IdKind) -> Option<&'static str>;
+    /// Who it is, and where.
+    fn host(&self) -> &Host;
 
     /// The request for `wanted`.
     fn request(&self, wanted: &IdentityRequest) -> Request;
@@ -99,9 +112,10 @@ pub(crate) trait ManagedIdentitySource {
 
     /// That nothing answers there.
     fn absent(&self) -> Error {
-        let what = format!("{} does not answer at {}", self.name(), net::host(self.endpoint()));
+        let Host { name, endpoint, named_by, .. } = self.host();
+        let what = format!("{name} does not answer at {}", net::host(endpoint));
         let error = Error::new(ErrorKind::NoIdentityHost, what);
-        match self.named_by() {
+        match named_by {
             None => error.remedy(ELSEWHERE),
             Some(variable) => {
                 error.from_source(variable).remedy(format!("correct or unset {variable}, or {ELSEWHERE}"))
@@ -114,7 +128,7 @@ pub(crate) trait ManagedIdentitySource {
         Box::pin(async move {
             let asked_on = session.sys.clock.now();
             let response = ask(self, session, &self.request(wanted)).await?;
-            accept(self, &response, wanted)?.token(self.name(), asked_on)
+            accept(self, &response, wanted)?.token(self.host().name, asked_on)
         })
     }
 
@@ -122,7 +136,7 @@ pub(crate) trait ManagedIdentitySource {
     /// host's secret included.
     fn add_to_key(&self, wanted: &IdentityRequest, key: &mut CacheKey) {
         let request = self.request(wanted);
-        key.field("host", self.name());
+        key.field("host", self.host().name);
         key.field("url", request.url.as_str());
         key.bytes("body", &request.body);
         for (name, value) in &request.headers {
@@ -182,8 +196,6 @@ pub(crate) enum IdKind {
 }
 
 impl IdKind {
-    const ALL: [Self; 3] = [Self::Client, Self::Object, Self::Resource];
-
     /// How people call it.
     pub(crate) fn words(self) -> &'static str {
         match self {
@@ -199,10 +211,10 @@ impl IdKind {
 ///
 /// # Errors
 /// The refusal.
-pub(crate) fn admit(host: &dyn ManagedIdentitySource, selector: Option<&Selector>) -> Result<(), Error> {
+pub(crate) fn admit(host: &Host, selector: Option<&Selector>) -> Result<(), Error> {
     let Some(selector) = selector.filter(|selector| host.parameter(selector.by).is_none()) else { return Ok(()) };
-    let name = host.name();
-    let known: Vec<_> = IdKind::ALL.into_iter().filter(|by| host.parameter(*by).is_some()).map(IdKind::words).collect();
+    let name = host.name;
+    let known: Vec<_> = host.parameters.iter().map(|(by, _)| by.words()).collect();
     let what = match known.as_slice() {
         [] => format!("{name} chooses the identity by itself and takes no {}", selector.by.words()),
         known => format!("{name} takes no {} of an identity, only its {}", selector.by.words(), known.join(" or ")),
@@ -221,29 +233,30 @@ pub(crate) fn machine() -> Option<String> {
     Some(format!("{}{}", read("random/boot_id")?, read("hostname")?))
 }
 
-/// Sends `request` as `host` wants it.
-async fn ask<H: ManagedIdentitySource + ?Sized>(
-    host: &H,
+/// Sends `request` as `source` wants it.
+async fn ask<S: ManagedIdentitySource + ?Sized>(
+    source: &S,
     session: &Session<'_>,
     request: &Request,
 ) -> Result<Response, Error> {
-    let answer = net::send(session.sys, request, host.retry(), session.deadline).await;
-    let response = answer.map_err(|error| unreachable(host, error))?;
+    let answer = net::send(session.sys, request, source.retry(), session.deadline).await;
+    let response = answer.map_err(|error| unreachable(source, error))?;
     session.sys.terminal.detail(5, || format!("{} answered HTTP {}", net::host(&request.url), response.status));
     Ok(response)
 }
 
-fn unreachable<H: ManagedIdentitySource + ?Sized>(host: &H, error: Error) -> Error {
-    let nobody = [ErrorKind::NameNotFound, ErrorKind::ConnectionRefused, ErrorKind::ConnectionBroken];
+fn unreachable<S: ManagedIdentitySource + ?Sized>(source: &S, error: Error) -> Error {
+    let nobody =
+        [ErrorKind::NameNotFound, ErrorKind::ConnectionRefused, ErrorKind::ConnectTimeout, ErrorKind::ConnectionBroken];
     if error.kind() == ErrorKind::Deadline {
         return error.also(&format!("where there is no managed identity, {ELSEWHERE}"));
     }
     let explained = if nobody.contains(&error.kind()) {
-        host.absent()
+        source.absent()
     } else if error.kind() == ErrorKind::AnswerBroken {
-        response::not_its_own(host.name(), "is cut off")
+        response::not_its_own(source.host().name, "is cut off")
     } else if error.kind() == ErrorKind::NotEntra {
-        response::not_its_own(host.name(), "is too large for one with a token")
+        response::not_its_own(source.host().name, "is too large for one with a token")
     } else {
         return error;
     };
@@ -251,35 +264,35 @@ fn unreachable<H: ManagedIdentitySource + ?Sized>(host: &H, error: Error) -> Err
 }
 
 /// The answer, if it is one with a token.
-fn accept<H: ManagedIdentitySource + ?Sized>(
-    host: &H,
+fn accept<S: ManagedIdentitySource + ?Sized>(
+    source: &S,
     response: &Response,
     wanted: &IdentityRequest,
 ) -> Result<IdentityResponse, Error> {
     if response.status == 200 {
-        IdentityResponse::read(host.name(), &response.body)
+        IdentityResponse::read(source.host().name, &response.body)
     } else {
-        Err(refused(host, response, wanted))
+        Err(refused(source, response, wanted))
     }
 }
 
 /// What an answer without a token means: what the host itself knows of it, what Entra has told the
 /// host, that the host is busy, else its words.
-fn refused<H: ManagedIdentitySource + ?Sized>(host: &H, response: &Response, wanted: &IdentityRequest) -> Error {
+fn refused<S: ManagedIdentitySource + ?Sized>(source: &S, response: &Response, wanted: &IdentityRequest) -> Error {
     let refusal = IdentityError::read(response);
-    let said = format!("{} says: {refusal}", host.name());
-    let explained = host.explain(&refusal, wanted).or_else(|| refusal.of_entra(wanted));
+    let said = format!("{} says: {refusal}", source.host().name);
+    let explained = source.explain(&refusal, wanted).or_else(|| refusal.of_entra(wanted));
     let error = explained.unwrap_or_else(|| match refusal.status {
-        status if net::is_busy(status) => busy(host, &refusal),
-        _ => Error::new(ErrorKind::HostRefused, format!("{} gives no token: {refusal}", host.name()))
+        status if net::is_busy(status) => busy(source.host(), &refusal),
+        _ => Error::new(ErrorKind::HostRefused, format!("{} gives no token: {refusal}", source.host().name))
             .remedy("check the identity and --server-id"),
     });
     error.detail(said)
 }
 
-fn busy<H: ManagedIdentitySource + ?Sized>(host: &H, refusal: &IdentityError) -> Error {
+fn busy(host: &Host, refusal: &IdentityError) -> Error {
     let wait = refusal.retry_after.map(|time| format!(" and asks to wait {} s", time.as_secs())).unwrap_or_default();
-    Error::new(ErrorKind::Unavailable, format!("{} answered HTTP {}{wait}", host.name(), refusal.status))
+    Error::new(ErrorKind::Unavailable, format!("{} answered HTTP {}{wait}", host.name, refusal.status))
 }
 
 /// That the identity is not there; `place` is where it would be assigned.
@@ -324,9 +337,9 @@ fn header(env: &Env, variable: &'static str) -> Result<Secret, Error> {
         .remedy(format!("correct {variable}; the host sets it")))
 }
 
-/// `endpoint` with the API version, the audience and the selector, each under the host's own name.
-fn question<H: ManagedIdentitySource + ?Sized>(host: &H, version: &str, wanted: &IdentityRequest) -> Url {
-    let mut url = host.endpoint().clone();
+/// The endpoint of `host` with the API version, the audience and the selector, each under the host's own name.
+fn question(host: &Host, version: &str, wanted: &IdentityRequest) -> Url {
+    let mut url = host.endpoint.clone();
     url.query_pairs_mut().append_pair("api-version", version).append_pair("resource", &wanted.resource);
     if let Some(selector) = &wanted.selector
         && let Some(name) = host.parameter(selector.by)
@@ -403,7 +416,7 @@ mod fake {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let wanted = wanted(selector);
         let result = runtime.block_on(async {
-            admit(host, wanted.selector.as_ref())?;
+            admit(host.host(), wanted.selector.as_ref())?;
             host.token(&session, &wanted).await
         });
         let requests = requests.take();
@@ -416,6 +429,7 @@ mod tests {
     use super::fake::{answer, ask, by, granted};
     use super::*;
 
+    const KINDS: [IdKind; 3] = [IdKind::Client, IdKind::Object, IdKind::Resource];
     const APP: (&str, &str) = (IDENTITY_ENDPOINT, "http://127.0.0.1:41/msi/token/");
     const FABRIC: (&str, &str) = (IDENTITY_ENDPOINT, "https://127.0.0.1:2377/metadata/identity/oauth2/token");
     const HEADER: (&str, &str) = (IDENTITY_HEADER, "HEADER");
@@ -425,7 +439,7 @@ mod tests {
     const SECRET: (&str, &str) = (MSI_SECRET, "SECRET");
 
     fn name<const N: usize>(env: [(&str, &str); N]) -> &'static str {
-        detect(&Env::from(env)).unwrap().name()
+        detect(&Env::from(env)).unwrap().host().name
     }
 
     #[test]
@@ -441,7 +455,7 @@ mod tests {
 
     #[test]
     fn each_host_has_its_own_names_for_selectors() {
-        let names = |host: Box<dyn ManagedIdentitySource>| IdKind::ALL.map(|by| host.parameter(by));
+        let names = |host: Box<dyn ManagedIdentitySource>| KINDS.map(|by| host.host().parameter(by));
         let of = |env: &Env| names(detect(env).unwrap());
         let all = |client, object, resource| [Some(client), Some(object), Some(resource)];
         assert_eq!(of(&Env::default()), all("client_id", "object_id", "msi_res_id"));
@@ -462,7 +476,7 @@ mod tests {
             refusal(ask([MSI], Some(by(IdKind::Client)), vec![granted()])),
             "Cloud Shell chooses the identity by itself and takes no client ID (--client-id); remove --client-id"
         );
-        for by in IdKind::ALL.map(by) {
+        for by in KINDS.map(by) {
             refusal(ask([FABRIC, HEADER, THUMBPRINT], Some(by.clone()), vec![granted()]));
             refusal(ask([MSI], Some(by), vec![granted()]));
         }

@@ -1,21 +1,19 @@
 //! Service Fabric, whose certificate is known by its thumbprint alone, and whose identity is chosen
 //! when the application is deployed.
 
-use url::Url;
-
 use crate::error::{Error, ErrorKind};
 use crate::os::env::Env;
 use crate::secret::Secret;
-use crate::sys::http::{Request, Transport};
+use crate::sys::http::{Request, TOKEN_GIVER, Transport};
 
 use super::{
-    IDENTITY_ENDPOINT, IDENTITY_HEADER, IDENTITY_SERVER_THUMBPRINT, IdKind, IdentityError, IdentityRequest,
+    Host, IDENTITY_ENDPOINT, IDENTITY_HEADER, IDENTITY_SERVER_THUMBPRINT, IdentityError, IdentityRequest,
     ManagedIdentitySource, app_service, endpoint, header, question,
 };
 
 /// The endpoint of one service.
 pub(super) struct ServiceFabric {
-    endpoint: Url,
+    host: Host,
     header: Secret,
     thumbprint: [u8; 20],
 }
@@ -30,7 +28,7 @@ impl ServiceFabric {
                 .remedy(format!("correct {IDENTITY_ENDPOINT}, or unset {IDENTITY_SERVER_THUMBPRINT}")));
         }
         Ok(Self {
-            endpoint,
+            host: Host { name: "Service Fabric", endpoint, named_by: Some(IDENTITY_ENDPOINT), parameters: &[] },
             header: header(env, IDENTITY_HEADER)?,
             thumbprint: thumbprint(env.get(IDENTITY_SERVER_THUMBPRINT).unwrap_or_default())?,
         })
@@ -55,35 +53,31 @@ fn thumbprint(text: &str) -> Result<[u8; 20], Error> {
 }
 
 impl ManagedIdentitySource for ServiceFabric {
-    fn name(&self) -> &'static str {
-        "Service Fabric"
-    }
-
-    fn endpoint(&self) -> &Url {
-        &self.endpoint
-    }
-
-    fn named_by(&self) -> Option<&'static str> {
-        Some(IDENTITY_ENDPOINT)
-    }
-
-    fn parameter(&self, _: IdKind) -> Option<&'static str> {
-        None
+    fn host(&self) -> &Host {
+        &self.host
     }
 
     fn request(&self, wanted: &IdentityRequest) -> Request {
-        Request::get(question(self, "2019-07-01-preview", wanted))
+        Request::get(question(&self.host, "2019-07-01-preview", wanted), &TOKEN_GIVER)
             .header("Secret", self.header.expose())
-            .over(Transport::Pinned { sha1: self.thumbprint, named_by: IDENTITY_SERVER_THUMBPRINT })
+            .over(pinned(self.thumbprint))
     }
 
     fn explain(&self, refusal: &IdentityError, _: &IdentityRequest) -> Option<Error> {
         match (refusal.status, refusal.code.as_str()) {
-            (401, _) | (_, "SecretHeaderNotFound") => Some(app_service::header_refused(self.name(), IDENTITY_HEADER)),
+            (401, _) | (_, "SecretHeaderNotFound") => {
+                Some(app_service::header_refused(self.host.name, IDENTITY_HEADER))
+            }
             (_, "ManagedIdentityNotFound") => Some(no_identity()),
             _ => None,
         }
     }
+}
+
+/// Its certificate is signed by itself; the thumbprint comes with the process's environment.
+fn pinned(sha1: [u8; 20]) -> Transport {
+    let remedy = "restart the service, so that its environment is that of the node again";
+    Transport::Pinned { sha1, named_by: IDENTITY_SERVER_THUMBPRINT, remedy }
 }
 
 fn no_identity() -> Error {
@@ -117,7 +111,7 @@ mod tests {
                     .into(),
             headers: vec![("Secret", "HEADER".into())],
             body: String::new(),
-            way: Transport::Pinned { sha1: pin, named_by: IDENTITY_SERVER_THUMBPRINT },
+            way: pinned(pin),
         };
         assert_eq!(outcome.requests, [expected]);
     }

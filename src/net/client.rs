@@ -1,14 +1,14 @@
 //! The real client: reqwest over rustls, set up at the first request.
 
 use std::cell::RefCell;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::header::{
-    CONTENT_TYPE, DATE, HOST, HeaderMap, HeaderName, LOCATION, RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE,
+    AUTHORIZATION, CONTENT_TYPE, DATE, HOST, HeaderMap, HeaderName, LOCATION, RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE,
 };
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
@@ -16,7 +16,7 @@ use url::Url;
 
 use super::failure::{self, FailureContext, NameNotFound};
 use super::tls::{self, RejectedCertificates};
-use crate::sys::http::{Http, Method, Request, Response, Transport};
+use crate::sys::http::{Http, Method, Request, Response, ServerProxy, Transport};
 
 use super::host;
 use crate::error::{Error, ErrorKind};
@@ -48,9 +48,10 @@ pub(super) struct Ready {
     transport: Transport,
     /// The host that the server name stands for, which is not the same for two servers of one name.
     pub(super) stand_in: Option<String>,
+    /// What named the proxy in between, and its address.
+    proxy: Option<(&'static str, String)>,
     client: reqwest::Client,
     refusals: Arc<RejectedCertificates>,
-    matcher: Option<Matcher>,
 }
 
 impl ReqwestHttp {
@@ -76,30 +77,37 @@ impl ReqwestHttp {
 
     /// The client for `way`, built when it is first wanted.
     pub(super) fn ready(&self, way: &Transport, url: &Url) -> Result<Rc<Ready>, Error> {
-        let stand_in = stand_in(way, url)?;
-        let same = |ready: &&Rc<Ready>| ready.transport == *way && ready.stand_in == stand_in;
+        let proxy = self.settings.proxy(way, url)?;
+        let stand_in = stand_in(way, url, proxy.as_ref())?;
+        let same = |ready: &&Rc<Ready>| ready.transport == *way && ready.stand_in == stand_in && ready.proxy == proxy;
         if let Some(ready) = self.ready.borrow().iter().find(same) {
             return Ok(ready.clone());
         }
-        let ready = Rc::new(Ready::build(&self.settings, way, stand_in)?);
+        let ready = Rc::new(Ready::build(&self.settings, way, stand_in, proxy)?);
         self.ready.borrow_mut().push(ready.clone());
         Ok(ready)
     }
+}
 
-    fn route<'a>(&'a self, ready: &Ready, request: &'a Request) -> FailureContext<'a> {
-        let proxy = match &request.transport {
-            Transport::Server(server) => server.proxy.as_ref().map(|proxy| ("proxy-url", proxy.as_str())),
-            _ => self.proxy_of_environment(ready, &request.url),
+impl Settings {
+    /// The proxy on the way to `url`: what names it, and its address.
+    fn proxy(&self, way: &Transport, url: &Url) -> Result<Option<(&'static str, String)>, Error> {
+        let of_environment = match (way, way.server().map(|server| &server.proxy)) {
+            (_, Some(ServerProxy::Given(proxy))) => return Ok(Some((PROXY_URL, proxy.to_string()))),
+            (Transport::Public, _) | (_, Some(ServerProxy::Environment)) => self.proxy.clone(),
+            _ => None,
         };
-        FailureContext { url: &request.url, limit: request.limit, peer: request.peer, proxy }
-    }
-
-    fn proxy_of_environment(&self, ready: &Ready, url: &Url) -> Option<(&str, &str)> {
-        let uri = url.as_str().parse::<hyper::Uri>().ok()?;
-        ready.matcher.as_ref()?.intercept(&uri)?;
-        self.settings.proxy.as_ref().map(|(variable, address)| (*variable, address.as_str()))
+        let Some((variable, address)) = of_environment else { return Ok(None) };
+        usable(variable, &address)?;
+        // It is asked for the exceptions alone: an address that it could not read would count as no proxy.
+        let matcher = Matcher::builder().all("http://proxy").no(self.no_proxy.clone()).build();
+        let led = url.as_str().parse::<hyper::Uri>().is_ok_and(|uri| matcher.intercept(&uri).is_some());
+        Ok(led.then_some((variable, address)))
     }
 }
+
+/// What a kubeconfig calls a cluster's proxy.
+const PROXY_URL: &str = "proxy-url";
 
 /// Go never sends these through a proxy, and no proxy could reach them: loopback, and link-local
 /// addresses such as the instance metadata service.
@@ -110,11 +118,17 @@ const DIRECT_CONNECT_LIMIT: Duration = Duration::from_secs(5);
 const PROBE_CONNECT_LIMIT: Duration = Duration::from_millis(400);
 
 impl Ready {
-    fn build(settings: &Settings, way: &Transport, stand_in: Option<String>) -> Result<Self, Error> {
+    fn build(
+        settings: &Settings,
+        way: &Transport,
+        stand_in: Option<String>,
+        proxy: Option<(&'static str, String)>,
+    ) -> Result<Self, Error> {
         let (config, refusals) = tls::config(&settings.certificates, way)?;
         let limit = match way {
             Transport::Public => CONNECT_LIMIT,
             Transport::Probe => PROBE_CONNECT_LIMIT,
+            Transport::Server(server) if server.proxy != ServerProxy::Direct => CONNECT_LIMIT,
             Transport::Direct | Transport::Pinned { .. } | Transport::Server(_) => DIRECT_CONNECT_LIMIT,
         };
         let mut builder = reqwest::Client::builder()
@@ -123,66 +137,88 @@ impl Ready {
             .connect_timeout(limit)
             .dns_resolver(Arc::new(Resolver {
                 only: stand_in.clone(),
-                address: way.server().filter(|server| server.proxy.is_none()).and_then(|server| server.address),
+                address: way.server().filter(|_| proxy.is_none()).and_then(|server| server.address),
             }))
             .no_proxy();
-        let mut matcher = None;
-        if let Some((variable, address)) = settings.proxy.as_ref().filter(|_| *way == Transport::Public) {
-            if !usable_scheme(address) {
-                return Err(unusable_proxy(variable));
-            }
-            let proxy = reqwest::Proxy::all(address).map_err(|_| unusable_proxy(variable))?;
-            builder = builder.proxy(proxy.no_proxy(reqwest::NoProxy::from_string(&settings.no_proxy)));
-            matcher = Some(Matcher::builder().all(address.clone()).no(settings.no_proxy.clone()).build());
-        }
-        if let Some(address) = way.server().and_then(|server| server.proxy.as_ref()) {
-            if !usable_scheme(address.as_str()) {
-                return Err(unusable_proxy("proxy-url"));
-            }
-            builder = builder.proxy(reqwest::Proxy::all(address.clone()).map_err(|_| unusable_proxy("proxy-url"))?);
+        if let Some((named_by, address)) = &proxy {
+            builder = builder.proxy(usable(named_by, address)?);
         }
         let client = builder.build().map_err(|error| {
             Error::new(ErrorKind::Tls, "the HTTP client could not be set up").detail(format!("{error:?}"))
         })?;
-        Ok(Self { transport: way.clone(), stand_in, client, refusals, matcher })
+        Ok(Self { transport: way.clone(), stand_in, proxy, client, refusals })
     }
 }
 
 /// The host that is connected to in place of the server name that is sent.
 ///
 /// # Errors
-/// A name that cannot be sent: the one of the URL stands for it there, which a proxy would be asked for, and an
-/// address would be connected to.
-fn stand_in(way: &Transport, url: &Url) -> Result<Option<String>, Error> {
+/// A name that cannot be sent. It is sent by putting it in the URL, as reqwest takes the name for TLS from there
+/// alone. An address in that place would be connected to, and a proxy would be asked for the name: kubectl asks it
+/// for the host, which here would need a connector of our own.
+fn stand_in(way: &Transport, url: &Url, proxy: Option<&(&'static str, String)>) -> Result<Option<String>, Error> {
     let Some((server, name)) = way.server().and_then(|server| Some((server, server.name.as_ref()?))) else {
         return Ok(None);
     };
     let is_name = url::Host::parse(name).is_ok_and(|host| matches!(host, url::Host::Domain(_)));
-    if server.proxy.is_some() || !is_name {
-        let what = format!("{} cannot be reached under the server name {name}", server.called);
-        return Err(Error::new(ErrorKind::OptionInvalid, what).remedy("give a host name, and no proxy beside it"));
+    let refused = |why: &str| {
+        let what = format!("{} cannot be reached under the server name {name}{why}", server.called);
+        Error::new(ErrorKind::OptionInvalid, what)
+    };
+    if !is_name {
+        return Err(refused(", which is not a host name").remedy("give a host name"));
+    }
+    if let Some((named_by, _)) = proxy {
+        let around = if *named_by == PROXY_URL { "leave out one of the two" } else { "add the host to NO_PROXY" };
+        return Err(refused(" through a proxy").from_source(*named_by).remedy(around));
     }
     Ok(url.host_str().map(|host| host.trim_matches(['[', ']']).to_owned()))
 }
 
-/// What reqwest does not know it would pass over in silence and connect directly.
-fn usable_scheme(address: &str) -> bool {
-    let schemes = ["http", "https", "socks5", "socks5h"];
-    address.split_once("://").is_none_or(|(scheme, _)| schemes.contains(&scheme.to_ascii_lowercase().as_str()))
+/// The proxy at `address`. As with kubectl, a `socks5` one looks up the names itself.
+///
+/// # Errors
+/// An address that is none, or a scheme that reqwest would pass over in silence and connect directly. It may hold a
+/// password, so the message names the variable only.
+fn usable(named_by: &str, address: &str) -> Result<reqwest::Proxy, Error> {
+    let (scheme, rest) = address.split_once("://").unwrap_or(("http", address));
+    let proxy = match scheme.to_ascii_lowercase().as_str() {
+        "socks5" => reqwest::Proxy::all(format!("socks5h://{rest}")).ok(),
+        "http" | "https" | "socks5h" => reqwest::Proxy::all(address).ok(),
+        _ => None,
+    };
+    let form = if named_by == PROXY_URL { "proxy-url: " } else { &format!("{named_by}=") };
+    proxy.ok_or_else(|| {
+        Error::new(ErrorKind::Proxy, "the proxy address is not one that can be used")
+            .from_source(named_by)
+            .remedy(format!("write {form}http://HOST:PORT"))
+    })
 }
 
-/// The address may hold a password, so the message names the variable only.
-fn unusable_proxy(variable: &str) -> Error {
-    Error::new(ErrorKind::Proxy, "the proxy address is not one that can be used")
-        .from_source(variable)
-        .remedy(format!("write {variable}=http://HOST:PORT"))
+/// Whatever is ours goes to a server only that has shown who it is. An entry's own credentials go where kubectl
+/// sends them: a client certificate and [`Server::authorization`](crate::sys::http::Server::authorization).
+fn admit(request: &Request) -> Result<(), Error> {
+    let Some(server) = request.transport.server() else { return Ok(()) };
+    let why = match request.url.scheme() {
+        "https" if !server.insecure => return Ok(()),
+        "https" => "whose certificate is not verified",
+        _ => "which is not asked by https",
+    };
+    if request.is_anonymous() {
+        return Ok(());
+    }
+    let what = format!("{} is not sent to {}, {why}", request.peer.request, server.called);
+    Err(Error::new(ErrorKind::OptionInvalid, what)
+        .remedy("give its https address and certificate-authority-data, and no insecure-skip-tls-verify"))
 }
 
 impl Http for ReqwestHttp {
     fn send<'a>(&'a self, request: &'a Request, limit: Duration, clock: &'a dyn Clock) -> BoxFuture<'a, Response> {
         Box::pin(async move {
+            admit(request)?;
             let ready = self.ready(&request.transport, &request.url)?;
-            let route = self.route(&ready, request);
+            let proxy = ready.proxy.as_ref().map(|(named_by, address)| (*named_by, address.as_str()));
+            let route = FailureContext { url: &request.url, limit: request.limit, peer: request.peer, proxy };
             tokio::select! {
                 answer = exchange(&ready.client, request) => {
                     answer.map_err(|error| failure::explain(&error, &route, &ready.refusals, clock.now()))
@@ -228,6 +264,10 @@ fn written(client: &reqwest::Client, request: &Request) -> reqwest::RequestBuild
         _ => on(client, request, url),
     };
     builder = builder.header(USER_AGENT, concat!("kubentra/", env!("CARGO_PKG_VERSION")));
+    let own = request.transport.server().filter(|_| request.url.scheme() == "https" && request.is_anonymous());
+    if let Some(own) = own.and_then(|server| server.authorization.as_ref()) {
+        builder = builder.header(AUTHORIZATION, own.expose());
+    }
     for (name, value) in &request.headers {
         builder = builder.header(*name, value.expose());
     }
@@ -267,13 +307,14 @@ struct Resolver {
     /// The one host that every name stands for, if there is one.
     only: Option<String>,
     /// The one address that every name has, if there is one.
-    address: Option<SocketAddr>,
+    address: Option<IpAddr>,
 }
 
 impl reqwest::dns::Resolve for Resolver {
     fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
         let name = self.only.clone().unwrap_or_else(|| name.as_str().to_owned());
         if let Some(address) = self.address {
+            let address = SocketAddr::new(address, 0); // the URL's port
             return Box::pin(async move { Ok(Box::new(std::iter::once(address)) as reqwest::dns::Addrs) });
         }
         Box::pin(async move {
@@ -287,6 +328,7 @@ impl reqwest::dns::Resolve for Resolver {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::http::Server;
 
     #[test]
     fn retry_after_as_seconds_and_as_a_date() {
@@ -302,10 +344,14 @@ mod tests {
     fn loopback_and_link_local_are_never_proxied() {
         let env = Env::from([("HTTPS_PROXY", "http://user:pw@proxy.test:3128"), ("NO_PROXY", ".corp.test")]);
         let http = ReqwestHttp::new(&env);
-        let proxied = |url: &str, way: &Transport| {
-            let request = Request::get(Url::parse(url).unwrap()).over(way.clone());
-            http.route(&http.ready(way, &request.url).unwrap(), &request).proxy.is_some()
-        };
+        let proxied = |url: &str, way: &Transport| http.ready(way, &Url::parse(url).unwrap()).unwrap().proxy.is_some();
+        let cluster = |proxy| Transport::Server(Box::new(Server::new("the cluster", proxy)));
+        for (proxy, expected) in [(ServerProxy::Environment, true), (ServerProxy::Direct, false)] {
+            assert_eq!(proxied("https://cluster.example:6443/", &cluster(proxy)), expected);
+        }
+        for direct in ["https://c.corp.test/", "https://127.0.0.1:6443/"] {
+            assert!(!proxied(direct, &cluster(ServerProxy::Environment)), "{direct}");
+        }
         let direct = |url| proxied(url, &Transport::Direct);
         let proxied = |url| proxied(url, &Transport::Public);
         assert!(!direct("https://login.microsoftonline.com/"));
@@ -314,5 +360,23 @@ mod tests {
             assert!(!proxied(direct), "{direct}");
         }
         assert!(!proxied("https://adfs.corp.test/"));
+    }
+
+    /// Whatever is written there, nothing goes past it.
+    #[test]
+    fn a_proxy_is_used_or_refused() {
+        let url = Url::parse("https://login.microsoftonline.com/").unwrap();
+        let led = |address: &str| {
+            let http = ReqwestHttp::new(&Env::from([("HTTPS_PROXY", address)]));
+            http.ready(&Transport::Public, &url).map(|ready| ready.proxy.is_some()).map_err(|error| error.kind())
+        };
+        for good in
+            ["proxy.test:3128", "SOCKS5://proxy.test", "socks5h://u:p@proxy.test:1080", "http://pr\u{f6}xy.test"]
+        {
+            assert_eq!(led(good), Ok(true), "{good}");
+        }
+        for bad in ["ftp://proxy.test", "socks4://proxy.test", "http://"] {
+            assert_eq!(led(bad), Err(ErrorKind::Proxy), "{bad}");
+        }
     }
 }

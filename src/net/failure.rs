@@ -108,7 +108,7 @@ fn through_proxy(route: &FailureContext, why: &str) -> Error {
 fn broken(error: &reqwest::Error, route: &FailureContext) -> Error {
     // Ten seconds of silence are not tried again, a connection that broke is.
     let (kind, what) = if error.is_timeout() && error.is_connect() {
-        (ErrorKind::ConnectionRefused, format!("{} does not answer", host(route.url)))
+        (ErrorKind::ConnectTimeout, format!("{} does not answer", host(route.url)))
     } else if error.is_body() || error.is_decode() {
         (ErrorKind::AnswerBroken, format!("the connection to {} broke", host(route.url)))
     } else {

@@ -152,6 +152,7 @@ mod tests {
     use crate::os::clock::Clock;
     use crate::os::clock::fake::FakeClock;
 
+    use crate::sys::http::TOKEN_GIVER;
     use crate::sys::http::fake::FakeHttp;
 
     #[expect(clippy::unnecessary_wraps, reason = "scripted answers are results")]
@@ -168,7 +169,7 @@ mod tests {
         let clock = FakeClock::default();
         let http = FakeHttp::answering(answers);
         let sys = Sys { clock: std::rc::Rc::new(clock.clone()), http: Box::new(http), ..Sys::fake() };
-        let request = Request::form(Url::parse("https://login.example/t").unwrap(), &[("a", "b")]);
+        let request = Request::form(Url::parse("https://login.example/t").unwrap(), &[("a", "b")], &TOKEN_GIVER);
         let deadline = Deadline::after(&clock, Duration::from_secs(limit));
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let result = runtime.block_on(send(&sys, &request, &TOKEN_ENDPOINT, deadline));

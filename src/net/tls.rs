@@ -9,7 +9,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{CertificateError, DigitallySignedStruct, SignatureScheme};
+use rustls::{AlertDescription, CertificateError, DigitallySignedStruct, SignatureScheme};
 use url::Url;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -75,7 +75,7 @@ pub(super) fn config(
     let refusals = Arc::new(RejectedCertificates {
         last: Mutex::new(None),
         advice: advice(extra, way),
-        pinned_by: if let Transport::Pinned { named_by, .. } = way { named_by } else { "" },
+        pinned: if let Transport::Pinned { named_by, remedy, .. } = way { (named_by, remedy) } else { ("", "") },
     });
     let algorithms = provider.signature_verification_algorithms;
     let witness = RecordingVerifier { trust, algorithms, refusals: refusals.clone() };
@@ -142,8 +142,7 @@ fn bound(
 enum Trust {
     /// One that this verifier takes.
     Verifier(Arc<dyn ServerCertVerifier>),
-    /// The one with this SHA-1, whatever its name and issuer are: Service Fabric's is signed by itself, and its
-    /// thumbprint comes with the process's environment.
+    /// The one with this SHA-1, whatever its name and issuer are.
     Sha1([u8; 20]),
     /// Anybody's.
     Anybody,
@@ -265,8 +264,8 @@ impl ServerCertVerifier for RecordingVerifier {
 /// The last certificate that was refused.
 #[derive(Debug, Default)]
 pub(super) struct RejectedCertificates {
-    /// What names the one certificate that is accepted, where there is but one.
-    pinned_by: &'static str,
+    /// What names the one certificate that is accepted, where there is but one, and what to do about another.
+    pinned: (&'static str, &'static str),
     last: Mutex<Option<RejectedCertificate>>,
     /// What to do about a CA that is missing, where that is known.
     advice: Option<String>,
@@ -291,11 +290,14 @@ impl RejectedCertificates {
     /// The error for a TLS failure at `url`; `now` is our clock.
     pub(super) fn explain(&self, error: &rustls::Error, url: &Url, now: u64) -> Error {
         let refused = self.last.lock().ok().and_then(|last| last.clone()).unwrap_or_default();
+        if let rustls::Error::AlertReceived(AlertDescription::CertificateRequired) = error {
+            return Error::new(ErrorKind::TlsClientCertificate, format!("{} wants a client certificate", host(url)));
+        }
         let rustls::Error::InvalidCertificate(why) = error else {
             return Error::new(ErrorKind::Tls, format!("no TLS connection to {}: {error}", host(url)))
                 .remedy("look for a proxy or firewall in between that does not speak TLS");
         };
-        let explained = refused.explain(why, self.pinned_by, url, now);
+        let explained = refused.explain(why, self.pinned, url, now);
         let misses_ca = matches!(why, CertificateError::UnknownIssuer | CertificateError::BadSignature);
         match self.advice.as_ref().filter(|_| misses_ca) {
             Some(advice) => explained.remedy(advice),
@@ -316,7 +318,7 @@ impl RejectedCertificate {
         })
     }
 
-    fn explain(&self, why: &CertificateError, pinned_by: &str, url: &Url, now: u64) -> Error {
+    fn explain(&self, why: &CertificateError, (pinned_by, remedy): (&str, &str), url: &Url, now: u64) -> Error {
         let Self { subject, missing_ca, .. } = self;
         let server = host(url);
         match why {
@@ -334,14 +336,13 @@ impl RejectedCertificate {
                 self.outside(&format!("the certificate of {server} ({subject}) is not valid yet"), now)
             }
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                Error::new(ErrorKind::Tls, format!("{server} shows a certificate for another name ({subject})"))
-                    .remedy("look for a proxy or wrong DNS entry in between")
+                Error::new(ErrorKind::TlsName, format!("{server} shows a certificate for another name ({subject})"))
             }
             CertificateError::ApplicationVerificationFailure => Error::new(
                 ErrorKind::Tls,
                 format!("{server} shows another certificate ({subject}) than {pinned_by} says"),
             )
-            .remedy("restart the service, so that its environment is that of the node again"),
+            .remedy(remedy),
             other => Error::new(ErrorKind::Tls, format!("the certificate of {server} ({subject}) is refused: {other}"))
                 .remedy("have the server's certificate corrected"),
         }

@@ -416,7 +416,7 @@ impl Attempt<'_> {
         let request = login.request.as_ref();
         let tenant = request.map(|request| request.authority.tenant_of(Some(account))).unwrap_or_default();
         let told = SignedIn { username: &account.username, tenant, expires_on: token.expires_on, renews };
-        self.sys.terminal.signed_in(&told, self.now());
+        self.sys.terminal.note(told.line(self.now()));
     }
 
     /// Keeps the entry with one `change`.

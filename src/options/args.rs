@@ -79,7 +79,7 @@ impl ParsedArgs {
 ///
 /// # Errors
 /// An unknown flag, a missing or malformed value; the texts are pflag's.
-pub fn read(args: &[String], options: OptionSet) -> Result<ParsedArgs, Error> {
+pub fn read(args: &[impl AsRef<str>], options: OptionSet) -> Result<ParsedArgs, Error> {
     Reader { options, lenient: false, given: ParsedArgs::default() }.read(args)
 }
 
@@ -106,15 +106,15 @@ struct Reader {
 }
 
 impl Reader {
-    fn read(mut self, args: &[String]) -> Result<ParsedArgs, Error> {
-        let mut rest = args.iter().map(String::as_str).peekable();
+    fn read(mut self, args: &[impl AsRef<str>]) -> Result<ParsedArgs, Error> {
+        let mut rest = args.iter().map(AsRef::as_ref).peekable();
         while let Some(arg) = rest.next() {
             if arg == "--" {
                 self.given.positionals.extend(rest.map(String::from));
                 break;
             }
-            if let Some(name) = arg.strip_prefix("--") {
-                self.long(name, &mut rest)?;
+            if arg.starts_with("--") {
+                self.long(arg, &mut rest)?;
             } else if arg.len() > 1 && arg.starts_with('-') {
                 self.shorts(arg, &mut rest)?;
             } else {
@@ -124,8 +124,9 @@ impl Reader {
         Ok(self.given)
     }
 
-    fn long<'a>(&mut self, name: &str, rest: &mut Rest<'a, impl Iterator<Item = &'a str>>) -> Result<(), Error> {
-        let (name, value) = name.split_once('=').map_or((name, None), |(name, value)| (name, Some(value)));
+    fn long<'a>(&mut self, arg: &str, rest: &mut Rest<'a, impl Iterator<Item = &'a str>>) -> Result<(), Error> {
+        let (flag, value) = arg.split_once('=').map_or((arg, None), |(flag, value)| (flag, Some(value)));
+        let name = &flag[2..];
         if name.is_empty() || name.starts_with('-') {
             return self.refuse("bad flag syntax: --=".into(), "--=");
         }
@@ -141,13 +142,12 @@ impl Reader {
             let together = if together { " and what follows it in one argument" } else { "" };
             return self.refuse(format!("unknown flag: {flag}{together}"), &flag);
         };
-        let flag = format!("--{name}");
         let value = match (value, decl.takes) {
             (Some(value), _) => value,
             (None, ValueKind::Nothing) => "true",
             (None, _) => match rest.next() {
                 Some(value) => value,
-                None => return self.refuse(format!("flag needs an argument: {flag}"), &flag),
+                None => return self.refuse(format!("flag needs an argument: {flag}"), flag),
             },
         };
         self.accept(decl, value, flag)
@@ -167,7 +167,7 @@ impl Reader {
                 // What follows may be a secret behind one dash too few.
                 return self.refuse(format!("unknown shorthand flag: '{letter}' in -{letter}"), &format!("-{letter}"));
             };
-            let flag = format!("-{letter}");
+            let flag = &format!("-{letter}");
             if let Some(value) = tail.strip_prefix('=') {
                 return self.accept(decl, value, flag);
             }
@@ -184,12 +184,13 @@ impl Reader {
         Ok(())
     }
 
-    fn accept(&mut self, decl: &'static Decl, value: &str, flag: String) -> Result<(), Error> {
+    fn accept(&mut self, decl: &'static Decl, value: &str, flag: &str) -> Result<(), Error> {
         if let Err(why) = well_formed(decl, value) {
             let both = decl.short.map_or_else(|| decl.flag(), |short| format!("-{short}, {}", decl.flag()));
-            return self.refuse(format!("invalid argument \"{value}\" for \"{both}\" flag: {why}"), &flag);
+            return self.refuse(format!("invalid argument \"{value}\" for \"{both}\" flag: {why}"), flag);
         }
-        Rc::make_mut(&mut self.given.flags).push(ParsedFlag { decl, text: Secret::new(value), flag, in_entry: false });
+        let given = ParsedFlag { decl, text: Secret::new(value), flag: flag.to_owned(), in_entry: false };
+        Rc::make_mut(&mut self.given.flags).push(given);
         Ok(())
     }
 

@@ -1,9 +1,8 @@
 //! HTTP as the rest of the program sees it: a request, its answer, and who sends one.
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::time::Duration;
 
-use serde::Serialize;
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -63,15 +62,16 @@ pub enum Transport {
     /// As `Direct`, for a look whether anybody is there: a connection that does not stand in 0.4 s
     /// means that nobody is.
     Probe,
-    /// Directly, and recognised by the SHA-1 of its certificate alone (Service Fabric).
+    /// Directly, and recognised by the SHA-1 of its certificate alone.
     Pinned {
         /// The certificate's SHA-1.
         sha1: [u8; 20],
         /// What says so, for messages.
         named_by: &'static str,
+        /// What to do where it shows another.
+        remedy: &'static str,
     },
-    /// As a kubeconfig describes a server, or the variables of an AKS identity binding: nothing of the
-    /// environment's proxies and roots counts.
+    /// As a kubeconfig describes a server, or the variables of an AKS identity binding.
     Server(Box<Server>),
 }
 
@@ -90,23 +90,40 @@ pub struct Server {
     /// The only CAs that are believed, as PEM (`certificate-authority-data`); the system's where there are none.
     pub roots: Option<Vec<u8>>,
     /// The name that is sent and verified, where it is not the URL's (`tls-server-name`): a
-    /// host name, and not with a proxy.
+    /// host name, and not through a proxy.
     pub name: Option<String>,
     /// Who we are (`client-certificate-data`, `client-key-data`).
     pub client: Option<ClientCertificate>,
-    /// The proxy in between (`proxy-url`): http, https or socks5.
-    pub proxy: Option<Url>,
-    /// Where the connection goes, whatever addresses the name has; with a proxy it is the proxy that looks.
-    pub address: Option<SocketAddr>,
-    /// Whether any certificate is accepted (`insecure-skip-tls-verify`). It is for the caller not to
-    /// send a secret there.
+    /// The entry's own `Authorization` (a token or password of the kubeconfig), which goes wherever kubectl sends
+    /// it: to an unverified server, but never without TLS. A token that we have had is no part of it: it is a header
+    /// of the request, in whose place this is not sent.
+    pub authorization: Option<Secret>,
+    /// The proxy in between.
+    pub proxy: ServerProxy,
+    /// Where the connection goes, whatever addresses the name has; with a proxy it is the proxy that looks. The
+    /// port is always the URL's.
+    pub address: Option<IpAddr>,
+    /// Whether any certificate is accepted (`insecure-skip-tls-verify`). Requests that carry anything of ours are
+    /// then refused ([`Request::is_anonymous`]).
     pub insecure: bool,
 }
 
+/// Which proxy leads to a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ServerProxy {
+    /// None.
+    Direct,
+    /// The environment's, as for kubectl and a cluster without `proxy-url`.
+    Environment,
+    /// This one (`proxy-url`): http, https or socks5.
+    Given(Url),
+}
+
 impl Server {
-    /// A server with the system's roots and nothing special, which messages call `called`.
-    pub fn new(called: &'static str) -> Self {
-        Self { called, roots: None, name: None, client: None, proxy: None, address: None, insecure: false }
+    /// A server with the system's roots behind `proxy` and nothing special, which messages call `called`.
+    pub fn new(called: &'static str, proxy: ServerProxy) -> Self {
+        let (roots, name, client, authorization, address) = (None, None, None, None, None);
+        Self { called, roots, name, client, authorization, proxy, address, insecure: false }
     }
 }
 
@@ -120,8 +137,8 @@ pub struct ClientCertificate {
 }
 
 impl Request {
-    /// A GET without headers of its own.
-    pub fn get(url: Url) -> Self {
+    /// A GET without headers of its own, of whom messages speak as `peer` says.
+    pub fn get(url: Url, peer: &'static Peer) -> Self {
         Self {
             method: Method::Get,
             url,
@@ -129,34 +146,31 @@ impl Request {
             body: Zeroizing::default(),
             transport: Transport::Public,
             limit: BODY_LIMIT,
-            peer: &TOKEN_GIVER,
+            peer,
         }
     }
 
     /// A POST with an empty body.
-    pub fn post(url: Url) -> Self {
-        Self { method: Method::Post, ..Self::get(url) }
+    pub fn post(url: Url, peer: &'static Peer) -> Self {
+        Self { method: Method::Post, ..Self::get(url, peer) }
     }
 
     /// A POST of the form `fields`, which is what every token request is.
-    pub fn form(url: Url, fields: &[(&str, &str)]) -> Self {
+    pub fn form(url: Url, fields: &[(&str, &str)], peer: &'static Peer) -> Self {
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-        Self::encoded_form(url, body.into_bytes())
+        Self::encoded_form(url, body.into_bytes(), peer)
     }
 
     /// A POST of a form that is encoded already.
-    pub fn encoded_form(url: Url, body: Vec<u8>) -> Self {
+    pub fn encoded_form(url: Url, body: Vec<u8>, peer: &'static Peer) -> Self {
         let body = Zeroizing::new(body);
-        Self { body, ..Self::post(url) }.header("Content-Type", "application/x-www-form-urlencoded")
+        Self { body, ..Self::post(url, peer) }.header("Content-Type", "application/x-www-form-urlencoded")
     }
 
     /// A POST of `content` as JSON.
-    ///
-    /// # Errors
-    /// A content that has no JSON.
-    pub fn json(url: Url, content: &impl Serialize) -> Result<Self, serde_json::Error> {
-        let body = Zeroizing::new(serde_json::to_vec(content)?);
-        Ok(Self { body, ..Self::post(url) }.header("Content-Type", "application/json"))
+    pub fn json(url: Url, content: &serde_json::Value, peer: &'static Peer) -> Self {
+        let body = Zeroizing::new(content.to_string().into_bytes());
+        Self { body, ..Self::post(url, peer) }.header("Content-Type", "application/json")
     }
 
     /// With one more header.
@@ -164,6 +178,12 @@ impl Request {
     pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, Secret::new(value)));
         self
+    }
+
+    /// Whether it holds nothing that proves an identity: only headers that never do, and no question for a token.
+    pub fn is_anonymous(&self) -> bool {
+        let plain = |name: &str| ["accept", "content-type"].iter().any(|known| name.eq_ignore_ascii_case(known));
+        self.peer != &TOKEN_GIVER && self.headers.iter().all(|(name, _)| plain(name))
     }
 
     /// On another way than the public one.

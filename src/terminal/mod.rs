@@ -118,11 +118,6 @@ impl Terminal {
         }
     }
 
-    /// Says who has signed in, at `now`, and for how long.
-    pub fn signed_in(&self, signed_in: &SignedIn<'_>, now: u64) {
-        self.note(signed_in.line(now));
-    }
-
     /// Prints how a command failed: one line, and the details where they were asked for.
     pub fn report(&self, error: &Error) {
         if error.kind() == ErrorKind::Interrupted {
@@ -241,7 +236,6 @@ mod tests {
         let terminal = Terminal { quiet: true, ..Terminal::to(written.clone()) };
         terminal.note("a note");
         terminal.detail(0, || "another".into());
-        terminal.signed_in(&SignedIn { username: "a", tenant: "t", expires_on: 0, renews: true }, 0);
         assert_eq!(written.take(), "");
         terminal.say("needed");
         terminal.prompt(&Prompt { code: "ABC", address: "https://v", line: "enter ABC" });

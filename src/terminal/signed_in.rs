@@ -4,7 +4,7 @@ use crate::error::one_line;
 use crate::os::clock::rfc3339;
 
 /// A sign-in that has just succeeded.
-pub struct SignedIn<'a> {
+pub(crate) struct SignedIn<'a> {
     /// The name of the account.
     pub username: &'a str,
     /// The tenant that the token is for.
@@ -17,7 +17,7 @@ pub struct SignedIn<'a> {
 
 impl SignedIn<'_> {
     /// Who, where, how long, and what comes then; as it is at `now`.
-    pub fn line(&self, now: u64) -> String {
+    pub(crate) fn line(&self, now: u64) -> String {
         let (username, tenant) = (one_line(self.username), one_line(self.tenant));
         let then = if self.renews { "renews itself" } else { "then asks again" };
         format!("signed in as {username} (tenant {tenant}), valid until {}, {then}", time_text(self.expires_on, now))

@@ -36,10 +36,8 @@ pub(super) struct AutoMethod {
 
 /// Whether a way is there.
 pub(super) enum Availability {
-    /// It is not, and why.
-    Unavailable(String),
-    /// The same, and what would make it be there in the build system that this is.
-    NeedsSetup(String, String),
+    /// It is not, and why; and perhaps what would make it be there in the build system that this is.
+    Unavailable { why: String, hint: Option<String> },
     /// It is, and why it counts as such.
     Available(Login, String),
     /// Only a probe can say.
@@ -137,11 +135,7 @@ fn federation(inputs: &Inputs, method: &Method) -> Result<Availability, Error> {
     let inputs = as_if.inputs(inputs);
     let wanted = source_request(&inputs)?;
     let Some(source) = federated::choose(&wanted)? else {
-        let why = "no federated token".to_owned();
-        return Ok(match federated::hint(&wanted) {
-            Some(hint) => Availability::NeedsSetup(why, hint),
-            None => Availability::Unavailable(why),
-        });
+        return Ok(Availability::Unavailable { why: "no federated token".into(), hint: federated::hint(&wanted) });
     };
     let described = source.described();
     Ok(Availability::Available(as_if.parse(&inputs, method)?, format!("it comes from {described}")))
@@ -162,7 +156,7 @@ fn managed_identity(inputs: &Inputs, method: &Method) -> Result<Availability, Er
     let audience = as_if.values.require(&SERVER_ID, "server-id is required")?;
     let wanted = IdentityRequest::new(&audience, msi::selector(&as_if.inputs(inputs))?.0);
     if host.is_certain() {
-        return Ok(Availability::Available(login, format!("the environment is that of {}", host.name())));
+        return Ok(Availability::Available(login, format!("the environment is that of {}", host.host().name)));
     }
     Ok(Availability::NeedsProbe(login, ImdsProbe { host, wanted }))
 }
@@ -207,5 +201,5 @@ fn person_with_browser(inputs: &Inputs, method: &Method) -> Result<Availability,
 }
 
 fn absent(why: impl Into<String>) -> Availability {
-    Availability::Unavailable(why.into())
+    Availability::Unavailable { why: why.into(), hint: None }
 }

@@ -103,13 +103,9 @@ fn parse(inputs: &Inputs) -> Result<Login, Error> {
     let mut auto = Auto { candidates: Vec::new(), in_vain: UnavailableMethods::default() };
     for (order, way) in METHODS.iter().enumerate() {
         let (login, reason) = match (way.detect)(inputs, way.method)? {
-            Availability::Unavailable(why) => {
+            Availability::Unavailable { why, hint } => {
                 auto.in_vain.note(order, why);
-                continue;
-            }
-            Availability::NeedsSetup(why, hint) => {
-                auto.in_vain.note(order, why);
-                auto.in_vain.hint = Some(hint);
+                auto.in_vain.hint = hint.or(auto.in_vain.hint);
                 continue;
             }
             Availability::NeedsProbe(login, question) => (login, Reason::Probe(question)),

@@ -69,7 +69,7 @@ const ABSENT_FOR_LAST_HOPE: u64 = 10;
 impl<'c> NegativeCache<'c> {
     pub(super) fn of(cache: &'c Cache, question: &ImdsProbe, last_hope: bool) -> Self {
         let mut identity = CacheKey::new("absence of IMDS");
-        identity.field("url", question.host.endpoint().as_str());
+        identity.field("url", question.host.host().endpoint.as_str());
         if let Some(selector) = &question.wanted.selector {
             identity.field(selector.by.words(), &selector.id);
         }
