@@ -5,6 +5,7 @@ pub(crate) mod diff;
 pub(crate) mod document;
 pub(crate) mod file_lock;
 pub(crate) mod kuberc;
+pub(crate) mod mask;
 pub(crate) mod replace;
 
 use std::io;

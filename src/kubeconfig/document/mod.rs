@@ -12,14 +12,13 @@ pub(in crate::kubeconfig) mod kuberc;
 mod read;
 mod relative;
 mod scalar;
-mod secrets;
 mod shorten;
 mod source;
 #[cfg(test)]
 mod support;
 mod take_back;
 mod text;
-mod tree;
+pub(in crate::kubeconfig) mod tree;
 mod write;
 
 use std::collections::{BTreeMap, HashSet};
@@ -28,7 +27,9 @@ use std::ops::Range;
 
 use edit::{Plan, Reach};
 pub(crate) use relative::RelativePath;
-pub(crate) use secrets::secrets_of_entry;
+#[cfg(test)]
+pub(in crate::kubeconfig) use support::Random;
+pub(in crate::kubeconfig) use take_back::fragment;
 pub(crate) use take_back::{RecordedEdit, Standing};
 use tree::{TOP, Tree};
 
@@ -257,6 +258,10 @@ impl Document {
         &self.tree.text
     }
 
+    pub(in crate::kubeconfig) fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
     /// The users in file order; edits name them by their place in this list.
     pub fn users(&self) -> &[User] {
         &self.users
@@ -313,18 +318,5 @@ impl Document {
         let text = self.tree.splice(whole.splices)?;
         let document = self.confirm(text, edits, whole.differences)?;
         Ok(EditedDocument { document, touched: self.touched(reaches) })
-    }
-
-    /// The bytes of the text that hold secrets, for masking a printed diff: tokens, passwords and keys,
-    /// without their quotes. They come in no order and may overlap.
-    pub fn secrets(&self) -> Vec<Range<usize>> {
-        let mut found = Vec::new();
-        for &user in &self.entries {
-            self.tree.user_secrets(user, &mut found);
-        }
-        for cluster in self.tree.list_at(TOP, "clusters").unwrap_or_default() {
-            self.tree.cluster_secrets(cluster, &mut found);
-        }
-        found
     }
 }

@@ -119,10 +119,10 @@ pub(super) fn convert(text: &str) -> Result<String, String> {
 }
 
 /// A small generator, so that failures repeat.
-pub(super) struct Random(pub(super) u64);
+pub(in crate::kubeconfig) struct Random(pub(in crate::kubeconfig) u64);
 
 impl Random {
-    pub(super) fn below(&mut self, limit: usize) -> usize {
+    pub(in crate::kubeconfig) fn below(&mut self, limit: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(self.0 >> 33).unwrap() % limit
     }

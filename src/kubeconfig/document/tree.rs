@@ -10,16 +10,16 @@ use super::source::{after_colon, line_ending};
 use super::{DocumentError, Place, Result};
 
 /// The top node, if there is any.
-pub(super) const TOP: usize = 0;
+pub(in crate::kubeconfig) const TOP: usize = 0;
 
 /// The key and the value of one member of a mapping.
-pub(super) type Member = (usize, usize);
+pub(in crate::kubeconfig) type Member = (usize, usize);
 
 /// The text and a node for each value in it, in the order of the text: the
 /// nodes inside a node follow it at once.
 #[cfg_attr(test, derive(Debug))]
-pub(super) struct Tree {
-    pub(super) text: String,
+pub(in crate::kubeconfig) struct Tree {
+    pub(in crate::kubeconfig) text: String,
     nodes: Vec<Node>,
     /// What the scalars say that do not say what stands in the text.
     read: String,
@@ -44,7 +44,7 @@ struct Node {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(test, derive(Debug))]
-pub(super) enum NodeKind {
+pub(in crate::kubeconfig) enum NodeKind {
     Scalar { style: ScalarStyle, tagged: bool, says: ScalarText },
     List { flow: bool },
     Mapping { flow: bool },
@@ -54,7 +54,7 @@ pub(super) enum NodeKind {
 /// Where the string is that a scalar stands for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(test, derive(Debug))]
-pub(super) enum ScalarText {
+pub(in crate::kubeconfig) enum ScalarText {
     /// It is what stands in the text.
     Source,
     /// It is what stands between the quotes.
@@ -86,11 +86,11 @@ impl Tree {
         Builder::new(text, &Shortened::nothing(text)).read_all()
     }
 
-    pub(super) fn kind(&self, node: usize) -> Option<NodeKind> {
+    pub(in crate::kubeconfig) fn kind(&self, node: usize) -> Option<NodeKind> {
         self.nodes.get(node).map(|node| node.kind)
     }
 
-    pub(super) fn resolve(&self, node: usize) -> usize {
+    pub(in crate::kubeconfig) fn resolve(&self, node: usize) -> usize {
         match self.kind(node) {
             Some(NodeKind::Alias(target)) => target as usize,
             _ => node,
@@ -109,7 +109,7 @@ impl Tree {
     }
 
     /// The keys and values of a mapping, or of the one that an alias refers to.
-    pub(super) fn members(&self, node: usize) -> impl Iterator<Item = Member> {
+    pub(in crate::kubeconfig) fn members(&self, node: usize) -> impl Iterator<Item = Member> {
         let mapping =
             Some(self.resolve(node)).filter(|&node| matches!(self.kind(node), Some(NodeKind::Mapping { .. })));
         let mut children = mapping.into_iter().flat_map(|mapping| self.children(mapping));
@@ -180,7 +180,7 @@ impl Tree {
         matches!(self.kind(node), Some(NodeKind::List { .. }))
     }
 
-    pub(super) fn items(&self, node: usize) -> Vec<usize> {
+    pub(in crate::kubeconfig) fn items(&self, node: usize) -> Vec<usize> {
         if self.is_list(node) { self.children(node).collect() } else { vec![] }
     }
 
@@ -191,7 +191,7 @@ impl Tree {
         }
     }
 
-    pub(super) fn scalar(&self, node: usize) -> Option<&str> {
+    pub(in crate::kubeconfig) fn scalar(&self, node: usize) -> Option<&str> {
         let node = self.nodes.get(self.resolve(node))?;
         let (start, end) = (node.start as usize, node.end as usize);
         match node.kind {
@@ -204,7 +204,7 @@ impl Tree {
         }
     }
 
-    pub(super) fn is_null(&self, node: usize) -> bool {
+    pub(in crate::kubeconfig) fn is_null(&self, node: usize) -> bool {
         match self.kind(node) {
             Some(NodeKind::Scalar { style: ScalarStyle::Plain, tagged: false, .. }) => {
                 matches!(self.scalar(node), Some("" | "~" | "null" | "Null" | "NULL"))
@@ -227,11 +227,11 @@ impl Tree {
         self.nodes.get(node).map_or(Place { line: 1, column: 1 }, place)
     }
 
-    pub(super) fn start(&self, node: usize) -> usize {
+    pub(in crate::kubeconfig) fn start(&self, node: usize) -> usize {
         self.nodes.get(node).map_or(0, |node| node.start as usize)
     }
 
-    pub(super) fn end(&self, node: usize) -> usize {
+    pub(in crate::kubeconfig) fn end(&self, node: usize) -> usize {
         self.nodes.get(node).map_or(0, |node| node.end as usize)
     }
 

@@ -1,0 +1,867 @@
+//! A kubeconfig as it may be seen: every value is masked, unless it is known to be public by its place in
+//! the file and has not the shape of a secret.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::document::tree::{NodeKind, TOP, Tree};
+use crate::os::own_name;
+use crate::secret::redact;
+
+/// What callers know of arguments and variables.
+pub(crate) struct Public {
+    /// What follows a flag of `get-token`, which is given as people type it; `None` if it is none of these.
+    pub(crate) option: fn(&str) -> Option<Takes>,
+    /// Whether the value of a variable may be seen.
+    pub(crate) variable: fn(&str) -> bool,
+}
+
+/// What follows a flag.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Takes {
+    Nothing,
+    Public,
+    Secret,
+}
+
+/// What a node is by its path. A list has the role of its items.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Role {
+    /// The whole file.
+    File,
+    Preferences,
+    Cluster,
+    ClusterFields,
+    Context,
+    ContextFields,
+    /// An entry of `users`.
+    User,
+    UserFields,
+    Exec,
+    /// Of `get-token`, or of another program.
+    Args {
+        ours: bool,
+    },
+    Env,
+    Provider,
+    AzureConfig,
+    /// A public text.
+    Text,
+    /// The same with line breaks; it is treated as comments are.
+    Prose,
+    /// A name that may be seen if it is a plain word.
+    Word,
+    Program,
+    Address,
+    /// What a public option or variable says.
+    Value,
+    Certificate,
+    Hidden,
+}
+
+/// Around the number of a mask, until it is known which of them are seen. No text has it: it is no character.
+const MARK: char = '\u{fdd0}';
+/// Shorter copies of a masked value are not looked for: they are words.
+const SHORTEST: usize = 8;
+
+/// Two texts, masked alike: the same secret by the same mask, another one by another mask. What is shown of
+/// them goes through [`numbered`].
+pub(super) fn both(sides: [(&Tree, Role); 2], public: &Public) -> [String; 2] {
+    let found = sides.map(|(tree, role)| {
+        let mut walk = Walk { tree, public, todo: vec![(TOP, role)], seen: HashSet::new(), found: BTreeMap::new() };
+        walk.run();
+        walk.found
+    });
+    let mut masks = Masks::default();
+    for (_, secret) in found.iter().flat_map(BTreeMap::values).flatten() {
+        masks.look_for_copies(secret);
+    }
+    let mut sides = sides.into_iter().zip(found).map(|((tree, _), found)| masks.text(tree, found));
+    [sides.next().unwrap_or_default(), sides.next().unwrap_or_default()]
+}
+
+/// `text` with names for its masks, in the order in which they are seen: `***` if there is but one.
+pub(super) fn numbered(text: &str) -> String {
+    let mut numbers = HashMap::new();
+    for mask in text.split(MARK).skip(1).step_by(2) {
+        let next = numbers.len() + 1;
+        numbers.entry(mask).or_insert(next);
+    }
+    let shown = |(index, piece): (usize, &str)| match numbers.get(piece) {
+        Some(number) if index % 2 == 1 && numbers.len() > 1 => format!("***{number}"),
+        Some(_) if index % 2 == 1 => "***".into(),
+        _ => piece.into(),
+    };
+    text.split(MARK).enumerate().map(shown).collect()
+}
+
+/// Parts of the text, and the secret that each shows.
+type Parts<'a> = Vec<(Range<usize>, &'a str)>;
+
+/// Goes through every node in every role that it has: by its place and by all its aliases. What is hidden in
+/// one of them is hidden.
+struct Walk<'a> {
+    tree: &'a Tree,
+    public: &'a Public,
+    todo: Vec<(usize, Role)>,
+    seen: HashSet<(usize, Role)>,
+    /// What is masked of each scalar.
+    found: BTreeMap<usize, Parts<'a>>,
+}
+
+impl<'a> Walk<'a> {
+    fn run(&mut self) {
+        while let Some((node, role)) = self.todo.pop() {
+            let node = self.tree.resolve(node);
+            if !self.seen.insert((node, role)) {
+                continue;
+            }
+            match (self.tree.kind(node), role) {
+                (Some(NodeKind::Mapping { .. }), _) => self.mapping(node, role),
+                (Some(NodeKind::List { .. }), Role::Args { ours }) => self.args(node, ours),
+                (Some(NodeKind::List { .. }), _) => {
+                    self.todo.extend(self.tree.items(node).into_iter().map(|item| (item, role)));
+                }
+                _ => self.scalar(node, role),
+            }
+        }
+    }
+
+    fn mapping(&mut self, mapping: usize, role: Role) {
+        for (key, value) in self.tree.members(mapping) {
+            match self.tree.scalar(key) {
+                Some("<<") => self.todo.push((value, role)),
+                Some(name) => self.todo.extend([(key, Role::Word), (value, self.member(mapping, role, name))]),
+                None => self.todo.extend([(key, Role::Hidden), (value, Role::Hidden)]),
+            }
+        }
+    }
+
+    fn member(&self, mapping: usize, role: Role, key: &str) -> Role {
+        match (role, key) {
+            (Role::File, "apiVersion" | "kind" | "current-context")
+            | (Role::Cluster | Role::Context | Role::User | Role::Provider, "name")
+            | (
+                Role::ClusterFields,
+                "certificate-authority" | "tls-server-name" | "insecure-skip-tls-verify" | "disable-compression",
+            )
+            | (Role::ContextFields, "cluster" | "user" | "namespace")
+            | (
+                Role::UserFields,
+                "client-certificate" | "client-key" | "tokenFile" | "as" | "as-uid" | "as-groups" | "username",
+            )
+            | (Role::Exec, "apiVersion" | "interactiveMode" | "provideClusterInfo")
+            | (
+                Role::AzureConfig,
+                "apiserver-id" | "client-id" | "tenant-id" | "environment" | "config-mode" | "expires-on"
+                | "expires-in",
+            ) => Role::Text,
+            (Role::File, "preferences") | (Role::Preferences, _) => Role::Preferences,
+            (Role::File, "clusters") => Role::Cluster,
+            (Role::Cluster, "cluster") => Role::ClusterFields,
+            (Role::ClusterFields, "server" | "proxy-url") => Role::Address,
+            (Role::ClusterFields, "certificate-authority-data") | (Role::UserFields, "client-certificate-data") => {
+                Role::Certificate
+            }
+            (Role::File, "contexts") => Role::Context,
+            (Role::Context, "context") => Role::ContextFields,
+            (Role::File, "users") => Role::User,
+            (Role::User, "user") => Role::UserFields,
+            (Role::UserFields, "exec") => Role::Exec,
+            (Role::Exec, "command") => Role::Program,
+            (Role::Exec, "installHint") => Role::Prose,
+            (Role::Exec, "args") => {
+                Role::Args { ours: self.all_say(mapping, "command", |text| own_name(text).is_some()) }
+            }
+            (Role::Exec, "env") => Role::Env,
+            (Role::Env, "name") => Role::Word,
+            (Role::Env, "value") if self.all_say(mapping, "name", is_proxy) => Role::Address,
+            (Role::Env, "value") if self.all_say(mapping, "name", self.public.variable) => Role::Value,
+            (Role::UserFields, "auth-provider") => Role::Provider,
+            (Role::Provider, "config") if self.all_say(mapping, "name", |text| text == "azure") => Role::AzureConfig,
+            _ => Role::Hidden,
+        }
+    }
+
+    /// Whether every member `key` passes the test. What is merged may be another one.
+    fn all_say(&self, mapping: usize, key: &str, test: impl Fn(&str) -> bool) -> bool {
+        let mut any = false;
+        let passes = |(name, value)| match self.tree.scalar(name) {
+            Some(name) if name == key => {
+                any = true;
+                self.tree.scalar(value).is_some_and(&test)
+            }
+            name => name != Some("<<"),
+        };
+        self.tree.members(mapping).all(passes) && any
+    }
+
+    fn scalar(&mut self, node: usize, role: Role) {
+        let Some(text) = self.tree.scalar(node) else { return };
+        let parts = match role {
+            _ if self.tree.is_null(node) => Vec::new(),
+            Role::Word if is_word(text) => Vec::new(),
+            Role::Preferences if matches!(text, "true" | "false") || text.parse::<f64>().is_ok() => Vec::new(),
+            Role::Certificate if is_certificate(text) => Vec::new(),
+            Role::Text | Role::Prose | Role::Program | Role::Address | Role::Value => secret_parts(text, role),
+            _ => whole(text),
+        };
+        if role != Role::Prose || !parts.is_empty() {
+            self.hide(node, text, parts);
+        }
+    }
+
+    fn args(&mut self, list: usize, ours: bool) {
+        let mut next = Next::Word;
+        for item in self.tree.items(list) {
+            let item = self.tree.resolve(item);
+            match self.tree.scalar(item) {
+                Some(text) => {
+                    let option = |flag: &str| if ours { (self.public.option)(flag) } else { None };
+                    let (parts, then) = argument(text, next, option);
+                    self.hide(item, text, parts);
+                    next = then;
+                }
+                None => self.todo.push((item, Role::Hidden)),
+            }
+        }
+    }
+
+    /// Masks these `parts` of the scalar `text`: all of it where it is not written as it reads.
+    fn hide(&mut self, node: usize, text: &'a str, parts: Vec<Range<usize>>) {
+        let (start, end) = (self.tree.start(node), self.tree.end(node));
+        let raw = self.tree.text.get(start..end).unwrap_or_default();
+        let quoted = ['"', '\''].into_iter().find_map(|quote| raw.strip_prefix(quote)?.strip_suffix(quote));
+        let (from, content) = quoted.map_or((start, raw), |content| (start + 1, content));
+        let hidden = self.found.entry(node).or_default();
+        if content == text {
+            hidden.extend(parts.into_iter().map(|part| (from + part.start..from + part.end, &text[part])));
+        } else if !parts.is_empty() {
+            hidden.push((from..from + content.len(), text));
+        }
+    }
+}
+
+/// What an argument says of the next one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Word,
+    Public,
+    Secret,
+    /// The flag is not known: it may be a switch.
+    SecretUnlessFlag,
+    /// What follows `--` is another program's.
+    Rest,
+}
+
+/// What is secret in an argument.
+fn argument(text: &str, this: Next, option: impl Fn(&str) -> Option<Takes>) -> (Vec<Range<usize>>, Next) {
+    match this {
+        Next::Public => return (secret_parts(text, Role::Value), Next::Word),
+        Next::Secret => return (whole(text), Next::Word),
+        Next::SecretUnlessFlag if !text.starts_with('-') => return (whole(text), Next::Word),
+        Next::Rest => return (whole(text), Next::Rest),
+        _ if text == "--" => return (Vec::new(), Next::Rest),
+        _ => {}
+    }
+    let dashes = text.len() - text.trim_start_matches('-').len();
+    if dashes == 0 {
+        let parts = match text.split_once('=') {
+            Some((name, value)) if is_word(name) => whole_of(text.len() - value.len()..text.len()),
+            None if is_plain(text) => Vec::new(),
+            _ => whole(text),
+        };
+        return (parts, Next::Word);
+    }
+    let letters = if dashes == 1 { 1 } else { usize::MAX };
+    let name = text[dashes..].chars().take_while(|c| is_of_word(*c)).take(letters);
+    let (flag, rest) = text.split_at(dashes + name.map(char::len_utf8).sum::<usize>());
+    if !is_word(&flag[dashes..]) {
+        return (whole(text), Next::SecretUnlessFlag);
+    }
+    let is_flag = rest.is_empty() || rest.starts_with('=');
+    let value = if dashes == 1 && !is_flag { rest } else { rest.strip_prefix(|_| true).unwrap_or_default() };
+    let value = text.len() - value.trim_start().len()..text.len();
+    // What is glued to a flag may belong to another one with one dash too few.
+    match option(flag).filter(|_| is_flag) {
+        Some(Takes::Public) if rest.is_empty() => (Vec::new(), Next::Public),
+        Some(Takes::Secret) if rest.is_empty() => (Vec::new(), Next::Secret),
+        Some(Takes::Nothing) if matches!(&text[value.clone()], "" | "true" | "false") => (Vec::new(), Next::Word),
+        Some(Takes::Public) => {
+            let parts = secret_parts(&text[value.clone()], Role::Value).into_iter();
+            (parts.map(|part| value.start + part.start..value.start + part.end).collect(), Next::Word)
+        }
+        None if value.is_empty() && !rest.starts_with('=') => (Vec::new(), Next::SecretUnlessFlag),
+        _ => (whole_of(value), Next::Word),
+    }
+}
+
+fn whole(text: &str) -> Vec<Range<usize>> {
+    whole_of(0..text.len())
+}
+
+fn whole_of(range: Range<usize>) -> Vec<Range<usize>> {
+    Some(range).filter(|range| !range.is_empty()).into_iter().collect()
+}
+
+/// What is secret in a text that may be seen: what has the shape of a token or key, user, password and query
+/// of an address, arguments of programs.
+fn secret_parts(text: &str, role: Role) -> Vec<Range<usize>> {
+    let end = text.len();
+    if is_secret_by_shape(text) {
+        return whole(text);
+    }
+    if let Some(program) = text.strip_prefix("command:").filter(|_| role == Role::Value) {
+        let program = program.trim_start();
+        // A list of JSON ends its first word with a comma.
+        let arguments = program.find([' ', '\t', '\n', ',']).map_or(end, |at| end - program.len() + at + 1);
+        return whole_of(end - text[arguments..].trim_start().len()..end);
+    }
+    if let Some(line) = [text.find(" -"), text.find('=')].into_iter().flatten().min().filter(|_| role == Role::Program)
+    {
+        return whole_of(line + 1..end);
+    }
+    let scheme = text.find("://").map(|at| at + 3);
+    let start = scheme.unwrap_or(0);
+    let is_address = scheme.is_some() || role == Role::Address;
+    // A password may have an `@` in it; without a scheme it may be the name of a person.
+    let user = text[start..].rfind('@').map(|at| start + at);
+    let user = user.filter(|at| is_address || role == Role::Value && text[..*at].contains(':'));
+    let query = text[start..].find(['?', '#']).map(|at| start + at + 1).filter(|_| is_address);
+    match (user, query) {
+        (Some(user), Some(query)) if query <= user => whole_of(start..end),
+        _ => [user.map(|user| start..user), query.map(|query| query..end)]
+            .into_iter()
+            .flatten()
+            .flat_map(whole_of)
+            .collect(),
+    }
+}
+
+fn is_secret_by_shape(text: &str) -> bool {
+    text.contains("-----BEGIN") || redact(text) != text
+}
+
+/// Whether it can't be a secret that a program has made.
+fn is_word(text: &str) -> bool {
+    let digits = text.chars().filter(char::is_ascii_digit).count();
+    !text.is_empty() && text.len() <= 48 && digits < 4 && text.chars().all(is_of_word) && !is_secret_by_shape(text)
+}
+
+/// The same of an argument that no flag explains: the name of a command.
+fn is_plain(text: &str) -> bool {
+    is_word(text) && text.len() <= 24 && !text.contains(|c: char| c.is_ascii_uppercase())
+}
+
+fn is_of_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/')
+}
+
+/// A certificate is public; what lies beside it in the same file may not be.
+fn is_certificate(text: &str) -> bool {
+    let text: String = text.split_whitespace().collect();
+    STANDARD.decode(text).is_ok_and(|data| !data.windows(11).any(|part| part == b"PRIVATE KEY"))
+}
+
+fn is_proxy(name: &str) -> bool {
+    ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"].iter().any(|proxy| proxy.eq_ignore_ascii_case(name))
+}
+
+/// The masks of both texts.
+#[derive(Default)]
+struct Masks<'a> {
+    numbers: HashMap<&'a str, usize>,
+    /// Lines of secrets, by what they begin with.
+    copies: HashMap<[u8; SHORTEST], Vec<&'a str>>,
+}
+
+impl<'a> Masks<'a> {
+    fn look_for_copies(&mut self, secret: &'a str) {
+        for line in secret.split(['\r', '\n']).map(str::trim).filter(|line| line.chars().count() >= SHORTEST) {
+            if let Some(beginning) = line.as_bytes().first_chunk() {
+                let of_one = self.copies.entry(*beginning).or_default();
+                if !of_one.contains(&line) {
+                    of_one.push(line);
+                }
+            }
+        }
+    }
+
+    fn text(&mut self, tree: &'a Tree, found: BTreeMap<usize, Parts<'a>>) -> String {
+        let mut shown = String::with_capacity(tree.text.len());
+        let mut done = 0;
+        for (node, mut parts) in found {
+            let (start, end) = (tree.start(node).max(done), tree.end(node));
+            self.comments(&tree.text[done..start], &mut shown);
+            done = start;
+            parts.sort_by_key(|(part, _)| (part.start, Reverse(part.end)));
+            for (part, secret) in parts {
+                if part.end > done {
+                    push(&tree.text[done..part.start.max(done)], &mut shown);
+                    self.mask(&tree.text[part.start.max(done)..part.end], secret, &mut shown);
+                    done = part.end;
+                }
+            }
+            push(&tree.text[done..end.max(done)], &mut shown);
+            done = end.max(done);
+        }
+        self.comments(&tree.text[done..], &mut shown);
+        shown
+    }
+
+    /// A mask in every line of `text`, which shows `secret`.
+    fn mask(&mut self, text: &str, secret: &'a str, shown: &mut String) {
+        let next = self.numbers.len();
+        let mask = format!("{MARK}{}{MARK}", self.numbers.entry(secret).or_insert(next));
+        for line in text.split_inclusive(['\r', '\n']) {
+            let (before, rest) = line.split_at(line.len() - line.trim_start().len());
+            let rest = rest.trim_end();
+            shown.push_str(before);
+            shown.push_str(if rest.is_empty() { "" } else { &mask });
+            shown.push_str(&line[before.len() + rest.len()..]);
+        }
+    }
+
+    /// What stands between values.
+    fn comments(&mut self, text: &'a str, shown: &mut String) {
+        let mut within_key = false;
+        for line in text.split_inclusive(['\r', '\n']) {
+            within_key |= line.contains("-----BEGIN");
+            let comment = line.find('#').unwrap_or(0);
+            let comment = line.len() - line[comment..].trim_start_matches(['#', ' ', '\t']).len();
+            let parts = match &line[comment..] {
+                secret if within_key || is_secret_by_shape(secret) => whole(secret),
+                other => secret_parts(other, Role::Text),
+            };
+            let mut done = 0;
+            for Range { start, end } in parts.into_iter().map(|part| comment + part.start..comment + part.end) {
+                self.hide_copies(&line[done..start], shown);
+                self.mask(&line[start..end], line[start..end].trim(), shown);
+                done = end;
+            }
+            self.hide_copies(&line[done..], shown);
+            within_key &= !line.contains("-----END");
+        }
+    }
+
+    fn hide_copies(&mut self, text: &str, shown: &mut String) {
+        let mut hidden = 0;
+        for (at, c) in text.char_indices() {
+            let rest = &text.as_bytes()[at..];
+            let copies = rest.first_chunk().and_then(|beginning| self.copies.get(beginning)).into_iter().flatten();
+            let copies = copies.copied().filter(|copy| rest.starts_with(copy.as_bytes()));
+            if let Some(copy) = copies.max_by_key(|copy| copy.len()) {
+                if at >= hidden {
+                    self.mask(copy, copy, shown);
+                }
+                hidden = hidden.max(at + copy.len());
+            }
+            if at >= hidden {
+                push(&text[at..at + c.len_utf8()], shown);
+            }
+        }
+    }
+}
+
+fn push(text: &str, shown: &mut String) {
+    shown.extend(text.chars().map(|c| if c == MARK { char::REPLACEMENT_CHARACTER } else { c }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::document::{Random, fragment};
+    use super::*;
+    use crate::undo::public::PUBLIC;
+
+    fn two(old: &str, new: &str) -> [String; 2] {
+        let [old, new] = [old, new].map(|text| fragment(text, 0).unwrap());
+        both([(&old, Role::File), (&new, Role::File)], &PUBLIC).map(|text| text.strip_suffix('\n').unwrap().to_owned())
+    }
+
+    /// What is seen of a file.
+    fn seen(text: &str) -> String {
+        numbered(&two(text, "")[0])
+    }
+
+    /// What is seen of `value` in the place of `@@`, with no numbers.
+    fn within(place: &str, value: &str) -> String {
+        let (before, after) = place.split_once("@@").unwrap();
+        let text = two(&format!("{before}{value}{after}"), "")[0].clone();
+        let text: String =
+            text.split(MARK).enumerate().map(|(at, text)| if at % 2 == 1 { "***" } else { text }).collect();
+        let value = text.strip_prefix(before).and_then(|text| text.strip_suffix(after));
+        value.map_or(format!("{text:?}"), String::from)
+    }
+
+    fn cases(place: &str, cases: &[(&str, &str)]) {
+        for (value, shown) in cases {
+            assert_eq!(within(place, value), *shown, "{value} in {place}");
+        }
+    }
+
+    const JWT: &str = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJtZSJ9.c2ln";
+
+    #[test]
+    fn the_top() {
+        cases(
+            "@@\n",
+            &[
+                (
+                    "apiVersion: v1\nkind: Config\ncurrent-context: c d",
+                    "apiVersion: v1\nkind: Config\ncurrent-context: c d",
+                ),
+                (
+                    "preferences: {colors: true, editor: vi, n: 1, n: ~}",
+                    "preferences: {colors: true, editor: ***, n: 1, n: ~}",
+                ),
+                ("extensions: [{name: a, extension: {b: 1}}]", "extensions: [{name: ***, extension: {b: ***}}]"),
+                (
+                    "x: {token: t, t0k3n-1-2: t, ? [a] : b, 'a b': c}",
+                    "x: {token: ***, ***: ***, ? [***] : ***, '***': ***}",
+                ),
+                ("kind: {a: secret}", "kind: {a: ***}"),
+                ("x: null", "x: null"),
+                ("x: \"\"", "x: \"\""),
+                ("current-context: eyJh.b", "current-context: ***"),
+                ("kind: |\n  -----BEGIN PRIVATE KEY-----\n  MII\n", "kind: |\n  ***\n  ***\n"),
+            ],
+        );
+    }
+
+    #[test]
+    fn clusters_and_contexts() {
+        let list = "clusters:\n- name: a\n  cluster: {@@}\n";
+        cases(
+            list,
+            &[
+                ("server: 'https://k:443/p'", "server: 'https://k:443/p'"),
+                ("server: 'https://me:p@w/x@k/p?q=1'", "server: 'https://***@k/p?***'"),
+                ("server: 'https://me:p?w@k'", "server: 'https://***'"),
+                ("server: 'https://k?a=b@c'", "server: 'https://***'"),
+                ("server: 'https://k#canary'", "server: 'https://k#***'"),
+                ("proxy-url: \"http://me@p\"", "proxy-url: \"http://***@p\""),
+                ("proxy-url: token@p", "proxy-url: ***@p"),
+                ("proxy-url: \"http:/\\/me@p\"", "proxy-url: \"***\""),
+                ("certificate-authority: /a b, tls-server-name: n", "certificate-authority: /a b, tls-server-name: n"),
+                (
+                    "insecure-skip-tls-verify: true, disable-compression: no",
+                    "insecure-skip-tls-verify: true, disable-compression: no",
+                ),
+                ("certificate-authority-data: Y2E=", "certificate-authority-data: Y2E="),
+                ("certificate-authority-data: '%%'", "certificate-authority-data: '***'"),
+                ("certificate-authority-data: LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0t", "certificate-authority-data: ***"),
+                ("extensions: [a], unknown: 1, server: {a: b}", "extensions: [***], unknown: ***, server: {a: ***}"),
+            ],
+        );
+        let context = "contexts: [{name: n, context: {@@}, more: {}}]\n";
+        cases(context, &[("cluster: a, user: b, namespace: c, x: d", "cluster: a, user: b, namespace: c, x: ***")]);
+    }
+
+    #[test]
+    fn users() {
+        let long = "x".repeat(201);
+        cases(
+            "users: [{name: n, user: {@@}}]\n",
+            &[
+                ("token: t, password: p, client-key-data: k", "token: ***, password: ***, client-key-data: ***"),
+                ("token: t, token: null, token: ''", "token: ***, token: null, token: ''"),
+                (
+                    "username: me, tokenFile: /t, client-key: k.pem, as: a",
+                    "username: me, tokenFile: /t, client-key: k.pem, as: a",
+                ),
+                (
+                    "as-uid: 1, as-groups: [a, b], as-user-extra: {a: [b]}",
+                    "as-uid: 1, as-groups: [a, b], as-user-extra: {a: [***]}",
+                ),
+                (
+                    "client-certificate: /c, client-certificate-data: Y2E=",
+                    "client-certificate: /c, client-certificate-data: Y2E=",
+                ),
+                (&format!("username: {JWT}"), "username: ***"),
+                (&format!("client-key: {long}"), "client-key: ***"),
+                (
+                    "auth-provider: {name: azure, config: {client-id: c, tenant-id: t, access-token: a, x: y}}",
+                    "auth-provider: {name: azure, config: {client-id: c, tenant-id: t, access-token: ***, x: ***}}",
+                ),
+                (
+                    "auth-provider: {name: oidc, config: {client-id: c, idp-issuer-url: i}}",
+                    "auth-provider: {name: oidc, config: {client-id: ***, idp-issuer-url: ***}}",
+                ),
+                (
+                    "auth-provider: {name: azure, name: oidc, config: {client-id: c}}",
+                    "auth-provider: {name: azure, name: oidc, config: {client-id: ***}}",
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn programs() {
+        cases(
+            "users: [{name: n, user: {exec: {@@}}}]\n",
+            &[
+                (
+                    "command: /my tools/aws, apiVersion: v1, interactiveMode: Never, provideClusterInfo: false",
+                    "command: /my tools/aws, apiVersion: v1, interactiveMode: Never, provideClusterInfo: false",
+                ),
+                ("command: aws --key x, command: A=b aws", "command: aws ***, command: A=***"),
+                (
+                    "installHint: see https://a.example/b, installHint: go to https://a.example/?k=1",
+                    "installHint: see https://a.example/b, installHint: go to https://a.example/?***",
+                ),
+                ("other: x, apiVersion: [eyJh]", "other: ***, apiVersion: [***]"),
+                (
+                    "command: kubelogin, <<: {command: aws}, args: [-t, x]",
+                    "command: kubelogin, <<: {command: aws}, args: [-t, ***]",
+                ),
+                (
+                    "command: kubelogin, command: aws, args: [-t, x]",
+                    "command: kubelogin, command: aws, args: [-t, ***]",
+                ),
+                ("args: {a: b}, env: x", "args: {a: ***}, env: ***"),
+            ],
+        );
+    }
+
+    #[test]
+    fn our_arguments() {
+        let place = "users: [{name: n, user: {exec: {command: /bin/kubelogin, args: [@@]}}}]\n";
+        let same = [
+            "get-token, --login, spn, -t, t, --legacy, -l=x, --client-id=c d, --username, me@b.example",
+            "--legacy=true, -v, '5'",
+        ];
+        cases(place, &same.map(|args| (args, args)));
+        cases(
+            place,
+            &[
+                ("--client-secret, a, '--password=b', -t, c", "--client-secret, ***, '--password=***', -t, c"),
+                ("--client-secret, --login, --login, spn", "--client-secret, ***, --login, spn"),
+                (
+                    "'--client-secret canary', '--client-secret:x', --Client_Secret=x",
+                    "'--client-secret ***', '--client-secret:***', --Client_Secret=***",
+                ),
+                ("'--client-secret ', x, --password=, y", "'--client-secret ', ***, --password=, y"),
+                ("-client-secret=x, -secret=x, -tx", "-c***, -s***, -t***"),
+                (
+                    "--future, x, --future=x, --legacy=x, --context, x",
+                    "--future, ***, --future=***, --legacy=***, --context, ***",
+                ),
+                ("\"--client-secret\\u003dx\"", "\"***\""),
+                ("'--client-secret', 'it''s'", "'--client-secret', '***'"),
+                ("--, --client-id, x", "--, ***, ***"),
+                ("--client-id, eyJh.b, --server-id=eyJh.b", "--client-id, ***, --server-id=***"),
+                (
+                    "--federated-token-source, 'url:https://me@x/t?k=1'",
+                    "--federated-token-source, 'url:https://***@x/t?***'",
+                ),
+                (
+                    "--federated-token-source, 'command:foo  --what S', --federated-token-source=command:foo",
+                    "--federated-token-source, 'command:foo  ***', --federated-token-source=command:foo",
+                ),
+                (
+                    "'--federated-token-source=command:[\"foo\",\"S\"]'",
+                    "'--federated-token-source=command:[\"foo\",***'",
+                ),
+                ("--authority-host, 'me:p@h'", "--authority-host, '***@h'"),
+                ("Hunter, a b, {a: b}, [c]", "***, ***, {a: ***}, [***]"),
+                ("'--é', -é, '-', ---, '', \"\\0\"", "'***', ***, '***', ***, '', \"***\""),
+            ],
+        );
+    }
+
+    #[test]
+    fn arguments_of_others() {
+        cases(
+            "users: [{name: n, user: {exec: {args: [@@], command: aws}}}]\n",
+            &[
+                (
+                    "eks, get-token, --cluster-name, c, --region=r, --output, json",
+                    "eks, get-token, --cluster-name, ***, --region=***, --output, ***",
+                ),
+                ("-u, me:pw, -ume:pw, '-u me:pw', --user, x:y", "-u, ***, -u***, '-u ***', --user, ***"),
+                (
+                    "'Authorization: Bearer x', --header, 'Authorization: x', '--header=A: b'",
+                    "'***', --header, ***, '--header=***'".replace("--header, ***", "--header, '***'").as_str(),
+                ),
+                ("-c, 'X=1 kubelogin --client-secret x', X=1, 'a b=c'", "-c, '***', X=***, '***'"),
+                ("--client-id, c, -t, t, --token-only, -i, y", "--client-id, ***, -t, ***, --token-only, -i, ***"),
+                ("https://me@x/, /etc/X1234, Abcdef, a1b2c3d4", "***, ***, ***, ***"),
+            ],
+        );
+    }
+
+    #[test]
+    fn variables() {
+        cases(
+            "users: [{name: n, user: {exec: {env: [@@]}}}]\n",
+            &[
+                (
+                    "{name: AZURE_TENANT_ID, value: t}, {name: KUBECONFIG, value: /a}",
+                    "{name: AZURE_TENANT_ID, value: t}, {name: KUBECONFIG, value: /a}",
+                ),
+                (
+                    "{name: AZURE_CLIENT_SECRET, value: x}, {name: OTHER, value: x}",
+                    "{name: AZURE_CLIENT_SECRET, value: ***}, {name: OTHER, value: ***}",
+                ),
+                (
+                    "{name: https_proxy, value: 'http://me:p@h:1'}, {name: HTTPS_PROXY, value: me@h}",
+                    "{name: https_proxy, value: 'http://***@h:1'}, {name: HTTPS_PROXY, value: ***@h}",
+                ),
+                (
+                    "{name: HOME, name: X, value: a}, {value: a}, {<<: {name: X}, name: HOME, value: a}",
+                    "{name: HOME, name: X, value: ***}, {value: ***}, {<<: {name: X}, name: HOME, value: ***}",
+                ),
+                (
+                    "{name: 'A=canary', value: a}, {name: HOME, value: b, other: c}, x",
+                    "{name: '***', value: ***}, {name: HOME, value: b, other: ***}, ***",
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn aliases_and_merged_members() {
+        cases(
+            "@@\n",
+            &[
+                (
+                    "clusters: [{name: &n abc}]\nusers: [{name: x, user: {token: *n}}]",
+                    "clusters: [{name: &n ***}]\nusers: [{name: x, user: {token: *n}}]",
+                ),
+                (
+                    "x: &u {exec: {command: c}}\nusers: [{name: x, user: *u}]",
+                    "x: &u {exec: {command: ***}}\nusers: [{name: x, user: *u}]",
+                ),
+                (
+                    "users: [{name: x, user: {exec: &e {command: c, args: [a, -b, c]}}}, {name: y, user: {exec: {<<: *e, args: [d]}}}]",
+                    "users: [{name: x, user: {exec: &e {command: c, args: [a, -b, ***]}}}, {name: y, user: {exec: {<<: *e, args: [d]}}}]",
+                ),
+                (
+                    "users: [{name: x, user: &u {<<: *u, token: t}}]",
+                    "users: [{name: x, user: &u {<<: *u, token: ***}}]",
+                ),
+            ],
+        );
+        let link = |n: usize| format!("m{n}: &m{n} {{<<: *m{}}}\n", n - 1);
+        let chain = (1..20_000).map(link).collect::<Vec<_>>().concat();
+        let text = format!("m0: &m0 {{token: secret}}\n{chain}users: [{{name: n, user: *m19999}}]\n");
+        assert!(!seen(&text).contains("secret"));
+    }
+
+    #[test]
+    fn secrets_of_several_lines_keep_their_number_and_indentation() {
+        let text = "users:\n- user:\n    token: |+ # c\r\n      a\r\n\r\n       b c\r\n    password: \"x\n      y\\\n      z\"\n    client-key-data: >-\n      # q\n";
+        let shown = "users:\n- user:\n    token: |+ # c\r\n      ***1\r\n\r\n       ***1\r\n    password: \"***2\n      ***2\n      ***2\"\n    client-key-data: >-\n      ***3\n";
+        assert_eq!(seen(text), shown);
+    }
+
+    #[test]
+    fn comments() {
+        let comment = |comment: &str| {
+            let shown =
+                seen(&format!("# {comment}\nusers: [{{name: n, user: {{token: 'canary long', password: canary}}}}]\n"));
+            shown.lines().next().unwrap().to_owned()
+        };
+        let key = "-----BEGIN RSA PRIVATE KEY-----";
+        for (text, shown) in [
+            ("see https://a.example/b, canary", "# see https://a.example/b, canary"),
+            ("a canary longer", "# a ***1er"),
+            ("was https://me:p@h/?q", "# was https://***1@h/?***2"),
+            (JWT, "# ***1"),
+            (&format!("the key is {key}"), "# ***1"),
+        ] {
+            assert_eq!(comment(text), shown);
+        }
+        let text = format!("a: b # x\n# {key}\n#  MIIabc\n# -----END RSA PRIVATE KEY-----\n# after\n");
+        assert_eq!(seen(&text), "a: ***1 # x\n# ***2\n#  ***3\n# ***4\n# after\n");
+    }
+
+    #[test]
+    fn overlapping_copies_leave_no_rest() {
+        let text = "a: AAAABBBBCCCC\nb: BBBBCCCCDDDD\nc: CCCCDDDDEEEE # AAAABBBBCCCCDDDDEEEE.\n";
+        assert_eq!(seen(text), "a: ***1\nb: ***2\nc: ***3 # ***1.\n");
+    }
+
+    #[test]
+    fn one_secret_is_one_mask_in_both_texts() {
+        let user = |token: &str| format!("users: [{{name: n, user: {{token: {token}}}}}] # canary-9\n");
+        let shown = |old: &str, new: &str| numbered(&two(&user(old), &user(new)).concat());
+        let expected = |old: &str, new: &str, comment: &str| (user(old) + &user(new)).replace("canary-9", comment);
+        assert_eq!(shown("canary-9", "'canary-9'"), expected("***", "'***'", "***"));
+        assert_eq!(shown("a", "b"), expected("***1", "***2", "canary-9"));
+        assert_eq!(
+            shown("a", "canary-9"),
+            "users: [{name: n, user: {token: ***1}}] # ***2\nusers: [{name: n, user: {token: ***2}}] # ***2\n"
+        );
+        assert_eq!(numbered(&two("# \u{fdd0}1\u{fdd0}\n", "")[0]), "# \u{fffd}1\u{fffd}\n");
+    }
+
+    /// In every place that is not public, in every style.
+    #[test]
+    fn no_secret_is_seen() {
+        const PLACES: [&str; 26] = [
+            "users: [{user: {token: @@}}]",
+            "users: [{user: {password: @@, client-key-data: @@}}]",
+            "users: [{user: {as-user-extra: {a: [b, @@]}}}]",
+            "users: [{user: {unknown: {deep: [{er: @@}]}}}]",
+            "users: [{user: {auth-provider: {name: oidc, config: {client-id: @@}}}}]",
+            "users: [{user: {auth-provider: {name: azure, config: {access-token: @@, apiserver-id: a}}}}]",
+            "users: [{user: {exec: {command: kubelogin, args: [get-token, --client-secret, @@]}}}]",
+            "users: [{user: {exec: {command: kubelogin, args: [get-token, --future, @@]}}}]",
+            "users: [{user: {exec: {command: curl, args: [-u, @@, x]}}}]",
+            "users: [{user: {exec: {command: curl, args: [--header, @@]}}}]",
+            "users: [{user: {exec: {env: [{name: X, value: @@}]}}}]",
+            "users: [{user: {exec: {env: [{value: @@, name: AZURE_CLIENT_SECRET}]}}}]",
+            "users: [{user: {exec: {extra: @@}, exec: {command: {a: @@}}}}]",
+            "extensions: [{name: @@, extension: @@}]",
+            "clusters: [{cluster: {extensions: [{extension: {a: @@}}]}}]",
+            "x: &x @@\nusers: [{name: *x}]",
+            "users: [{name: &x @@, user: {token: *x}}]",
+            "x: &x {token: @@}\nusers: [{user: {<<: *x}}]",
+            "users: [{user: {token: @@, token: ~}}]",
+            "preferences: {a: @@}",
+            "x: !!str @@ # c",
+            "x:\n  ? - @@\n  : y",
+            "users:\n- user:\n    token: @@\n    password: @@\n",
+            "users:\n- user:\n    exec:\n      command: kubelogin\n      args:\n      - --password\n      - @@\n      - -l\n",
+            "users:\n- user:\n    exec:\n      env:\n      - name: A\n        value: @@\n",
+            "users:\n- @@\n",
+        ];
+        let mut random = Random(3);
+        let mut read = 0;
+        for round in 0..6000 {
+            let mut half = || (0..7).map(|_| char::from(b"QXZJqxzj479@?#=:/%' \\\"-{}"[random.below(25)])).collect();
+            let (one, other): (String, String) = (half(), half());
+            let secret = format!("Q{one}X{other}Z");
+            let escape = |c: char| match random.below(3) {
+                0 => format!("\\x{:02x}", u32::from(c)),
+                _ if "\\\"".contains(c) => format!("\\{c}"),
+                _ => c.into(),
+            };
+            let escaped: String = secret.chars().map(escape).collect();
+            let value = match round % 6 {
+                0 => format!("'{}'", secret.replace('\'', "''")),
+                1 => format!("\"{escaped}\""),
+                2 => format!("\"x\n   {escaped}\\\n   y\""),
+                3 => format!("|-\n           {secret}\n\n            {secret}"),
+                4 => format!(">2\n           {secret}\n           # {secret}"),
+                _ => secret.clone(),
+            };
+            let text = PLACES[random.below(PLACES.len())].replace("@@", &value);
+            let Some(tree) = fragment(&text, 0) else { continue };
+            // A plain text may mean something else in YAML.
+            if round % 6 == 5 && !(0..text.len()).any(|node| tree.scalar(node).is_some_and(|text| text == secret)) {
+                continue;
+            }
+            read += 1;
+            for shown in both([(&tree, Role::File), (&tree, Role::File)], &PUBLIC) {
+                assert!(!shown.contains(&one) && !shown.contains(&other), "{text}\n{shown}");
+            }
+        }
+        assert!(read > 3000, "{read}");
+    }
+}
