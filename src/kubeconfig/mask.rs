@@ -1,8 +1,9 @@
 //! A kubeconfig as it may be seen: every value is masked, unless it is known to be public by its place in
 //! the file and has not the shape of a secret.
 
-use std::cmp::Reverse;
+use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::BuildHasher;
 use std::ops::Range;
 
 use base64::Engine;
@@ -31,7 +32,6 @@ pub(crate) enum Takes {
 /// What a node is by its path. A list has the role of its items.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Role {
-    /// The whole file.
     File,
     Preferences,
     Cluster,
@@ -42,16 +42,15 @@ pub(super) enum Role {
     User,
     UserFields,
     Exec,
-    /// Of `get-token`, or of another program.
-    Args {
-        ours: bool,
-    },
+    Args,
+    /// The arguments of `get-token`.
+    OurArgs,
     Env,
     Provider,
     AzureConfig,
     /// A public text.
     Text,
-    /// The same with line breaks; it is treated as comments are.
+    /// The same, which is treated as comments are.
     Prose,
     /// A name that may be seen if it is a plain word.
     Word,
@@ -63,57 +62,87 @@ pub(super) enum Role {
     Hidden,
 }
 
-/// Around the number of a mask, until it is known which of them are seen. No text has it: it is no character.
-const MARK: char = '\u{fdd0}';
-/// Shorter copies of a masked value are not looked for: they are words.
-const SHORTEST: usize = 8;
+/// Which values may be seen; all others are hidden.
+const KEYS: [(Role, &str, Role); 30] = [
+    (Role::File, "apiVersion kind current-context", Role::Text),
+    (Role::File, "preferences", Role::Preferences),
+    (Role::File, "clusters", Role::Cluster),
+    (Role::File, "contexts", Role::Context),
+    (Role::File, "users", Role::User),
+    (Role::Cluster, "name", Role::Text),
+    (Role::Cluster, "cluster", Role::ClusterFields),
+    (Role::ClusterFields, "server proxy-url", Role::Address),
+    (Role::ClusterFields, "certificate-authority tls-server-name", Role::Text),
+    (Role::ClusterFields, "insecure-skip-tls-verify disable-compression", Role::Text),
+    (Role::ClusterFields, "certificate-authority-data", Role::Certificate),
+    (Role::Context, "name", Role::Text),
+    (Role::Context, "context", Role::ContextFields),
+    (Role::ContextFields, "cluster user namespace", Role::Text),
+    (Role::User, "name", Role::Text),
+    (Role::User, "user", Role::UserFields),
+    (Role::UserFields, "client-certificate client-key tokenFile as as-uid as-groups username", Role::Text),
+    (Role::UserFields, "client-certificate-data", Role::Certificate),
+    (Role::UserFields, "exec", Role::Exec),
+    (Role::UserFields, "auth-provider", Role::Provider),
+    (Role::Exec, "apiVersion interactiveMode provideClusterInfo", Role::Text),
+    (Role::Exec, "command", Role::Program),
+    (Role::Exec, "args", Role::Args),
+    (Role::Exec, "env", Role::Env),
+    (Role::Exec, "installHint", Role::Prose),
+    (Role::Env, "name", Role::Word),
+    (Role::Env, "value", Role::Value),
+    (Role::Provider, "name", Role::Text),
+    (Role::Provider, "config", Role::AzureConfig),
+    (Role::AzureConfig, "apiserver-id client-id tenant-id environment config-mode expires-on expires-in", Role::Text),
+];
+
+/// Their values are lists of addresses.
+const PROXIES: [&str; 4] = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"];
 
 /// Two texts, masked alike: the same secret by the same mask, another one by another mask. What is shown of
 /// them goes through [`numbered`].
 pub(super) fn both(sides: [(&Tree, Role); 2], public: &Public) -> [String; 2] {
+    let mut masks = Masks::default();
     let found = sides.map(|(tree, role)| {
-        let mut walk = Walk { tree, public, todo: vec![(TOP, role)], seen: HashSet::new(), found: BTreeMap::new() };
+        let (seen, found) = (HashSet::new(), BTreeMap::new());
+        let mut walk = Walk { tree, public, masks: &mut masks, todo: vec![(TOP, role)], seen, found };
         walk.run();
         walk.found
     });
-    let mut masks = Masks::default();
-    for (_, secret) in found.iter().flat_map(BTreeMap::values).flatten() {
-        masks.look_for_copies(secret);
-    }
-    let mut sides = sides.into_iter().zip(found).map(|((tree, _), found)| masks.text(tree, found));
-    [sides.next().unwrap_or_default(), sides.next().unwrap_or_default()]
+    let [old, new] = found;
+    // Copies of all secrets are known by now.
+    [masks.text(sides[0].0, old), masks.text(sides[1].0, new)]
 }
 
 /// `text` with names for its masks, in the order in which they are seen: `***` if there is but one.
 pub(super) fn numbered(text: &str) -> String {
+    let is_mask = |(mask, _): &(&str, &str)| mask.bytes().all(|byte| byte.is_ascii_digit());
+    let after = |piece| str::split_once(piece, END).filter(is_mask);
     let mut numbers = HashMap::new();
-    for mask in text.split(MARK).skip(1).step_by(2) {
+    for (mask, _) in text.split(BEGIN).skip(1).filter_map(after) {
         let next = numbers.len() + 1;
         numbers.entry(mask).or_insert(next);
     }
-    let shown = |(index, piece): (usize, &str)| match numbers.get(piece) {
-        Some(number) if index % 2 == 1 && numbers.len() > 1 => format!("***{number}"),
-        Some(_) if index % 2 == 1 => "***".into(),
-        _ => piece.into(),
-    };
-    text.split(MARK).enumerate().map(shown).collect()
+    let name = |mask| if numbers.len() == 1 { "***".into() } else { format!("***{}", numbers[mask]) };
+    let shown = |piece: &str| after(piece).map_or(piece.into(), |(mask, rest)| name(mask) + rest);
+    let (first, rest) = text.split_once(BEGIN).unwrap_or((text, ""));
+    first.to_owned() + &rest.split(BEGIN).map(shown).collect::<String>()
 }
 
-/// Parts of the text, and the secret that each shows.
-type Parts<'a> = Vec<(Range<usize>, &'a str)>;
-
-/// Goes through every node in every role that it has: by its place and by all its aliases. What is hidden in
-/// one of them is hidden.
-struct Walk<'a> {
+/// Goes through every node in every role that it has: by its place and by all its aliases.
+struct Walk<'a, 'm> {
     tree: &'a Tree,
-    public: &'a Public,
+    public: &'m Public,
+    masks: &'m mut Masks<'a>,
     todo: Vec<(usize, Role)>,
     seen: HashSet<(usize, Role)>,
-    /// What is masked of each scalar.
-    found: BTreeMap<usize, Parts<'a>>,
+    found: Found,
 }
 
-impl<'a> Walk<'a> {
+/// The place of each scalar without its quotes, and what is seen there.
+type Found = BTreeMap<usize, (Range<usize>, String)>;
+
+impl<'a> Walk<'a, '_> {
     fn run(&mut self) {
         while let Some((node, role)) = self.todo.pop() {
             let node = self.tree.resolve(node);
@@ -122,7 +151,7 @@ impl<'a> Walk<'a> {
             }
             match (self.tree.kind(node), role) {
                 (Some(NodeKind::Mapping { .. }), _) => self.mapping(node, role),
-                (Some(NodeKind::List { .. }), Role::Args { ours }) => self.args(node, ours),
+                (Some(NodeKind::List { .. }), Role::Args | Role::OurArgs) => self.args(node, role),
                 (Some(NodeKind::List { .. }), _) => {
                     self.todo.extend(self.tree.items(node).into_iter().map(|item| (item, role)));
                 }
@@ -142,88 +171,51 @@ impl<'a> Walk<'a> {
     }
 
     fn member(&self, mapping: usize, role: Role, key: &str) -> Role {
-        match (role, key) {
-            (Role::File, "apiVersion" | "kind" | "current-context")
-            | (Role::Cluster | Role::Context | Role::User | Role::Provider, "name")
-            | (
-                Role::ClusterFields,
-                "certificate-authority" | "tls-server-name" | "insecure-skip-tls-verify" | "disable-compression",
-            )
-            | (Role::ContextFields, "cluster" | "user" | "namespace")
-            | (
-                Role::UserFields,
-                "client-certificate" | "client-key" | "tokenFile" | "as" | "as-uid" | "as-groups" | "username",
-            )
-            | (Role::Exec, "apiVersion" | "interactiveMode" | "provideClusterInfo")
-            | (
-                Role::AzureConfig,
-                "apiserver-id" | "client-id" | "tenant-id" | "environment" | "config-mode" | "expires-on"
-                | "expires-in",
-            ) => Role::Text,
-            (Role::File, "preferences") | (Role::Preferences, _) => Role::Preferences,
-            (Role::File, "clusters") => Role::Cluster,
-            (Role::Cluster, "cluster") => Role::ClusterFields,
-            (Role::ClusterFields, "server" | "proxy-url") => Role::Address,
-            (Role::ClusterFields, "certificate-authority-data") | (Role::UserFields, "client-certificate-data") => {
-                Role::Certificate
-            }
-            (Role::File, "contexts") => Role::Context,
-            (Role::Context, "context") => Role::ContextFields,
-            (Role::File, "users") => Role::User,
-            (Role::User, "user") => Role::UserFields,
-            (Role::UserFields, "exec") => Role::Exec,
-            (Role::Exec, "command") => Role::Program,
-            (Role::Exec, "installHint") => Role::Prose,
-            (Role::Exec, "args") => {
-                Role::Args { ours: self.all_say(mapping, "command", |text| own_name(text).is_some()) }
-            }
-            (Role::Exec, "env") => Role::Env,
-            (Role::Env, "name") => Role::Word,
-            (Role::Env, "value") if self.all_say(mapping, "name", is_proxy) => Role::Address,
-            (Role::Env, "value") if self.all_say(mapping, "name", self.public.variable) => Role::Value,
-            (Role::UserFields, "auth-provider") => Role::Provider,
-            (Role::Provider, "config") if self.all_say(mapping, "name", |text| text == "azure") => Role::AzureConfig,
-            _ => Role::Hidden,
+        let is_row = |row: &&(Role, &str, Role)| row.0 == role && row.1.split(' ').any(|name| name == key);
+        let is_proxy = |name: &str| PROXIES.iter().any(|proxy| proxy.eq_ignore_ascii_case(name));
+        match KEYS.iter().find(is_row).map(|row| row.2) {
+            _ if role == Role::Preferences => Role::Preferences,
+            Some(Role::Args) if self.all_say(mapping, "command", |name| own_name(name).is_some()) => Role::OurArgs,
+            Some(Role::Value) if self.all_say(mapping, "name", is_proxy) => Role::Address,
+            Some(Role::Value) if !self.all_say(mapping, "name", self.public.variable) => Role::Hidden,
+            Some(Role::AzureConfig) if !self.all_say(mapping, "name", |name| name == "azure") => Role::Hidden,
+            role => role.unwrap_or(Role::Hidden),
         }
     }
 
-    /// Whether every member `key` passes the test. What is merged may be another one.
+    /// Whether every member `key` passes the test, and there is one. What is merged may say something else.
     fn all_say(&self, mapping: usize, key: &str, test: impl Fn(&str) -> bool) -> bool {
-        let mut any = false;
-        let passes = |(name, value)| match self.tree.scalar(name) {
-            Some(name) if name == key => {
-                any = true;
-                self.tree.scalar(value).is_some_and(&test)
-            }
-            name => name != Some("<<"),
+        let named = |wanted| {
+            let members = self.tree.members(mapping);
+            members.filter(move |(name, _)| self.tree.scalar(*name) == Some(wanted)).map(|(_, value)| value)
         };
-        self.tree.members(mapping).all(passes) && any
+        let passes = |value| self.tree.scalar(value).is_some_and(&test);
+        named("<<").next().is_none() && named(key).next().is_some() && named(key).all(passes)
     }
 
     fn scalar(&mut self, node: usize, role: Role) {
         let Some(text) = self.tree.scalar(node) else { return };
-        let parts = match role {
-            _ if self.tree.is_null(node) => Vec::new(),
-            Role::Word if is_word(text) => Vec::new(),
-            Role::Preferences if matches!(text, "true" | "false") || text.parse::<f64>().is_ok() => Vec::new(),
-            Role::Certificate if is_certificate(text) => Vec::new(),
-            Role::Text | Role::Prose | Role::Program | Role::Address | Role::Value => secret_parts(text, role),
-            _ => whole(text),
+        let shown = match role {
+            _ if self.tree.is_null(node) => text.into(),
+            Role::Word if is_word(text) => text.into(),
+            Role::Preferences if matches!(text, "true" | "false") || text.parse::<f64>().is_ok() => text.into(),
+            Role::Certificate if is_certificate(text) => text.into(),
+            Role::Text | Role::Prose | Role::Program | Role::Address | Role::Value => self.masks.open(text, role),
+            _ => self.masks.mask(text),
         };
-        if role != Role::Prose || !parts.is_empty() {
-            self.hide(node, text, parts);
+        if role != Role::Prose || shown != text {
+            self.show(node, text, shown);
         }
     }
 
-    fn args(&mut self, list: usize, ours: bool) {
+    fn args(&mut self, list: usize, role: Role) {
         let mut next = Next::Word;
         for item in self.tree.items(list) {
             let item = self.tree.resolve(item);
             match self.tree.scalar(item) {
                 Some(text) => {
-                    let option = |flag: &str| if ours { (self.public.option)(flag) } else { None };
-                    let (parts, then) = argument(text, next, option);
-                    self.hide(item, text, parts);
+                    let (shown, then) = self.argument(text, next, role);
+                    self.show(item, text, shown);
                     next = then;
                 }
                 None => self.todo.push((item, Role::Hidden)),
@@ -231,23 +223,58 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Masks these `parts` of the scalar `text`: all of it where it is not written as it reads.
-    fn hide(&mut self, node: usize, text: &'a str, parts: Vec<Range<usize>>) {
+    /// What is seen of an argument.
+    fn argument(&mut self, text: &'a str, this: Next, role: Role) -> (String, Next) {
+        match this {
+            Next::Word | Next::SecretUnlessFlag if text == "--" => return (text.into(), Next::Rest),
+            Next::SecretUnlessFlag if text.starts_with('-') => {}
+            Next::Word => {}
+            Next::Public => return (self.masks.open(text, Role::Value), Next::Word),
+            Next::Secret | Next::SecretUnlessFlag => return (self.masks.mask(text), Next::Word),
+            Next::Rest => return (self.masks.mask(text), Next::Rest),
+        }
+        let dashes = text.len() - text.trim_start_matches('-').len();
+        let name = text.len() - text.trim_start_matches(is_of_word).len();
+        let (name, rest) = text.split_at(if dashes == 1 { name.min(2) } else { name });
+        let value = rest.trim_start_matches(|c: char| matches!(c, '=' | ':') || c.is_whitespace());
+        let shown = &text[..text.len() - value.len()];
+        // What is glued to a flag may belong to another one with one dash too few.
+        let is_alone = rest.is_empty() || rest.starts_with('=');
+        let takes = (self.public.option)(name).filter(|_| role == Role::OurArgs && is_alone);
+        match takes {
+            _ if !is_word(&name[dashes..]) => (self.masks.mask(text), Next::of(dashes)),
+            _ if dashes == 0 && is_plain(text) => (text.into(), Next::Word),
+            _ if dashes == 0 && !rest.starts_with('=') => (self.masks.mask(text), Next::Word),
+            Some(Takes::Public) if rest.is_empty() => (text.into(), Next::Public),
+            Some(Takes::Secret) if rest.is_empty() => (text.into(), Next::Secret),
+            Some(Takes::Nothing) if matches!(value, "" | "true" | "false") => (text.into(), Next::Word),
+            Some(Takes::Public) => (shown.to_owned() + &self.masks.open(value, Role::Value), Next::Word),
+            None if value.is_empty() && !rest.starts_with('=') => (text.into(), Next::SecretUnlessFlag),
+            _ => (shown.to_owned() + &self.masks.mask(value), Next::Word),
+        }
+    }
+
+    /// The scalar `text` is seen like this: not at all where that differs by its roles, or where it is not
+    /// written as it reads.
+    fn show(&mut self, node: usize, text: &'a str, shown: String) {
         let (start, end) = (self.tree.start(node), self.tree.end(node));
         let raw = self.tree.text.get(start..end).unwrap_or_default();
         let quoted = ['"', '\''].into_iter().find_map(|quote| raw.strip_prefix(quote)?.strip_suffix(quote));
-        let (from, content) = quoted.map_or((start, raw), |content| (start + 1, content));
-        let hidden = self.found.entry(node).or_default();
-        if content == text {
-            hidden.extend(parts.into_iter().map(|part| (from + part.start..from + part.end, &text[part])));
-        } else if !parts.is_empty() {
-            hidden.push((from..from + content.len(), text));
+        let (start, content) = quoted.map_or((start, raw), |content| (start + 1, content));
+        let mut seen = match shown == text {
+            true => content.to_owned(),
+            false if content == text && !text.contains(['\r', '\n']) => shown,
+            false => self.masks.lines(content, text),
+        };
+        if self.found.get(&node).is_some_and(|(_, other)| *other != seen) {
+            seen = self.masks.lines(content, text);
         }
+        self.found.insert(node, (start..start + content.len(), seen));
     }
 }
 
 /// What an argument says of the next one.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Next {
     Word,
     Public,
@@ -258,87 +285,10 @@ enum Next {
     Rest,
 }
 
-/// What is secret in an argument.
-fn argument(text: &str, this: Next, option: impl Fn(&str) -> Option<Takes>) -> (Vec<Range<usize>>, Next) {
-    match this {
-        Next::Public => return (secret_parts(text, Role::Value), Next::Word),
-        Next::Secret => return (whole(text), Next::Word),
-        Next::SecretUnlessFlag if !text.starts_with('-') => return (whole(text), Next::Word),
-        Next::Rest => return (whole(text), Next::Rest),
-        _ if text == "--" => return (Vec::new(), Next::Rest),
-        _ => {}
-    }
-    let dashes = text.len() - text.trim_start_matches('-').len();
-    if dashes == 0 {
-        let parts = match text.split_once('=') {
-            Some((name, value)) if is_word(name) => whole_of(text.len() - value.len()..text.len()),
-            None if is_plain(text) => Vec::new(),
-            _ => whole(text),
-        };
-        return (parts, Next::Word);
-    }
-    let letters = if dashes == 1 { 1 } else { usize::MAX };
-    let name = text[dashes..].chars().take_while(|c| is_of_word(*c)).take(letters);
-    let (flag, rest) = text.split_at(dashes + name.map(char::len_utf8).sum::<usize>());
-    if !is_word(&flag[dashes..]) {
-        return (whole(text), Next::SecretUnlessFlag);
-    }
-    let is_flag = rest.is_empty() || rest.starts_with('=');
-    let value = if dashes == 1 && !is_flag { rest } else { rest.strip_prefix(|_| true).unwrap_or_default() };
-    let value = text.len() - value.trim_start().len()..text.len();
-    // What is glued to a flag may belong to another one with one dash too few.
-    match option(flag).filter(|_| is_flag) {
-        Some(Takes::Public) if rest.is_empty() => (Vec::new(), Next::Public),
-        Some(Takes::Secret) if rest.is_empty() => (Vec::new(), Next::Secret),
-        Some(Takes::Nothing) if matches!(&text[value.clone()], "" | "true" | "false") => (Vec::new(), Next::Word),
-        Some(Takes::Public) => {
-            let parts = secret_parts(&text[value.clone()], Role::Value).into_iter();
-            (parts.map(|part| value.start + part.start..value.start + part.end).collect(), Next::Word)
-        }
-        None if value.is_empty() && !rest.starts_with('=') => (Vec::new(), Next::SecretUnlessFlag),
-        _ => (whole_of(value), Next::Word),
-    }
-}
-
-fn whole(text: &str) -> Vec<Range<usize>> {
-    whole_of(0..text.len())
-}
-
-fn whole_of(range: Range<usize>) -> Vec<Range<usize>> {
-    Some(range).filter(|range| !range.is_empty()).into_iter().collect()
-}
-
-/// What is secret in a text that may be seen: what has the shape of a token or key, user, password and query
-/// of an address, arguments of programs.
-fn secret_parts(text: &str, role: Role) -> Vec<Range<usize>> {
-    let end = text.len();
-    if is_secret_by_shape(text) {
-        return whole(text);
-    }
-    if let Some(program) = text.strip_prefix("command:").filter(|_| role == Role::Value) {
-        let program = program.trim_start();
-        // A list of JSON ends its first word with a comma.
-        let arguments = program.find([' ', '\t', '\n', ',']).map_or(end, |at| end - program.len() + at + 1);
-        return whole_of(end - text[arguments..].trim_start().len()..end);
-    }
-    if let Some(line) = [text.find(" -"), text.find('=')].into_iter().flatten().min().filter(|_| role == Role::Program)
-    {
-        return whole_of(line + 1..end);
-    }
-    let scheme = text.find("://").map(|at| at + 3);
-    let start = scheme.unwrap_or(0);
-    let is_address = scheme.is_some() || role == Role::Address;
-    // A password may have an `@` in it; without a scheme it may be the name of a person.
-    let user = text[start..].rfind('@').map(|at| start + at);
-    let user = user.filter(|at| is_address || role == Role::Value && text[..*at].contains(':'));
-    let query = text[start..].find(['?', '#']).map(|at| start + at + 1).filter(|_| is_address);
-    match (user, query) {
-        (Some(user), Some(query)) if query <= user => whole_of(start..end),
-        _ => [user.map(|user| start..user), query.map(|query| query..end)]
-            .into_iter()
-            .flatten()
-            .flat_map(whole_of)
-            .collect(),
+impl Next {
+    /// What an argument says that begins with so many dashes and is not understood.
+    fn of(dashes: usize) -> Self {
+        if dashes == 0 { Self::Word } else { Self::SecretUnlessFlag }
     }
 }
 
@@ -346,7 +296,7 @@ fn is_secret_by_shape(text: &str) -> bool {
     text.contains("-----BEGIN") || redact(text) != text
 }
 
-/// Whether it can't be a secret that a program has made.
+/// Whether it is no secret that a program has made.
 fn is_word(text: &str) -> bool {
     let digits = text.chars().filter(char::is_ascii_digit).count();
     !text.is_empty() && text.len() <= 48 && digits < 4 && text.chars().all(is_of_word) && !is_secret_by_shape(text)
@@ -367,108 +317,118 @@ fn is_certificate(text: &str) -> bool {
     STANDARD.decode(text).is_ok_and(|data| !data.windows(11).any(|part| part == b"PRIVATE KEY"))
 }
 
-fn is_proxy(name: &str) -> bool {
-    ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"].iter().any(|proxy| proxy.eq_ignore_ascii_case(name))
-}
+/// Around a mask until its number is known. No text has them: they are no characters.
+const BEGIN: char = '\u{fdd0}';
+const END: char = '\u{fdd1}';
+/// Shorter copies of a masked value are not looked for: they are words.
+const SHORTEST: usize = 8;
 
-/// The masks of both texts.
+/// What is masked in both texts.
 #[derive(Default)]
 struct Masks<'a> {
-    numbers: HashMap<&'a str, usize>,
+    state: RandomState,
     /// Lines of secrets, by what they begin with.
-    copies: HashMap<[u8; SHORTEST], Vec<&'a str>>,
+    copies: HashMap<[u8; SHORTEST], HashSet<&'a str>>,
 }
 
 impl<'a> Masks<'a> {
-    fn look_for_copies(&mut self, secret: &'a str) {
+    fn mask(&mut self, secret: &'a str) -> String {
         for line in secret.split(['\r', '\n']).map(str::trim).filter(|line| line.chars().count() >= SHORTEST) {
             if let Some(beginning) = line.as_bytes().first_chunk() {
-                let of_one = self.copies.entry(*beginning).or_default();
-                if !of_one.contains(&line) {
-                    of_one.push(line);
-                }
+                self.copies.entry(*beginning).or_default().insert(line);
             }
         }
+        self.name(secret)
     }
 
-    fn text(&mut self, tree: &'a Tree, found: BTreeMap<usize, Parts<'a>>) -> String {
+    fn name(&self, secret: &str) -> String {
+        if secret.is_empty() { String::new() } else { format!("{BEGIN}{}{END}", self.state.hash_one(secret)) }
+    }
+
+    /// A mask in every line of `text`, which says `secret`.
+    fn lines(&mut self, text: &str, secret: &'a str) -> String {
+        let mask = self.mask(secret);
+        let shown = |line: &str| match line.trim() {
+            "" => line.to_owned(),
+            content => line.replacen(content, &mask, 1),
+        };
+        text.split_inclusive(['\r', '\n']).map(shown).collect()
+    }
+
+    /// A text that may be seen, without what has the shape of a token or key, user, password and query of an
+    /// address, and the arguments of a program.
+    fn open(&mut self, text: &'a str, role: Role) -> String {
+        if is_secret_by_shape(text) {
+            return self.mask(text);
+        }
+        let scheme = text.find("://").map_or(0, |at| at + 3);
+        let is_address = scheme > 0 || role == Role::Address;
+        let end = match (role, text.strip_prefix("command:")) {
+            (Role::Program, _) => text.find(" -").into_iter().chain(text.find('=')).min().map(|at| at + 1),
+            (Role::Value, Some(program)) => {
+                // A list of JSON ends its first word with a comma.
+                let words = program.trim_start().split_once(|c: char| c.is_whitespace() || c == ',');
+                words.map(|(_, arguments)| text.len() - arguments.trim_start().len())
+            }
+            _ => text[scheme..].find(['?', '#']).map(|at| scheme + at + 1).filter(|_| is_address),
+        };
+        let end = end.unwrap_or(text.len());
+        // A password may have an `@` in it; without a scheme it may be the name of a person.
+        let at = text[scheme..].rfind('@').map(|at| scheme + at);
+        let at = at.filter(|at| is_address || role == Role::Value && text[..*at].contains(':')).unwrap_or(scheme);
+        if end <= at {
+            let (shown, hidden) = text.split_at(scheme.min(end));
+            return shown.to_owned() + &self.mask(hidden);
+        }
+        let (user, query) = (self.mask(&text[scheme..at]), self.mask(&text[end..]));
+        [&text[..scheme], &user, &text[at..end], &query].concat()
+    }
+
+    fn text(&mut self, tree: &'a Tree, found: Found) -> String {
         let mut shown = String::with_capacity(tree.text.len());
         let mut done = 0;
-        for (node, mut parts) in found {
-            let (start, end) = (tree.start(node).max(done), tree.end(node));
-            self.comments(&tree.text[done..start], &mut shown);
-            done = start;
-            parts.sort_by_key(|(part, _)| (part.start, Reverse(part.end)));
-            for (part, secret) in parts {
-                if part.end > done {
-                    push(&tree.text[done..part.start.max(done)], &mut shown);
-                    self.mask(&tree.text[part.start.max(done)..part.end], secret, &mut shown);
-                    done = part.end;
-                }
-            }
-            push(&tree.text[done..end.max(done)], &mut shown);
-            done = end.max(done);
+        for (place, value) in found.into_values() {
+            shown += &self.comments(tree.text.get(done..place.start).unwrap_or_default());
+            shown += &value;
+            done = place.end;
         }
-        self.comments(&tree.text[done..], &mut shown);
-        shown
-    }
-
-    /// A mask in every line of `text`, which shows `secret`.
-    fn mask(&mut self, text: &str, secret: &'a str, shown: &mut String) {
-        let next = self.numbers.len();
-        let mask = format!("{MARK}{}{MARK}", self.numbers.entry(secret).or_insert(next));
-        for line in text.split_inclusive(['\r', '\n']) {
-            let (before, rest) = line.split_at(line.len() - line.trim_start().len());
-            let rest = rest.trim_end();
-            shown.push_str(before);
-            shown.push_str(if rest.is_empty() { "" } else { &mask });
-            shown.push_str(&line[before.len() + rest.len()..]);
-        }
+        shown + &self.comments(&tree.text[done..])
     }
 
     /// What stands between values.
-    fn comments(&mut self, text: &'a str, shown: &mut String) {
-        let mut within_key = false;
+    fn comments(&mut self, text: &'a str) -> String {
+        let has_key = text.contains("-----BEGIN");
+        let mut shown = String::new();
         for line in text.split_inclusive(['\r', '\n']) {
-            within_key |= line.contains("-----BEGIN");
-            let comment = line.find('#').unwrap_or(0);
-            let comment = line.len() - line[comment..].trim_start_matches(['#', ' ', '\t']).len();
-            let parts = match &line[comment..] {
-                secret if within_key || is_secret_by_shape(secret) => whole(secret),
-                other => secret_parts(other, Role::Text),
-            };
-            let mut done = 0;
-            for Range { start, end } in parts.into_iter().map(|part| comment + part.start..comment + part.end) {
-                self.hide_copies(&line[done..start], shown);
-                self.mask(&line[start..end], line[start..end].trim(), shown);
-                done = end;
-            }
-            self.hide_copies(&line[done..], shown);
-            within_key &= !line.contains("-----END");
+            let comment = line.find('#');
+            let words = line[comment.unwrap_or(0)..].trim_start_matches(['#', ' ', '\t']);
+            let (before, words) = (&line[..line.len() - words.len()], words.trim_end());
+            let is_key = has_key && comment.is_some();
+            let open = if is_key { self.mask(words) } else { self.open(words, Role::Text) };
+            shown += &self.without_copies(&[before, &open, &line[before.len() + words.len()..]].concat());
         }
+        shown
     }
 
-    fn hide_copies(&mut self, text: &str, shown: &mut String) {
+    fn without_copies(&self, text: &str) -> String {
+        let mut shown = String::with_capacity(text.len());
         let mut hidden = 0;
         for (at, c) in text.char_indices() {
-            let rest = &text.as_bytes()[at..];
-            let copies = rest.first_chunk().and_then(|beginning| self.copies.get(beginning)).into_iter().flatten();
-            let copies = copies.copied().filter(|copy| rest.starts_with(copy.as_bytes()));
+            let rest = &text[at..];
+            let copies = rest.as_bytes().first_chunk().and_then(|beginning| self.copies.get(beginning));
+            let copies = copies.into_iter().flatten().filter(|copy| rest.starts_with(**copy));
             if let Some(copy) = copies.max_by_key(|copy| copy.len()) {
                 if at >= hidden {
-                    self.mask(copy, copy, shown);
+                    shown += &self.name(copy);
                 }
                 hidden = hidden.max(at + copy.len());
             }
             if at >= hidden {
-                push(&text[at..at + c.len_utf8()], shown);
+                shown.push(c);
             }
         }
+        shown
     }
-}
-
-fn push(text: &str, shown: &mut String) {
-    shown.extend(text.chars().map(|c| if c == MARK { char::REPLACEMENT_CHARACTER } else { c }));
 }
 
 #[cfg(test)]
@@ -491,8 +451,9 @@ mod tests {
     fn within(place: &str, value: &str) -> String {
         let (before, after) = place.split_once("@@").unwrap();
         let text = two(&format!("{before}{value}{after}"), "")[0].clone();
-        let text: String =
-            text.split(MARK).enumerate().map(|(at, text)| if at % 2 == 1 { "***" } else { text }).collect();
+        let mut masks = text.split(BEGIN);
+        let first = masks.next().unwrap().to_owned();
+        let text = masks.fold(first, |text, mask| text + "***" + mask.split_once(END).unwrap().1);
         let value = text.strip_prefix(before).and_then(|text| text.strip_suffix(after));
         value.map_or(format!("{text:?}"), String::from)
     }
