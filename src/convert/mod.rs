@@ -22,6 +22,7 @@ use crate::secret::Secret;
 use crate::sys::Sys;
 use crate::terminal::{OutputStyle, stderr_is_terminal};
 use crate::undo::journal::{JournalResult, JournalWriter, Operation};
+use crate::undo::public::PUBLIC;
 
 use crate::outcome::{Outcome, json};
 use destination::Destination;
@@ -133,28 +134,17 @@ impl Conversion<'_> {
         self.tell_report(&report);
         let stdout = match (self.form, destination) {
             (Form::Json, _) => {
-                let diffs = self.dry_run.then(|| self.diffs(destination, changes, OutputStyle::Exact));
+                let diffs = self.dry_run.then(|| diffs(destination, changes, OutputStyle::Exact));
                 json(&report.with_diff(diffs))?
             }
             (Form::Text, Destination::Stdout) => converted(files, changes).to_owned(),
             (Form::Text, _) if self.dry_run => {
-                let diffs = self.diffs(destination, changes, OutputStyle::of_stdout(&self.sys.env));
+                let diffs = diffs(destination, changes, OutputStyle::of_stdout(&self.sys.env));
                 diffs.into_iter().map(|diff| diff.text).collect()
             }
             (Form::Text, _) => String::new(),
         };
         Ok(Secret::new(stdout).into())
-    }
-
-    /// One unified diff a file, with every secret masked.
-    fn diffs(&self, destination: &Destination, changes: &[FileChange], look: OutputStyle) -> Vec<FileDiff> {
-        let typed = self.wish.typed.flags().iter().filter(|typed| typed.decl.secret.is_some());
-        let typed: Vec<_> = typed.map(|typed| typed.text.expose()).filter(|text| !text.is_empty()).collect();
-        let diff = |change: &FileChange| FileDiff {
-            file: change.file.path.display().to_string(),
-            text: diff::unified(change, destination.path(change.file), &typed, look),
-        };
-        changes.iter().map(diff).collect()
     }
 
     /// One of our entries can't be converted: nothing is written, and every reason is told (D7).
@@ -165,6 +155,15 @@ impl Conversion<'_> {
         };
         Ok(Outcome { stdout: Secret::new(stdout), problem: refusal(self.sys, files, lines) })
     }
+}
+
+/// One unified diff a file, in which all is masked that is not known to be public.
+fn diffs(destination: &Destination, changes: &[FileChange], look: OutputStyle) -> Vec<FileDiff> {
+    let diff = |change: &FileChange| FileDiff {
+        file: change.file.path.display().to_string(),
+        text: diff::unified(change, destination.path(change.file), &PUBLIC, look),
+    };
+    changes.iter().map(diff).collect()
 }
 
 /// The text of the one file.
@@ -254,7 +253,7 @@ mod tests {
         std::fs::write(&file, AKS).unwrap();
         let records = || std::fs::read_dir(home.path().join(".local/state/kubentra/edits")).unwrap().count();
         assert_eq!(records(), 3);
-        crate::undo::run(&sys, &args::read(&[], OptionSet::COMMON).unwrap()).unwrap();
+        crate::undo::run(&sys, &args::read(&[""; 0], OptionSet::COMMON).unwrap()).unwrap();
         assert_eq!(clock.1.get(), 0, "pauses");
         assert_eq!((records(), std::fs::read_to_string(&file).unwrap().as_str()), (0, AKS));
     }

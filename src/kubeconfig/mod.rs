@@ -7,6 +7,7 @@ pub(crate) mod edit;
 mod encoding;
 pub(crate) mod file_lock;
 pub(crate) mod kuberc;
+pub(crate) mod mask;
 pub(crate) mod replace;
 
 use std::io;

@@ -4,12 +4,12 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind};
-use crate::kubeconfig::diff::{self, Side};
-use crate::kubeconfig::document::{RecordedEdit, Standing, secrets_of_entry};
+use crate::kubeconfig::document::{RecordedEdit, Standing};
 use crate::kubeconfig::file_lock::FileLock;
-use crate::kubeconfig::{self, KubeconfigFile};
+use crate::kubeconfig::{self, KubeconfigFile, diff};
 use crate::sys::Sys;
 use crate::undo::journal::{Journal, Record, RecordedUser, State, is_gone};
+use crate::undo::public::PUBLIC;
 
 /// A record, and what its file holds now.
 pub(super) struct FileUndo<'r> {
@@ -96,7 +96,7 @@ impl<'r> FileUndo<'r> {
         }
     }
 
-    /// How a user's entry differs from what the edit left, every secret masked.
+    /// How a user's entry differs from what the edit left, masked.
     pub(super) fn difference(&self, user: &RecordedUser, fate: Fate) -> Option<String> {
         if fate != Fate::Changed {
             return None;
@@ -107,12 +107,9 @@ impl<'r> FileUndo<'r> {
         let before = document.text().get(..entry.start)?;
         let column = before.rsplit(['\r', '\n']).next().map_or(0, |line| line.chars().count());
         let now = document.text().get(entry)?;
-        let secrets = [secrets_of_entry(&user.after, user.column)?, secrets_of_entry(now, column)?];
         let name = &user.name;
-        let titles = (format!("{name}, as {} left it", self.record.what.command), format!("{name} now"));
-        let lines = [&user.after, now].map(|entry| format!("{}\n", entry.trim_end()));
-        let [after, now] = [0, 1].map(|side| Side::new(&lines[side], secrets[side].clone()));
-        Some(diff::between(after, now, (&titles.0, &titles.1)))
+        let titles = [format!("{name}, as {} left it", self.record.what.command), format!("{name} now")];
+        diff::of_entries([(&user.after, user.column), (now, column)], &titles, &PUBLIC)
     }
 }
 

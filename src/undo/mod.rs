@@ -13,6 +13,7 @@
 mod file_undo;
 pub(crate) mod journal;
 mod list;
+pub(crate) mod public;
 mod undo_report;
 
 use std::borrow::Cow;
@@ -209,8 +210,10 @@ impl Undo<'_> {
         let report = Report { sys: self.sys, dry_run: self.dry_run, findings: &findings };
         if self.dry_run {
             let look = OutputStyle::of_stdout(&self.sys.env);
-            let diffs =
-                changes.iter().map(|change| diff::unified(change, &change.file.path, &[], look)).collect::<String>();
+            let diffs = changes
+                .iter()
+                .map(|change| diff::unified(change, &change.file.path, &public::PUBLIC, look))
+                .collect::<String>();
             return Ok(Some(Outcome { stdout: Secret::new(diffs), problem: report.tell() }));
         }
         for finding in &findings {

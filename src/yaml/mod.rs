@@ -20,7 +20,7 @@ mod value;
 use std::fmt;
 
 pub use confirm::confirm;
-pub(crate) use node::{NodeKind, Style};
+pub(crate) use node::NodeKind;
 pub(crate) use patch::Splice;
 pub use patch::{Op, Patch, apply};
 pub use tree::Tree;

@@ -223,11 +223,6 @@ impl Tree {
         }
     }
 
-    /// Whether the bytes of a scalar are the text that it stands for, but for its quotes.
-    pub(crate) fn says_its_bytes(&self, node: usize) -> bool {
-        self.nodes.get(node).is_some_and(|node| !matches!(node.says, ScalarText::Read(..)))
-    }
-
     /// Whether a node is YAML's null.
     pub(crate) fn is_null(&self, node: usize) -> bool {
         match self.kind(node) {

@@ -10,7 +10,6 @@ pub(in crate::kubeconfig) mod kuberc;
 mod read;
 mod relative;
 mod revert;
-mod secrets;
 #[cfg(test)]
 mod tests;
 
@@ -21,8 +20,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::yaml::{Result, TOP, Tree, Value};
 pub(crate) use relative::RelativePath;
+pub(in crate::kubeconfig) use revert::fragment;
 pub(crate) use revert::{RecordedEdit, Standing};
-pub(crate) use secrets::secrets_of_entry;
 
 /// A kubeconfig file that has been read.
 // Not `Debug`: the text holds tokens and keys.
@@ -243,6 +242,10 @@ impl Document {
         self.tree.text()
     }
 
+    pub(in crate::kubeconfig) fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
     /// The users in file order; edits name them by their place in this list.
     pub fn users(&self) -> &[User] {
         &self.users
@@ -282,18 +285,5 @@ impl Document {
     pub fn edit(&self, edits: &[(usize, Edit)]) -> Result<EditedDocument> {
         let changes: Vec<_> = edits.iter().map(|(user, edit)| Change::User(*user, edit.clone())).collect();
         self.change(&changes)
-    }
-
-    /// The bytes of the text that hold secrets, for masking a printed diff: tokens, passwords and keys,
-    /// without their quotes. They come in no order and may overlap.
-    pub fn secrets(&self) -> Vec<Range<usize>> {
-        let mut found = Vec::new();
-        for &user in &self.entries {
-            self.tree.user_secrets(user, &mut found);
-        }
-        for cluster in self.tree.list_at(TOP, "clusters").unwrap_or_default() {
-            self.tree.cluster_secrets(cluster, &mut found);
-        }
-        found
     }
 }

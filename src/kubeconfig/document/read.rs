@@ -234,8 +234,6 @@ mod tests {
         });
         let arguments: Vec<_> = arguments.collect();
         assert_eq!(arguments, ["x z", "x z", "x z", "x z", "z", "o", "none", "none"]);
-        let secrets = document.secrets().into_iter().map(|place| &document.text()[place]);
-        assert_eq!(secrets.collect::<Vec<_>>(), ["secret"]);
         let edit = document.edit(&[(3, new_args(vec![]))]).unwrap_err();
         assert_eq!(
             edit.to_string(),

@@ -155,7 +155,7 @@ impl<'d> Entries<'d> {
 }
 
 /// The bytes of an entry as a tree of their own; none where they cannot be read without the rest of the file.
-pub(super) fn fragment(text: &str, column: usize) -> Option<Tree> {
+pub(in crate::kubeconfig) fn fragment(text: &str, column: usize) -> Option<Tree> {
     // Where a flow mapping begins says nothing: its line may be the whole file.
     let indent = " ".repeat(if text.starts_with('{') { 0 } else { column });
     // What follows a block scalar decides whether it ends with a line break.
