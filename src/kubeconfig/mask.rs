@@ -437,9 +437,9 @@ impl<'a> Masks<'a> {
 #[cfg(test)]
 mod tests {
     use super::super::document::fragment;
-    use crate::yaml::tests::Random;
     use super::*;
     use crate::undo::public::PUBLIC;
+    use crate::yaml::tests::Random;
 
     fn two(old: &str, new: &str) -> [String; 2] {
         let [old, new] = [old, new].map(|text| fragment(text, 0).unwrap());

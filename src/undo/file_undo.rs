@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind};
-use crate::kubeconfig::document::{RecordedEdit, Standing};
+use crate::kubeconfig::document::{RecordedEdit, UndoState};
 use crate::kubeconfig::file_lock::FileLock;
 use crate::kubeconfig::{self, KubeconfigFile, diff};
 use crate::sys::Sys;
-use crate::undo::journal::{Journal, Record, RecordedUser, State, is_gone};
+use crate::undo::journal::{Journal, Record, RecordedUser, is_gone};
 use crate::undo::public::PUBLIC;
 
 /// A record, and what its file holds now.
@@ -23,70 +23,53 @@ pub(super) struct FileUndo<'r> {
     /// Why the file is of no use.
     pub(super) problem: Option<Error>,
     /// What comes of each user.
-    fates: Vec<Fate>,
-}
-
-/// What comes of a user's entry.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Fate {
-    /// It gets its old bytes.
-    Back,
-    /// It is what it was before already.
-    AsBefore,
-    /// It says something that is not ours.
-    Changed,
-    /// There is none of that name.
-    Gone,
-    /// Its old bytes can't stand where it stands.
-    NoPlace,
-    /// There is no file.
-    FileGone,
-    /// The file can't be read or understood.
-    Problem,
+    states: Vec<UndoState>,
 }
 
 impl<'r> FileUndo<'r> {
     /// As of now; with the `lock` of the file, where it is held.
     pub(super) fn of(sys: &Sys, journal: &Journal, name: &'r str, record: &'r Record, lock: Option<&FileLock>) -> Self {
         let path = record.path().to_owned();
-        let all = |fate| vec![fate; record.users.len()];
-        let bare = Self { name, record, path, file: None, back: None, problem: None, fates: Vec::new() };
+        let all = |state| vec![state; record.users.len()];
+        let bare = Self { name, record, path, file: None, back: None, problem: None, states: Vec::new() };
         let file = match load(sys, &bare.path, lock) {
             Ok(Some(file)) => file,
-            Ok(None) => return Self { fates: all(Fate::FileGone), ..bare },
-            Err(problem) => return Self { fates: all(Fate::Problem), problem: Some(problem), ..bare },
+            Ok(None) => return Self { states: all(UndoState::FileGone), ..bare },
+            Err(problem) => return Self { states: all(UndoState::FileUnreadable), problem: Some(problem), ..bare },
         };
         let text = file.document.text();
-        let (back, fates) = match record.state_of(journal, text) {
-            // That an `undo` was about to put it there says that it was this edit.
-            State::AsBefore => (None, all(if record.undo_started { Fate::Back } else { Fate::AsBefore })),
-            State::AsLeft => match record.taken_back(journal, text) {
-                Some(old) => (Some(old), all(Fate::Back)),
-                None => by_name(&file, record),
-            },
-            _ => by_name(&file, record),
+        let known = record.state(journal, text);
+        let old = if known == UndoState::Possible { record.taken_back(journal, text) } else { None };
+        let (back, mut states) = match (known, old) {
+            (UndoState::Undone, _) => (None, all(known)),
+            (_, Some(old)) => (Some(old), all(known)),
+            _ => by_entry(&file, record),
         };
-        Self { file: Some(file), back, fates, ..bare }
+        // That an `undo` was about to put it there says that it was this edit.
+        for state in states.iter_mut().filter(|state| record.undo_started && **state == UndoState::Undone) {
+            *state = UndoState::Possible;
+        }
+        Self { file: Some(file), back, states, ..bare }
     }
 
     /// Whether nothing of the edit is there.
     pub(super) fn is_void(&self) -> bool {
-        self.fates.iter().all(|fate| *fate == Fate::AsBefore)
+        self.states.iter().all(|state| *state == UndoState::Undone)
     }
 
     /// Whether something of the edit can be taken back.
     pub(super) fn is_of_use(&self) -> bool {
-        self.fates.contains(&Fate::Back)
+        self.states.contains(&UndoState::Possible)
     }
 
     /// What comes of each user.
-    pub(super) fn fates(&self) -> impl Iterator<Item = (&RecordedUser, Fate)> {
-        self.record.users.iter().zip(self.fates.iter().copied())
+    pub(super) fn states(&self) -> impl Iterator<Item = (&RecordedUser, UndoState)> {
+        self.record.users.iter().zip(self.states.iter().copied())
     }
 
     /// The record of what is left; `None` if nothing is.
     pub(super) fn rest(&self) -> Option<Cow<'r, Record>> {
-        let left = self.fates().filter(|(_, fate)| !matches!(fate, Fate::Back | Fate::AsBefore));
+        let left = self.states().filter(|(_, state)| !matches!(state, UndoState::Possible | UndoState::Undone));
         let users: Vec<RecordedUser> = left.map(|(user, _)| user.clone()).collect();
         match users.len() {
             0 => None,
@@ -97,8 +80,8 @@ impl<'r> FileUndo<'r> {
     }
 
     /// How a user's entry differs from what the edit left, masked.
-    pub(super) fn difference(&self, user: &RecordedUser, fate: Fate) -> Option<String> {
-        if fate != Fate::Changed {
+    pub(super) fn difference(&self, user: &RecordedUser, state: UndoState) -> Option<String> {
+        if state != UndoState::Changed {
             return None;
         }
         let document = &self.file.as_ref()?.document;
@@ -129,46 +112,13 @@ fn load(sys: &Sys, path: &Path, lock: Option<&FileLock>) -> Result<Option<Kubeco
 }
 
 /// Another program has written the file since: entry by entry.
-fn by_name(file: &KubeconfigFile, record: &Record) -> (Option<String>, Vec<Fate>) {
-    let past: Vec<RecordedEdit> = record.users.iter().map(past).collect();
-    let (text, standings) = file.document.revert(&past);
-    let mut fates: Vec<Fate> = standings.iter().map(|standing| fate(*standing)).collect();
-    // Those that an `undo` was about to put back are its work.
-    let as_before = if record.undo_started { Fate::Back } else { Fate::AsBefore };
-    for index in stand_as_before(file, &past, &fates) {
-        fates[index] = as_before;
-    }
-    (text.filter(|back| back != file.document.text()), fates)
+fn by_entry(file: &KubeconfigFile, record: &Record) -> (Option<String>, Vec<UndoState>) {
+    let edits: Vec<RecordedEdit> = record.users.iter().map(recorded_edit).collect();
+    let (text, states) = file.document.revert(&edits);
+    (text.filter(|back| back != file.document.text()), states)
 }
 
-fn past(user: &RecordedUser) -> RecordedEdit<'_> {
-    RecordedEdit {
-        section: user.section,
-        name: &user.name,
-        as_left: &user.after,
-        before: &user.before,
-        column: user.column,
-    }
-}
-
-fn fate(standing: Standing) -> Fate {
-    match standing {
-        Standing::AsLeft | Standing::Rewritten => Fate::Back,
-        Standing::Changed => Fate::Changed,
-        Standing::Gone => Fate::Gone,
-        Standing::NoPlace => Fate::NoPlace,
-    }
-}
-
-/// Which of the changed entries are what they were before the edit: seen the other way round, as if the edit
-/// had been made from what it left to what was before.
-fn stand_as_before(file: &KubeconfigFile, past: &[RecordedEdit], fates: &[Fate]) -> Vec<usize> {
-    let changed: Vec<usize> = (0..past.len()).filter(|index| fates[*index] == Fate::Changed).collect();
-    let reverse =
-        |index: &usize| RecordedEdit { as_left: past[*index].before, before: past[*index].as_left, ..past[*index] };
-    let reads_so = |index: &usize| {
-        let standing = file.document.standing(&reverse(index));
-        matches!(standing, Standing::AsLeft | Standing::Rewritten | Standing::NoPlace)
-    };
-    changed.into_iter().filter(reads_so).collect()
+fn recorded_edit(user: &RecordedUser) -> RecordedEdit<'_> {
+    let RecordedUser { section, name, after: as_left, before, column, .. } = user;
+    RecordedEdit { section: *section, name, as_left, before, column: *column }
 }

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::yaml::{Result, TOP, Tree, Value};
 pub(crate) use relative::RelativePath;
 pub(in crate::kubeconfig) use revert::fragment;
-pub(crate) use revert::{RecordedEdit, Standing};
+pub(crate) use revert::{RecordedEdit, UndoState};
 
 /// A kubeconfig file that has been read.
 // Not `Debug`: the text holds tokens and keys.

@@ -21,20 +21,25 @@ pub(crate) struct RecordedEdit<'a> {
     pub column: usize,
 }
 
-/// How an entry stands to an edit of the past.
+/// How an edit of the past stands in its file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Standing {
-    /// As the edit left it, byte for byte.
-    AsLeft,
-    /// It reads as the edit left it, in other bytes: kubectl writes whole files anew in its own style.
-    Rewritten,
-    /// It says something else.
+pub(crate) enum UndoState {
+    /// It can be taken back: the entry reads as the edit left it, in its bytes or in others, as kubectl writes
+    /// whole files anew in its own style.
+    Possible,
+    /// Nothing of it is there: the entry is what it was before.
+    Undone,
+    /// The entry says something else.
     Changed,
     /// There is no entry of that name.
     Gone,
-    /// It reads as the edit left it, but its old text cannot stand in the file as it is now: an alias whose
+    /// The entry reads as the edit left it, but its old text cannot stand in the file as it is now: an alias whose
     /// anchor is gone.
     NoPlace,
+    /// There is no file.
+    FileGone,
+    /// The file cannot be read or understood.
+    FileUnreadable,
 }
 
 /// An edit by its place among all, and what takes it back.
@@ -46,13 +51,13 @@ impl Document {
     /// text, if anything is taken back, and what was found for each edit.
     ///
     /// The new text is read again. What fails at that is left alone.
-    pub(crate) fn revert(&self, edits: &[RecordedEdit]) -> (Option<String>, Vec<Standing>) {
-        let mut standings = Vec::new();
+    pub(crate) fn revert(&self, edits: &[RecordedEdit]) -> (Option<String>, Vec<UndoState>) {
+        let mut states = Vec::new();
         let mut ops: Vec<Numbered> = Vec::new();
         let entries = Entries::of(self);
         for (index, edit) in edits.iter().enumerate() {
-            let (standing, op) = entries.find_edit(edit);
-            standings.push(standing);
+            let (state, op) = entries.find_edit(edit);
+            states.push(state);
             ops.extend(op.map(|op| (index, op)));
         }
         let mut done = Vec::new();
@@ -60,10 +65,10 @@ impl Document {
         let mut done = done.into_iter().map(|(index, _)| index).peekable();
         for (index, _) in &ops {
             if done.next_if_eq(index).is_none() {
-                standings[*index] = Standing::NoPlace;
+                states[*index] = UndoState::NoPlace;
             }
         }
-        (text, standings)
+        (text, states)
     }
 
     /// Adds those of `ops` to what is `done` with which the file reads back, and gives that text. Where all at once
@@ -85,11 +90,6 @@ impl Document {
         }
         let first = self.carry_out(first, done);
         self.carry_out(second, done).or(first)
-    }
-
-    /// How the entry stands to an edit, without taking it back.
-    pub(crate) fn standing(&self, edit: &RecordedEdit) -> Standing {
-        Entries::of(self).find_edit(edit).0
     }
 }
 
@@ -115,10 +115,10 @@ impl<'d> Entries<'d> {
         Self { tree, named }
     }
 
-    fn find_edit(&self, edit: &RecordedEdit) -> (Standing, Option<Op>) {
+    fn find_edit(&self, edit: &RecordedEdit) -> (UndoState, Option<Op>) {
         let entry = self.named.get(&(edit.section, edit.name)).copied();
         let Some(entry) = entry else {
-            return if edit.as_left.is_empty() { self.bring_back(edit) } else { (Standing::Gone, None) };
+            return if edit.as_left.is_empty() { self.bring_back(edit) } else { (UndoState::Gone, None) };
         };
         let (tree, before) = (self.tree, value_of(edit.before, edit.column));
         let bytes = tree.text().get(tree.start(entry)..tree.comment_end(tree.end(entry)));
@@ -131,25 +131,26 @@ impl<'d> Entries<'d> {
         };
         if bytes == Some(edit.as_left) {
             let raw = Value::Raw(edit.before.to_owned(), before.map(Box::new));
-            return (Standing::AsLeft, back(Some(raw)));
+            return (UndoState::Possible, back(Some(raw)));
         }
         let says = |text: &str| Some(as_kubectl_writes(value_of(text, edit.column)?, Level::Entry));
         let now = Value::of(tree, entry).map(|value| as_kubectl_writes(value, Level::Entry));
         match says(edit.as_left) {
             Some(left) if now.as_ref() == Some(&left) => match back(before) {
-                Some(op) => (Standing::Rewritten, Some(op)),
-                None => (Standing::NoPlace, None),
+                Some(op) => (UndoState::Possible, Some(op)),
+                None => (UndoState::NoPlace, None),
             },
-            _ => (Standing::Changed, None),
+            _ if bytes == Some(edit.before) || now.is_some() && now == says(edit.before) => (UndoState::Undone, None),
+            _ => (UndoState::Changed, None),
         }
     }
 
     /// Appends an entry that the edit removed.
-    fn bring_back(&self, edit: &RecordedEdit) -> (Standing, Option<Op>) {
+    fn bring_back(&self, edit: &RecordedEdit) -> (UndoState, Option<Op>) {
         let list = self.tree.own(TOP, edit.section.key()).map(|member| member.1);
         match (list, value_of(edit.before, edit.column)) {
-            (Some(list), Some(value)) => (Standing::Rewritten, Some(Op::Append { list, value })),
-            _ => (Standing::NoPlace, None),
+            (Some(list), Some(value)) => (UndoState::Possible, Some(Op::Append { list, value })),
+            _ => (UndoState::NoPlace, None),
         }
     }
 }
@@ -260,14 +261,11 @@ mod tests {
         (new.to_owned(), edited.touched.iter().map(kept).collect())
     }
 
-    fn back(text: &str, kept: &[Kept]) -> (String, Vec<Standing>) {
+    fn back(text: &str, kept: &[Kept]) -> (String, Vec<UndoState>) {
         let past: Vec<_> = kept.iter().map(Kept::past).collect();
         let document = parse(text);
-        let (taken, standings) = document.revert(&past);
-        for (edit, standing) in past.iter().zip(&standings) {
-            assert!(*standing == Standing::NoPlace || document.standing(edit) == *standing);
-        }
-        (taken.unwrap_or_else(|| document.text().to_owned()), standings)
+        let (taken, states) = document.revert(&past);
+        (taken.unwrap_or_else(|| document.text().to_owned()), states)
     }
 
     fn to_a() -> Vec<(usize, Edit)> {
@@ -280,7 +278,7 @@ mod tests {
         let last = "users:\n- name: u\n  user:\n    exec:\n      args: null # c";
         for text in [AKS, &AKS.replace('\n', "\r\n"), json, last] {
             let (new, kept) = keep(text, &to_a());
-            assert_eq!(back(&new, &kept), (text.to_owned(), vec![Standing::AsLeft]));
+            assert_eq!(back(&new, &kept), (text.to_owned(), vec![UndoState::Possible]));
             let elsewhere = new.replacen("users", "x: [1]\nusers", 1);
             if text != json {
                 assert_eq!(back(&elsewhere, &kept).0, text.replacen("users", "x: [1]\nusers", 1));
@@ -288,9 +286,9 @@ mod tests {
         }
         let two = json.replace("\"exec\": {}", "\"exec\": {\"args\": [\"b\"]}");
         let (new, kept) = keep(&two, &[(0, new_args(strings(&["a"]))), (1, new_args(strings(&["long"])))]);
-        assert_eq!(back(&new, &kept), (two, vec![Standing::AsLeft; 2]));
+        assert_eq!(back(&new, &kept), (two, vec![UndoState::Possible; 2]));
         let (new, kept) = keep(PROVIDER, &[(0, Edit::ProviderToExec(new_exec()))]);
-        assert_eq!(back(&new, &kept), (PROVIDER.to_owned(), vec![Standing::AsLeft]));
+        assert_eq!(back(&new, &kept), (PROVIDER.to_owned(), vec![UndoState::Possible]));
     }
 
     #[test]
@@ -301,9 +299,9 @@ mod tests {
         let text = format!("{{\"users\":[{}]}}", (0..1_000).map(entry).collect::<Vec<_>>().join(","));
         let edits: Vec<_> = (0..1_000).map(|user| (user, new_args(strings(&["a"])))).collect();
         let (new, kept) = keep(&text, &edits);
-        assert_eq!(back(&new, &kept), (text.clone(), vec![Standing::AsLeft; 1_000]));
+        assert_eq!(back(&new, &kept), (text.clone(), vec![UndoState::Possible; 1_000]));
         let spaced = new.replace("\"args\":", "\"args\": ");
-        assert_eq!(back(&spaced, &kept), (text, vec![Standing::Rewritten; 1_000]));
+        assert_eq!(back(&spaced, &kept), (text, vec![UndoState::Possible; 1_000]));
     }
 
     #[test]
@@ -320,7 +318,7 @@ mod tests {
                 ..ExecChange::default()
             };
             let (new, kept) = keep(file, &[(0, Edit::Exec(change))]);
-            assert_eq!(back(&new, &kept), (file.clone(), vec![Standing::AsLeft]));
+            assert_eq!(back(&new, &kept), (file.clone(), vec![UndoState::Possible]));
         }
     }
 
@@ -359,7 +357,7 @@ users:
         let (_, kept) = keep(AKS, &to_a());
         let expected =
             format!("apiVersion: v1\nclusters: []\nkind: Config\nusers:\n{}- name: v\n  user: {{}}\n", entry());
-        assert_eq!(back(REWRITTEN, &kept), (expected.clone(), vec![Standing::Rewritten]));
+        assert_eq!(back(REWRITTEN, &kept), (expected.clone(), vec![UndoState::Possible]));
         let crlf = |text: &str| text.replace('\n', "\r\n");
         assert_eq!(back(&crlf(REWRITTEN), &kept).0, crlf(&expected));
         let indented = |text: &str| {
@@ -367,8 +365,8 @@ users:
             let lines = users.lines().map(|line| if line.is_empty() { "\n".into() } else { format!("    {line}\n") });
             format!("{head}users:\n{}", lines.collect::<String>())
         };
-        let (text, standings) = back(&indented(REWRITTEN), &kept);
-        assert_eq!((exec_of(&text), standings), (exec_of(AKS), vec![Standing::Rewritten]));
+        let (text, states) = back(&indented(REWRITTEN), &kept);
+        assert_eq!((exec_of(&text), states), (exec_of(AKS), vec![UndoState::Possible]));
         for old in [indented(AKS), crlf(AKS)] {
             assert_eq!(back(REWRITTEN, &keep(&old, &to_a()).1).0, expected);
         }
@@ -380,7 +378,7 @@ users:
         assert!(new.contains("args: [a]"), "{new}");
         let now = "users:\n- user: {\"exec\": {\"args\": ['a'], \"command\": \"c\"}}\n  name: u # mine\n";
         let expected = "users:\n- name: u\n  user:\n    exec:\n      command: c\n      args: null\n";
-        assert_eq!(back(now, &kept), (expected.to_owned(), vec![Standing::Rewritten]));
+        assert_eq!(back(now, &kept), (expected.to_owned(), vec![UndoState::Possible]));
     }
 
     #[test]
@@ -391,9 +389,9 @@ users:
         assert_eq!(back(&new, &kept).0, old);
         let plain = old.replace(" # last", "");
         let commented = new.replace("- a", "- a # now");
-        assert_eq!(back(&commented, &kept), (plain.clone(), vec![Standing::Rewritten]));
+        assert_eq!(back(&commented, &kept), (plain.clone(), vec![UndoState::Possible]));
         let rewritten = "users:\n- user:\n    exec:\n      command: c\n      args: [a]\n  name: u\n";
-        assert_eq!(back(rewritten, &kept), (plain, vec![Standing::Rewritten]));
+        assert_eq!(back(rewritten, &kept), (plain, vec![UndoState::Possible]));
     }
 
     #[test]
@@ -414,16 +412,16 @@ users:
         ];
         for now in other {
             assert_ne!(now, new);
-            assert_eq!(back(&now, &kept), (now.clone(), vec![Standing::Changed]), "{now}");
+            assert_eq!(back(&now, &kept), (now.clone(), vec![UndoState::Changed]), "{now}");
         }
         let v1 = AKS.replace("v1beta1", "v1");
         let (_, kept) = keep(&v1, &to_a());
-        assert_eq!(back(&REWRITTEN.replace("v1beta1", "v1"), &kept).1, [Standing::Changed]);
+        assert_eq!(back(&REWRITTEN.replace("v1beta1", "v1"), &kept).1, [UndoState::Changed]);
         let gone = "users:\n- name: w\n";
-        assert_eq!(back(gone, &kept), (gone.to_owned(), vec![Standing::Gone]));
-        assert_eq!(back("", &kept).1, [Standing::Gone]);
-        assert_eq!(back("users: [~]", &kept).1, [Standing::Gone]);
-        assert_eq!(back("x: &x {name: u}\nusers: [*x]", &kept).1, [Standing::Changed]);
+        assert_eq!(back(gone, &kept), (gone.to_owned(), vec![UndoState::Gone]));
+        assert_eq!(back("", &kept).1, [UndoState::Gone]);
+        assert_eq!(back("users: [~]", &kept).1, [UndoState::Gone]);
+        assert_eq!(back("x: &x {name: u}\nusers: [*x]", &kept).1, [UndoState::Changed]);
     }
 
     #[test]
@@ -432,9 +430,9 @@ users:
         let (new, kept) = keep(text, &[(0, new_args(strings(&["a"]))), (1, new_args(strings(&["b"])))]);
         let now = new.replace("[b]", "[c]");
         let expected = text.replace("v\n  user:\n    exec: {command", "v\n  user:\n    exec: {args: [c], command");
-        assert_eq!(back(&now, &kept), (expected, vec![Standing::AsLeft, Standing::Changed]));
+        assert_eq!(back(&now, &kept), (expected, vec![UndoState::Possible, UndoState::Changed]));
         let twice = [&kept[0], &kept[0]].map(Kept::past);
-        assert_eq!(parse(&new).revert(&twice).1, [Standing::AsLeft, Standing::NoPlace]);
+        assert_eq!(parse(&new).revert(&twice).1, [UndoState::Possible, UndoState::NoPlace]);
     }
 
     #[test]
@@ -443,20 +441,20 @@ users:
         let (_, kept) = keep(text, &to_a());
         let json = "{\"users\": [{\"name\": \"u\", \"user\": {\"exec\": {\"args\": [\"a\"], \"command\": \"c\"}}}]}";
         let expected = json.replace("\"args\": [\"a\"], ", "");
-        assert_eq!(back(json, &kept), (expected, vec![Standing::Rewritten]));
+        assert_eq!(back(json, &kept), (expected, vec![UndoState::Possible]));
         let entry = "users:\n  - {\"name\": \"u\", \"user\": {\"exec\": {\"args\": [\"a\"], \"command\": \"c\"}}}\n";
         let expected = "users:\n  - name: u\n    user:\n      exec:\n        command: c\n";
         assert_eq!(back(entry, &kept).0, expected);
         let (_, flow) = keep(&json.replace("[\"a\"]", "null"), &to_a());
-        assert_eq!(back(REWRITTEN, &flow).1, [Standing::Changed]);
+        assert_eq!(back(REWRITTEN, &flow).1, [UndoState::Changed]);
         let (block, _) = keep(text, &to_a());
         let expected = "users:\n- name: u\n  user:\n    exec:\n      args: null\n      command: c\n";
-        assert_eq!(back(&block, &flow), (expected.to_owned(), vec![Standing::Rewritten]));
+        assert_eq!(back(&block, &flow), (expected.to_owned(), vec![UndoState::Possible]));
     }
 
     #[test]
     fn anchors_outlive_it_or_it_is_left_alone() {
-        let left = |now: &str, kept: &[Kept]| assert_eq!(back(now, kept), (now.to_owned(), vec![Standing::NoPlace]));
+        let left = |now: &str, kept: &[Kept]| assert_eq!(back(now, kept), (now.to_owned(), vec![UndoState::NoPlace]));
         let text = "users:\n- name: u\n  user: {exec: {args: [&x x, *x], command: c}}\n";
         let (new, kept) = keep(text, &to_a());
         assert_eq!(back(&new, &kept).0, text);
@@ -483,11 +481,11 @@ users:
         let all: Vec<_> = (0..9).map(|index| (index, new_args(strings(&["a"])))).collect();
         let (new, kept) = keep(&file(["b", "*x", "c", "d", "*x", "e", "f", "g", "*x"]), &all);
         let untied = |text: &str| text.replace("x: &x x", "x: x");
-        let (text, standings) = back(&untied(&new), &kept);
+        let (text, states) = back(&untied(&new), &kept);
         assert_eq!(text, untied(&file(["b", "a", "c", "d", "a", "e", "f", "g", "a"])));
-        for (index, standing) in standings.into_iter().enumerate() {
-            let expected = if [1, 4, 8].contains(&index) { Standing::NoPlace } else { Standing::AsLeft };
-            assert_eq!(standing, expected, "{index}");
+        for (index, state) in states.into_iter().enumerate() {
+            let expected = if [1, 4, 8].contains(&index) { UndoState::NoPlace } else { UndoState::Possible };
+            assert_eq!(state, expected, "{index}");
         }
     }
 
@@ -497,7 +495,7 @@ users:
         let (new, kept) = keep(json, &to_a());
         assert_eq!(back(&new, &kept).0, json);
         let block = "users:\n- name: u\n  user:\n    exec:\n      args:\n      - a\n      command: c\n";
-        assert_eq!(back(block, &kept), (block.replace(":\n      - a", ": []"), vec![Standing::Rewritten]));
+        assert_eq!(back(block, &kept), (block.replace(":\n      - a", ": []"), vec![UndoState::Possible]));
     }
 
     #[test]
@@ -507,8 +505,8 @@ users:
             "users:\n- name: u\n  user:\n    token: \"a\\nb\\n\"\n    exec:\n      args: [a]\n      command: c\n";
         for old in [lf.to_owned(), lf.replace('\n', "\r"), lf.replace("a\n\n", "a\r\r\n")] {
             let (_, kept) = keep(&old, &to_a());
-            let (text, standings) = back(block, &kept);
-            assert_eq!((exec_of(&text), standings), (exec_of(lf), vec![Standing::Rewritten]), "{old:?}");
+            let (text, states) = back(block, &kept);
+            assert_eq!((exec_of(&text), states), (exec_of(lf), vec![UndoState::Possible]), "{old:?}");
             assert!(text.contains("token: |\n      a\n      b\n"), "{text}");
         }
     }

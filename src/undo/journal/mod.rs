@@ -18,7 +18,7 @@ use crate::store::permissions::{FileCheck, check_directory, own_and_tighten};
 use crate::store::{self, EncryptedDir, Fingerprint, KeyStore, Storage, StoreError, lock};
 use crate::sys::Sys;
 
-pub(crate) use record::{FileContent, Operation, Record, RecordedUser, State, is_gone};
+pub(crate) use record::{Operation, Record, RecordedUser, is_gone, text_of};
 pub(crate) use writer::{JournalResult, JournalWriter};
 
 /// So many edits are kept.
@@ -253,7 +253,7 @@ mod tests {
     use super::*;
     use crate::cache::tests::sys_with;
     use crate::kubeconfig::KubeconfigFile;
-    use crate::kubeconfig::document::{Edit, ExecChange};
+    use crate::kubeconfig::document::{Edit, ExecChange, UndoState};
     use crate::kubeconfig::replace::FileChange;
     use crate::os::clock::fake::FakeClock;
     use crate::store::KeyError;
@@ -301,8 +301,8 @@ mod tests {
                 assert_eq!(record.taken_back(&journal, other), None);
             }
             assert_eq!(
-                [OLD, new, ""].map(|text| record.state_of(&journal, text)),
-                [State::AsBefore, State::AsLeft, State::Changed]
+                [OLD, new, ""].map(|text| record.state(&journal, text)),
+                [UndoState::Undone, UndoState::Possible, UndoState::Changed]
             );
             journal.keep(&self.sys, &vec![record; files]).unwrap()
         }

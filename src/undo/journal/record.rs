@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::kubeconfig;
-use crate::kubeconfig::document::Section;
+use crate::kubeconfig::document::{Section, UndoState};
 use crate::kubeconfig::replace::FileChange;
 use crate::store::Fingerprint;
 
@@ -126,23 +126,14 @@ impl Record {
         if still { &self.file } else { &self.target }
     }
 
-    /// How a file that is `now` what it is stands to this edit.
-    pub(crate) fn state(&self, journal: &Journal, now: &FileContent) -> State {
-        match now {
-            FileContent::Is(text) => self.state_of(journal, text),
-            FileContent::Gone => State::Gone,
-            FileContent::Unreadable => State::Unreadable,
-        }
-    }
-
-    /// How a file with this `text` stands to this edit.
-    pub(crate) fn state_of(&self, journal: &Journal, text: &str) -> State {
+    /// How this edit stands in a file with this `text`.
+    pub(crate) fn state(&self, journal: &Journal, text: &str) -> UndoState {
         if journal.is(text, self.before.as_ref()) {
-            State::AsBefore
+            UndoState::Undone
         } else if journal.is(text, self.after.as_ref()) {
-            State::AsLeft
+            UndoState::Possible
         } else {
-            State::Changed
+            UndoState::Changed
         }
     }
 
@@ -161,43 +152,18 @@ impl Record {
     }
 }
 
-/// What a file is.
-pub(crate) enum FileContent {
-    /// A file with this text.
-    Is(String),
-    /// Not there.
-    Gone,
-    /// Nobody can tell.
-    Unreadable,
-}
-
-impl FileContent {
-    /// What the file at `path` is. A pipe or a device is never read: that may take for ever.
-    pub(crate) fn of(path: &Path) -> Self {
-        match path.metadata() {
-            Ok(found) if found.is_file() => kubeconfig::read(path).map_or(Self::Unreadable, |(_, text)| Self::Is(text)),
-            Err(error) if is_gone(&error) => Self::Gone,
-            _ => Self::Unreadable,
+/// The text of the file at `path`, or why there is none. A pipe or a device is never read: that may take for ever.
+pub(crate) fn text_of(path: &Path) -> Result<String, UndoState> {
+    match path.metadata() {
+        Ok(found) if found.is_file() => {
+            kubeconfig::read(path).map(|(_, text)| text).map_err(|_| UndoState::FileUnreadable)
         }
+        Err(error) if is_gone(&error) => Err(UndoState::FileGone),
+        _ => Err(UndoState::FileUnreadable),
     }
 }
 
 /// Whether there is nothing at a path: no file, or no directory that it could be in.
 pub(crate) fn is_gone(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
-}
-
-/// How a file stands to an edit of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum State {
-    /// As the edit has left it.
-    AsLeft,
-    /// As it was before.
-    AsBefore,
-    /// Neither.
-    Changed,
-    /// It isn't there.
-    Gone,
-    /// Nobody can tell.
-    Unreadable,
 }
