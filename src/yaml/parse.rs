@@ -75,7 +75,7 @@ impl Builder<'_> {
             Event::Alias(..) | Event::Scalar(..) | Event::SequenceStart(..) | Event::MappingStart(..)
                 if self.second.is_some() =>
             {
-                let second = "it must be one document, and a second one begins";
+                let second = "a second document begins";
                 return Err(self.second.map_or_else(|| YamlError::new(second), |place| YamlError::at(place, second)));
             }
             Event::Alias(anchor) => self.alias(anchor, span),
@@ -172,10 +172,7 @@ impl Builder<'_> {
 
     fn begin(&mut self, kind: NodeKind, anchor: usize, span: &Span) -> Result<()> {
         if self.open.len() >= DEEPEST {
-            return Err(YamlError::at(
-                place(&span.start),
-                format!("more than {DEEPEST} collections in each other begin"),
-            ));
+            return Err(YamlError::at(place(&span.start), format!("it nests more than {DEEPEST} levels deep")));
         }
         let node = self.push(kind, ScalarText::Source, span.byte_range().unwrap_or_default(), anchor, span);
         let is_mapping = matches!(kind, NodeKind::Mapping { .. });

@@ -261,7 +261,7 @@ fn only_a_document_with_something_in_it_is_a_second_one() {
         ("a: 1\n--- null\n", Some("line 2, column 1")),
     ] {
         let error = Tree::parse(text.to_owned()).err().map(|error| error.to_string());
-        let expected = second.map(|place| format!("it must be one document, and a second one begins at {place}"));
+        let expected = second.map(|place| format!("a second document begins at {place}"));
         assert_eq!(error, expected, "{text:?}");
         if second.is_none() {
             let tree = Tree::parse(text.to_owned()).unwrap();
