@@ -1,6 +1,6 @@
 //! What a conversion would change: pure, so that `--dry-run` and the real run cannot differ.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::azure::cloud::Cloud;
 use crate::error::{Error, ErrorKind, listed};
@@ -118,12 +118,13 @@ pub fn plan(files: &[KubeconfigFile], wish: &ConvertRequest) -> Result<Vec<UserP
 /// kubectl takes a user from the first file that defines it.
 fn all(files: &[KubeconfigFile], wish: &ConvertRequest, routes: &ContextIndex) -> Vec<UserPlan> {
     let mut first: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut known = Known::new();
     let mut lines = Vec::new();
     for (file, loaded) in files.iter().enumerate() {
         for (index, user) in loaded.document.users().iter().enumerate() {
             let winner = *first.entry(&user.name).or_insert(file);
             let verdict = if winner == file {
-                decide(user, wish, routes)
+                decide(user, wish, routes, &mut known)
             } else {
                 Decision::Skipped(format!("{} defines this user first", files[winner].path.display()))
             };
@@ -146,7 +147,7 @@ fn of_context(
             .from_source(format!("context \"{name}\""))
             .remedy(format!("{}, then convert that", foreign.remedy())));
     }
-    Ok(UserPlan { file, user: index, name: user.name.clone(), decision: decide(user, wish, routes) })
+    Ok(UserPlan { file, user: index, name: user.name.clone(), decision: decide(user, wish, routes, &mut Known::new()) })
 }
 
 /// The `u` of a bound token is one cluster's: Azure/kubelogin writes it for all of them, and then all but
@@ -200,13 +201,19 @@ fn refuse_flags(wish: &ConvertRequest) -> Result<(), Error> {
     Ok(())
 }
 
-fn decide(user: &User, wish: &ConvertRequest, routes: &ContextIndex) -> Decision {
+/// What is decided already: the entries of a tenant's clusters are mostly the same.
+type Known<'u> = HashMap<&'u Exec, Option<Edit>>;
+
+fn decide<'u>(user: &'u User, wish: &ConvertRequest, routes: &ContextIndex, known: &mut Known<'u>) -> Decision {
     if let Some(foreign) = not_convertible(user, routes) {
         let instead = foreign.instead.map(|instead| format!("; {instead}")).unwrap_or_default();
         return Decision::Skipped(foreign.why + &instead);
     }
     let outcome = match &user.auth {
-        Auth::Exec(exec) => convert_exec(exec, wish),
+        Auth::Exec(exec) => match known.get(exec) {
+            Some(edit) => Ok(edit.clone()),
+            None => convert_exec(exec, wish).inspect(|edit| _ = known.insert(exec, edit.clone())),
+        },
         Auth::Provider { config, .. } => convert_provider(config, wish),
         Auth::Both | Auth::Neither => Ok(None),
     };

@@ -1,16 +1,18 @@
 //! Whether a new text says what it should.
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
-use super::node::NodeKind;
-use super::patch::{Op, Patch};
+use super::node::{NodeKind, Role};
+use super::patch::{Op, Patch, Splice};
 use super::tree::{TOP, Tree};
 use super::{Result, Value, YamlError};
 
 /// Reads the text of `patch` again and compares it with the old values with `ops` done to them: values that no
 /// operation names must be the same in style and order too.
 ///
-/// Where nothing in a text refers to another place, a member at its top, or an item of a list there, is the same
+/// Where nothing in a text refers to another place, a member of a block, or an item of a list there, is the same
 /// whatever stands around it: the parser goes from the front to the back and knows no more at its beginning than
 /// how far it is indented. Then only those that changed are read. Anything else is read as a whole.
 ///
@@ -31,64 +33,81 @@ pub(super) fn confirm_whole(tree: &Tree, ops: &[Op], patch: &Patch) -> Result<()
     Expected::of(tree, ops).confirm_whole(patch)
 }
 
-/// Where a part of the text begins that can be read by itself, and what it holds: the key of a member at the top, or
-/// an item of a list.
-type Part = (usize, usize);
+/// Lines of the text that can be read by themselves.
+struct Part {
+    /// The key of the member, or the item of a list, that they hold.
+    node: usize,
+    range: Range<usize>,
+}
 
 /// What the parts of the text that change hold, and their new text; none where that cannot be told.
 fn windows<'p>(tree: &Tree, ops: &[Op], patch: &'p Patch) -> Option<Vec<(usize, &'p str)>> {
-    let at_top = |op: &Op| match op {
-        Op::Replace(node, _) => *node == TOP,
-        Op::Insert { map, .. } => *map == TOP,
-        Op::Append { .. } => false,
-        Op::Remove(node) => tree.parent(*node) == TOP,
-    };
-    if tree.has_aliases() || tree.is_flow(TOP) || ops.iter().any(at_top) {
+    if tree.has_aliases() {
         return None;
     }
-    let (old, new, parts) = (tree.text(), patch.text.as_str(), parts(tree)?);
-    let mut windows = Vec::new();
+    let mut parts = ops.iter().map(|op| Part::of(tree, op)).collect::<Option<Vec<_>>>()?;
+    parts.sort_by_key(|part| (part.range.start, Reverse(part.range.end)));
+    parts.dedup_by(|next, part| next.range.start < part.range.end);
+    let (old, new) = (tree.text(), patch.text.as_str());
+    let mut windows = Vec::with_capacity(parts.len());
     let (mut old_done, mut new_done) = (0, 0);
     let mut splices = patch.splices.iter().peekable();
-    while let Some(first) = splices.next() {
-        let part = parts.partition_point(|part| part.0 <= first.range.start).checked_sub(1)?;
-        let (start, node) = parts[part];
-        let end = parts.get(part + 1).map_or(old.len(), |part| part.0);
-        let (mut goes, mut comes, mut last) = (first.range.len(), first.text.len(), first.range.end);
-        while let Some(next) = splices.next_if(|next| next.range.start < end) {
-            (goes, comes, last) = (goes + next.range.len(), comes + next.text.len(), next.range.end);
+    for Part { node, range } in parts {
+        let (mut goes, mut comes) = (0, 0);
+        let is_inside = |splice: &&Splice| range.start <= splice.range.start && splice.range.end <= range.end;
+        while let Some(splice) = splices.next_if(is_inside) {
+            (goes, comes) = (goes + splice.range.len(), comes + splice.text.len());
         }
-        let new_start = new_done + start.checked_sub(old_done)?;
-        let new_end = (new_start + (end - start) + comes).checked_sub(goes)?;
-        if last > end || old.get(old_done..start)? != new.get(new_done..new_start)? {
+        let start = new_done + range.start.checked_sub(old_done)?;
+        let end = (start + range.len() + comes).checked_sub(goes)?;
+        if old.get(old_done..range.start)? != new.get(new_done..start)? {
             return None;
         }
-        windows.push((node, new.get(new_start..new_end)?));
-        (old_done, new_done) = (end, new_end);
+        windows.push((node, new.get(start..end)?));
+        (old_done, new_done) = (range.end, end);
     }
     (old.get(old_done..)? == new.get(new_done..)?).then_some(windows)
 }
 
-/// The members at the top, and in the place of those that are block lists the items, in the order of the text.
-fn parts(tree: &Tree) -> Option<Vec<Part>> {
-    let mut parts = Vec::new();
-    for (key, value) in tree.members(TOP) {
-        tree.blanks_before(tree.start(key)).filter(|blanks| blanks.is_empty())?;
-        parts.push((tree.start(key), key));
-        if tree.is_list(value) && !tree.is_flow(value) {
-            let mut behind = None;
-            for item in tree.children(value) {
-                let dash = match behind {
-                    None => tree.first_dash(value).ok()?,
-                    Some(end) => tree.dash_behind(end)?,
-                };
-                let blanks = tree.blanks_before(dash)?;
-                parts.push((dash - blanks.len(), item));
-                behind = Some(tree.end(item));
+impl Part {
+    /// The smallest one in which an operation changes anything.
+    fn of(tree: &Tree, op: &Op) -> Option<Part> {
+        let mut node = match op {
+            Op::Replace(node, _) => *node,
+            Op::Insert { map, .. } => *map,
+            Op::Append { list, .. } => tree.children(*list).last().unwrap_or(*list),
+            Op::Remove(node) if tree.role(*node) == Role::Item => *node,
+            Op::Remove(node) => tree.parent(*node),
+        };
+        let mut part = None;
+        while node != TOP {
+            if tree.is_flow(tree.parent(node)) {
+                part = None;
+            } else if part.is_none() {
+                part = Part::at(tree, node);
             }
+            node = tree.parent(node);
         }
+        part
     }
-    Some(parts)
+
+    /// That of a node in a block, if it has its lines for itself.
+    fn at(tree: &Tree, node: usize) -> Option<Part> {
+        let node = tree.key_of(node).unwrap_or(node);
+        let value = if tree.role(node) == Role::Key { tree.next(node) } else { node };
+        let next = tree.next(value);
+        let end = if next < tree.nodes() { line_of(tree, next)? } else { tree.text().len() };
+        Some(Part { node, range: line_of(tree, node)?..end })
+    }
+}
+
+/// Where the line begins of which a key, or the dash of an item, is the first.
+fn line_of(tree: &Tree, node: usize) -> Option<usize> {
+    let mut start = tree.start(node);
+    if tree.role(node) == Role::Item {
+        start = tree.text().get(..start)?.trim_end_matches([' ', '\t']).strip_suffix('-')?.len();
+    }
+    Some(start - tree.blanks_before(start)?.len())
 }
 
 /// The old tree with the operations done to it.

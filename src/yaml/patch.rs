@@ -335,7 +335,7 @@ impl Look<'_> {
 /// Where things stand in the text, beyond what the parser tells.
 impl Tree {
     /// The key whose value a node is.
-    fn key_of(&self, node: usize) -> Option<usize> {
+    pub(super) fn key_of(&self, node: usize) -> Option<usize> {
         (self.role(node) == Role::Value).then(|| node.saturating_sub(1))
     }
 

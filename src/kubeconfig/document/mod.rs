@@ -74,7 +74,7 @@ pub enum Auth {
 pub(crate) type Variable = (String, String);
 
 /// The `exec` member of a user.
-#[derive(Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(test, derive(Debug))]
 pub struct Exec {
     /// `command`, empty when missing.
