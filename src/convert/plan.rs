@@ -65,6 +65,8 @@ pub struct UserPlan {
     pub user: usize,
     /// The user's name.
     pub name: String,
+    /// The contexts that lead to it.
+    pub contexts: Vec<String>,
     /// What happens.
     pub decision: Decision,
 }
@@ -123,12 +125,14 @@ fn all(files: &[KubeconfigFile], wish: &ConvertRequest, routes: &ContextIndex) -
     for (file, loaded) in files.iter().enumerate() {
         for (index, user) in loaded.document.users().iter().enumerate() {
             let winner = *first.entry(&user.name).or_insert(file);
-            let verdict = if winner == file {
-                decide(user, wish, routes, &mut known)
+            let name = user.name.clone();
+            lines.push(if winner == file {
+                let (contexts, decision) = (routes.names(user), decide(user, wish, routes, &mut known));
+                UserPlan { file, user: index, name, contexts, decision }
             } else {
-                Decision::Skipped(format!("{} defines this user first", files[winner].path.display()))
-            };
-            lines.push(UserPlan { file, user: index, name: user.name.clone(), decision: verdict });
+                let why = format!("{} defines this user first", files[winner].path.display());
+                UserPlan { file, user: index, name, contexts: Vec::new(), decision: Decision::Skipped(why) }
+            });
         }
     }
     lines
@@ -147,7 +151,8 @@ fn of_context(
             .from_source(format!("context \"{name}\""))
             .remedy(format!("{}, then convert that", foreign.remedy())));
     }
-    Ok(UserPlan { file, user: index, name: user.name.clone(), decision: decide(user, wish, routes, &mut Known::new()) })
+    let (contexts, decision) = (routes.names(user), decide(user, wish, routes, &mut Known::new()));
+    Ok(UserPlan { file, user: index, name: user.name.clone(), contexts, decision })
 }
 
 /// The `u` of a bound token is one cluster's: Azure/kubelogin writes it for all of them, and then all but

@@ -24,15 +24,13 @@
 //!
 //! Where one user is `impossible` nothing is written: those that could be converted are `skipped` then.
 
-use std::collections::HashMap;
 use std::path::Path;
 
 use serde::Serialize;
 
 use crate::convert::plan::{self, Decision, UserPlan};
 use crate::error::listed;
-use crate::kubeconfig::context::ContextIndex;
-use crate::kubeconfig::document::{Auth, Document, Edit, RelativePath, User};
+use crate::kubeconfig::document::{Auth, Document, Edit, RelativePath};
 use crate::kubeconfig::replace::FileChange;
 use crate::kubeconfig::{self, KubeconfigFile};
 use crate::options::types::OutputFormat as Form;
@@ -158,28 +156,16 @@ impl Conversion<'_> {
     }
 
     fn users(&self, files: &[KubeconfigFile], lines: &[UserPlan], refused: bool) -> Vec<UserReport> {
-        let routes = ContextIndex::new(files);
-        let mut first: HashMap<&str, usize> = HashMap::new();
-        let mut users = Vec::with_capacity(lines.len());
-        for line in lines {
-            let (file, user) = (&files[line.file], &files[line.file].document.users()[line.user]);
-            // kubectl takes a user from the first file that defines it.
-            let counts = *first.entry(&user.name).or_insert(line.file) == line.file;
-            let contexts = routes.to(user).iter().filter(|_| counts).map(|context| context.name.clone());
-            users.push(UserReport {
-                contexts: contexts.collect(),
-                ..self.user(user, &file.path, &line.decision, refused)
-            });
-        }
-        users
+        lines.iter().map(|line| self.user(&files[line.file], line, refused)).collect()
     }
 
-    fn user(&self, user: &User, path: &Path, verdict: &Decision, refused: bool) -> UserReport {
+    fn user(&self, file: &KubeconfigFile, line: &UserPlan, refused: bool) -> UserReport {
+        let user = &file.document.users()[line.user];
         let stands = match &user.auth {
             Auth::Exec(exec) => Some(exec.command.clone()),
             _ => None,
         };
-        let (ending, reason, command) = match verdict {
+        let (ending, reason, command) = match &line.decision {
             Decision::Convert(_) if refused => {
                 (UserResult::Skipped, Some("nothing is written while another user cannot be converted".into()), stands)
             }
@@ -192,8 +178,8 @@ impl Conversion<'_> {
         let left_out = if converted { plan::left_out(user, self.wish) } else { Vec::new() };
         UserReport {
             name: user.name.clone(),
-            file: path.display().to_string(),
-            contexts: Vec::new(),
+            file: file.path.to_string_lossy().into_owned(),
+            contexts: line.contexts.clone(),
             ending,
             reason,
             command,

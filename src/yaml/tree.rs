@@ -123,7 +123,7 @@ impl Tree {
             if !self.may_look(depth) {
                 return None;
             }
-            if self.scalar(name) == Some(key) {
+            if self.says(name, key) {
                 found = Some(self.resolve(value));
             } else if self.is_merge(name) {
                 found = self.merged(value).into_iter().find_map(|from| self.find(from, key, depth - 1)).or(found);
@@ -178,12 +178,12 @@ impl Tree {
 
     /// The member `key` of the mapping itself, not of those it merges.
     pub(crate) fn own(&self, mapping: usize, key: &str) -> Option<Member> {
-        self.members(mapping).filter(|member| self.scalar(member.0) == Some(key)).last()
+        self.members(mapping).filter(|member| self.says(member.0, key)).last()
     }
 
     /// Whether a key says that its value is to be merged.
     pub(crate) fn is_merge(&self, key: usize) -> bool {
-        self.style(key) == Some(Style::Plain) && self.scalar(key) == Some("<<")
+        self.says(key, "<<") && self.style(key) == Some(Style::Plain)
     }
 
     pub(crate) fn is_list(&self, node: usize) -> bool {
@@ -221,6 +221,15 @@ impl Tree {
             ScalarText::Quoted => self.text.get(start + 1..end - 1),
             ScalarText::Read(start, end) => self.read.get(start as usize..end as usize),
         }
+    }
+
+    /// Whether a scalar stands for `text`: most are told apart by their length.
+    pub(crate) fn says(&self, node: usize, text: &str) -> bool {
+        let differs = |node: &Node| {
+            let is_source = matches!((node.kind, node.says), (NodeKind::Scalar { .. }, ScalarText::Source));
+            is_source && (node.end - node.start) as usize != text.len()
+        };
+        !self.nodes.get(node).is_some_and(differs) && self.scalar(node) == Some(text)
     }
 
     /// Whether a node is YAML's null.

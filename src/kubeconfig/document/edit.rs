@@ -489,7 +489,7 @@ impl Tree {
 
     /// The key and value of a member that is there once and that no merge key hides.
     fn own_member(&self, mapping: usize, key: &str) -> Result<Option<Member>> {
-        let mut named = self.members(mapping).filter(|(name, _)| self.scalar(*name) == Some(key));
+        let mut named = self.members(mapping).filter(|(name, _)| self.says(*name, key));
         let Some((name, value)) = named.next() else {
             return Ok(None);
         };
