@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
-use super::node::{NodeKind, Role};
+use super::node::{NodeKind, Position};
 use super::patch::{Op, Patch, Splice};
 use super::tree::{TOP, Tree};
 use super::{Result, Value, YamlError};
@@ -76,7 +76,7 @@ impl Part {
             Op::Replace(node, _) => *node,
             Op::Insert { map, .. } => *map,
             Op::Append { list, .. } => tree.children(*list).last().unwrap_or(*list),
-            Op::Remove(node) if tree.role(*node) == Role::Item => *node,
+            Op::Remove(node) if tree.position(*node) == Position::Item => *node,
             Op::Remove(node) => tree.parent(*node),
         };
         let mut part = None;
@@ -94,7 +94,7 @@ impl Part {
     /// That of a node in a block, if it has its lines for itself.
     fn at(tree: &Tree, node: usize) -> Option<Part> {
         let node = tree.key_of(node).unwrap_or(node);
-        let value = if tree.role(node) == Role::Key { tree.next(node) } else { node };
+        let value = if tree.position(node) == Position::Key { tree.next(node) } else { node };
         let next = tree.next(value);
         let end = if next < tree.nodes() { line_of(tree, next)? } else { tree.text().len() };
         Some(Part { node, range: line_of(tree, node)?..end })
@@ -104,7 +104,7 @@ impl Part {
 /// Where the line begins of which a key, or the dash of an item, is the first.
 fn line_of(tree: &Tree, node: usize) -> Option<usize> {
     let mut start = tree.start(node);
-    if tree.role(node) == Role::Item {
+    if tree.position(node) == Position::Item {
         start = tree.text().get(..start)?.trim_end_matches([' ', '\t']).strip_suffix('-')?.len();
     }
     Some(start - tree.blanks_before(start)?.len())

@@ -5,7 +5,7 @@
 #[cfg_attr(test, derive(Debug))]
 pub(super) struct Node {
     pub(super) kind: NodeKind,
-    pub(super) role: Role,
+    pub(super) position: Position,
     pub(super) says: ScalarText,
     /// The text from the first to the last visible byte, without anchor or tag.
     pub(super) start: u32,
@@ -21,7 +21,7 @@ pub(super) struct Node {
 /// What a node is to its parent.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(test, derive(Debug))]
-pub(super) enum Role {
+pub(super) enum Position {
     Top,
     Item,
     Key,

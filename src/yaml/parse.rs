@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use granit_parser::{Event, Marker, Parser, ScalarStyle, Span, StructureStyle};
 
-use super::node::{Node, NodeKind, Role, ScalarText, Style};
+use super::node::{Node, NodeKind, Position, ScalarText, Style};
 use super::{Place, Result, YamlError};
 
 /// The numbers of a [`Node`] reach no further.
@@ -144,10 +144,10 @@ impl Builder<'_> {
     fn push(&mut self, kind: NodeKind, says: ScalarText, range: Range<usize>, anchor: usize, span: &Span) -> usize {
         let node = self.built.nodes.len();
         let Place { line, column } = place(&span.start);
-        let (role, parent) = self.place_of_next(node);
+        let (position, parent) = self.place_of_next(node);
         let (start, end, next) = (small(range.start), small(range.end), small(node + 1));
         let (line, column, parent) = (small(line), small(column), small(parent));
-        self.built.nodes.push(Node { kind, role, says, start, end, line, column, next, parent });
+        self.built.nodes.push(Node { kind, position, says, start, end, line, column, next, parent });
         if anchor != 0 {
             self.anchors.insert(anchor, node);
         }
@@ -155,19 +155,19 @@ impl Builder<'_> {
     }
 
     /// What `node`, the next one, is to the collection that it is in, and which that is.
-    fn place_of_next(&mut self, node: usize) -> (Role, usize) {
-        let Some(open) = self.open.last_mut() else { return (Role::Top, 0) };
+    fn place_of_next(&mut self, node: usize) -> (Position, usize) {
+        let Some(open) = self.open.last_mut() else { return (Position::Top, 0) };
         open.last = Some(node);
-        let role = match open.key.take() {
-            _ if !open.is_mapping => Role::Item,
-            Some(key) if key + 1 == node => Role::Value,
-            Some(_) => Role::Odd,
+        let position = match open.key.take() {
+            _ if !open.is_mapping => Position::Item,
+            Some(key) if key + 1 == node => Position::Value,
+            Some(_) => Position::Odd,
             None => {
                 open.key = Some(node);
-                Role::Key
+                Position::Key
             }
         };
-        (role, open.node)
+        (position, open.node)
     }
 
     fn begin(&mut self, kind: NodeKind, anchor: usize, span: &Span) -> Result<()> {

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use super::node::{NodeKind, Role, Style};
+use super::node::{NodeKind, Position, Style};
 use super::parse::after_colon;
-use super::render::{Look, Steps};
+use super::render::{Layout, Steps};
 use super::tree::{TOP, Tree};
 use super::{Result, Value, YamlError};
 
@@ -89,7 +89,7 @@ impl Op {
             Op::Replace(node, _) => (*node, *node == TOP || tree.kind(*node).is_some()),
             Op::Insert { map, .. } => (*map, tree.is_mapping(*map) || tree.is_nothing(*map)),
             Op::Append { list, .. } => (*list, tree.is_list(*list) || tree.is_nothing(*list)),
-            Op::Remove(node) => (*node, matches!(tree.role(*node), Role::Key | Role::Item)),
+            Op::Remove(node) => (*node, matches!(tree.position(*node), Position::Key | Position::Item)),
         };
         if fits { Ok(()) } else { Err(tree.unusual(node)) }
     }
@@ -128,31 +128,31 @@ impl<'t> Plan<'t> {
         let tree = self.tree;
         let old = tree.range(node);
         let plain_style = !matches!(tree.style(node), Some(Style::Block)) && !old.is_empty();
-        let mut look = self.look_at(node).after(tree, node);
+        let mut layout = self.layout_at(node).after(tree, node);
         let stays_flow = tree.is_list(node) && tree.is_flow(node) && tree.children(node).next().is_some();
-        look.flow |= stays_flow && matches!(value, Value::List(_));
-        let flow = look.flow;
+        layout.flow |= stays_flow && matches!(value, Value::List(_));
+        let flow = layout.flow;
         if let Value::Raw(bytes, _) = value {
             self.splice(op, old.start..tree.comment_end(old.end), bytes);
         } else if (flow || value.is_inline()) && plain_style && !tree.is_block(node) {
             // In a block keys need no quotes.
-            look.quoted |= tree.style(node) == Some(Style::Double) && (flow || tree.role(node) != Role::Key);
-            self.splice(op, old, look.line(value));
+            layout.quoted |= tree.style(node) == Some(Style::Double) && (flow || tree.position(node) != Position::Key);
+            self.splice(op, old, layout.line(value));
         } else if flow || value.is_inline() {
             let start = tree.value_start(node)?;
             let end = if tree.is_block(node) { tree.comment_end(old.end) } else { old.end };
-            self.splice(op, start..end.max(start), look.gap().to_owned() + &look.line(value));
+            self.splice(op, start..end.max(start), layout.gap().to_owned() + &layout.line(value));
         } else if tree.is_block(node) && tree.is_list(node) == matches!(value, Value::List(_)) {
             let start = if tree.is_list(node) { tree.first_dash(node)? } else { old.start };
-            let lines = tree.join(&look.lines(value), &tree.indent(start)?);
+            let lines = tree.join(&layout.lines(value), &tree.indent(start)?);
             self.splice(op, start..tree.comment_end(old.end), lines);
-        } else if tree.role(node) == Role::Item && !tree.is_block(node) && !old.is_empty() {
-            let lines = tree.join(&look.lines(value), &tree.indent(old.start)?);
+        } else if tree.position(node) == Position::Item && !tree.is_block(node) && !old.is_empty() {
+            let lines = tree.join(&layout.lines(value), &tree.indent(old.start)?);
             self.splice(op, old, lines);
         } else {
             let key = tree.key_of(node).ok_or_else(|| tree.unusual(node))?;
-            let indent = tree.indent(tree.start(key))? + &" ".repeat(look.step(value));
-            let lines = format!("{}{indent}{}", tree.eol(), tree.join(&look.lines(value), &indent));
+            let indent = tree.indent(tree.start(key))? + &" ".repeat(layout.step(value));
+            let lines = format!("{}{indent}{}", tree.eol(), tree.join(&layout.lines(value), &indent));
             let start = tree.value_start(node)?;
             if tree.is_block(node) {
                 self.splice(op, start..tree.comment_end(old.end), lines);
@@ -168,19 +168,19 @@ impl<'t> Plan<'t> {
     }
 
     /// How a value is written that takes the place of `node`.
-    fn look_at(&self, node: usize) -> Look<'t> {
-        let mut look = self.look_in(self.tree.parent(node));
-        look.flow &= node != TOP;
+    fn layout_at(&self, node: usize) -> Layout<'t> {
+        let mut layout = self.layout_in(self.tree.parent(node));
+        layout.flow &= node != TOP;
         let key = self.tree.key_of(node).or_else(|| self.tree.members(node).next().map(|(key, _)| key));
         if let Some(key) = key {
-            look.flow_beside(self.tree, key);
+            layout.flow_beside(self.tree, key);
         }
-        look
+        layout
     }
 
     /// How a value is written in a collection.
-    fn look_in(&self, collection: usize) -> Look<'t> {
-        Look { flow: self.tree.is_flow(collection), steps: self.steps, ..Look::default() }
+    fn layout_in(&self, collection: usize) -> Layout<'t> {
+        Layout { flow: self.tree.is_flow(collection), steps: self.steps, ..Layout::default() }
     }
 
     /// Adds to a collection and removes from it.
@@ -225,7 +225,7 @@ impl<'t> Plan<'t> {
             return self.replace(op, collection, value);
         }
         // The document has nothing yet but comments, or null.
-        let mut text = tree.join(&Look::default().lines(value), "") + tree.eol();
+        let mut text = tree.join(&Layout::default().lines(value), "") + tree.eol();
         let end = tree.text().len();
         if !matches!(tree.text(), "" | "\u{feff}") && !tree.text().ends_with(['\n', '\r']) {
             text.insert_str(0, tree.eol());
@@ -239,30 +239,30 @@ impl<'t> Plan<'t> {
         let tree = self.tree;
         let follows = |at: &&usize| tree.scalar(**at).is_some_and(|name| name > key);
         let next = left.iter().filter(follows).min_by_key(|at| tree.scalar(**at));
-        let mut look = self.look_in(map);
+        let mut layout = self.layout_in(map);
         match (next, left.last()) {
-            (Some(&next), _) if look.flow => {
+            (Some(&next), _) if layout.flow => {
                 let at = tree.start(next);
-                look.flow_beside(tree, next);
-                self.splice(op, at..at, format!("{},{}", look.member(key, value), tree.flow_gap(map, next, &look)));
+                layout.flow_beside(tree, next);
+                self.splice(op, at..at, format!("{},{}", layout.member(key, value), tree.flow_gap(map, next, &layout)));
             }
             (Some(&next), _) => {
                 let (at, indent) = (tree.start(next), tree.indent(tree.start(next))?);
-                let lines = tree.join(&look.member_lines(key, value), &indent);
+                let lines = tree.join(&layout.member_lines(key, value), &indent);
                 self.splice(op, at..at, format!("{lines}{}{indent}", tree.eol()));
             }
             (None, Some(&last)) => {
                 let end = tree.member_end(last);
-                if look.flow {
-                    look.flow_beside(tree, last);
+                if layout.flow {
+                    layout.flow_beside(tree, last);
                     self.splice(
                         op,
                         end..end,
-                        format!(",{}{}", tree.flow_gap(map, last, &look), look.member(key, value)),
+                        format!(",{}{}", tree.flow_gap(map, last, &layout), layout.member(key, value)),
                     );
                 } else {
                     let (end, indent) = (tree.comment_end(end), tree.indent(tree.start(last))?);
-                    let lines = tree.join(&look.member_lines(key, value), &indent);
+                    let lines = tree.join(&layout.member_lines(key, value), &indent);
                     self.splice(op, end..end, format!("{}{indent}{lines}", tree.eol()));
                 }
             }
@@ -273,21 +273,21 @@ impl<'t> Plan<'t> {
 
     fn append(&mut self, op: usize, list: usize, left: &[usize], value: &Value) -> Result<()> {
         let tree = self.tree;
-        let mut look = self.look_in(list);
+        let mut layout = self.layout_in(list);
         let last = left.last().copied().filter(|&last| !tree.range(last).is_empty());
         let last = last.ok_or_else(|| tree.unusual(list))?;
         let end = tree.end(last);
         if let Some((key, _)) = tree.members(last).next() {
-            look.flow_beside(tree, key);
-            look.quoted |= tree.members(last).all(|(_, value)| tree.style(value) == Some(Style::Double));
+            layout.flow_beside(tree, key);
+            layout.quoted |= tree.members(last).all(|(_, value)| tree.style(value) == Some(Style::Double));
         } else {
-            look.quoted |= tree.style(last) == Some(Style::Double);
+            layout.quoted |= tree.style(last) == Some(Style::Double);
         }
-        if look.flow {
-            self.splice(op, end..end, format!(",{}{}", tree.flow_gap(list, last, &look), look.line(value)));
+        if layout.flow {
+            self.splice(op, end..end, format!(",{}{}", tree.flow_gap(list, last, &layout), layout.line(value)));
         } else {
             let (end, indent) = (tree.comment_end(end), tree.indent(tree.first_dash(list)?)?);
-            let lines = tree.join(&look.item_lines(value), &indent);
+            let lines = tree.join(&layout.item_lines(value), &indent);
             self.splice(op, end..end, format!("{}{indent}{lines}", tree.eol()));
         }
         Ok(())
@@ -304,7 +304,7 @@ impl<'t> Plan<'t> {
             let stays_behind = keys[at..].iter().find(stays);
             let (start, next) = (tree.start(*node), keys.get(at + 1));
             // The first key of an item stands behind its dash.
-            let shares = tree.role(*node) == Role::Key && tree.blanks_before(tree.start(keys[0])).is_none();
+            let shares = tree.position(*node) == Position::Key && tree.blanks_before(tree.start(keys[0])).is_none();
             let range = match (tree.is_flow(tree.parent(*node)), before, stays_behind) {
                 (true, _, Some(_)) => start..next.map_or(start, |next| tree.start(*next)),
                 // The last ones go with the comma before them, all at once.
@@ -320,10 +320,10 @@ impl<'t> Plan<'t> {
     }
 }
 
-impl Look<'_> {
+impl Layout<'_> {
     /// As the member of `key`, in a flow collection.
     fn flow_beside(&mut self, tree: &Tree, key: usize) {
-        if self.flow && tree.role(key) == Role::Key {
+        if self.flow && tree.position(key) == Position::Key {
             self.quoted |= tree.style(key) == Some(Style::Double);
             let blank = after_colon(tree.text(), tree.end(key)).and_then(|after| tree.text().get(after..));
             let blank = blank.is_none_or(|rest| rest.starts_with([' ', '\t', '\r', '\n']));
@@ -336,7 +336,7 @@ impl Look<'_> {
 impl Tree {
     /// The key whose value a node is.
     pub(super) fn key_of(&self, node: usize) -> Option<usize> {
-        (self.role(node) == Role::Value).then(|| node.saturating_sub(1))
+        (self.position(node) == Position::Value).then(|| node.saturating_sub(1))
     }
 
     /// Null, or a document without anything.
@@ -351,7 +351,7 @@ impl Tree {
     /// How far values stand in from their keys in this text, as seen at the first list and the first mapping.
     fn steps(&self) -> Steps {
         let mut values =
-            (TOP..self.nodes().min(256)).filter(|&node| self.role(node) == Role::Value && self.is_block(node));
+            (TOP..self.nodes().min(256)).filter(|&node| self.position(node) == Position::Value && self.is_block(node));
         let step = |value: usize| {
             let start = if self.is_list(value) { self.first_dash(value).ok()? } else { self.start(value) };
             let column = self.blanks_before(start)?.len() + 1;
@@ -375,7 +375,7 @@ impl Tree {
 
     /// The end of an item, or of the member of a key.
     fn member_end(&self, node: usize) -> usize {
-        if self.role(node) != Role::Key {
+        if self.position(node) != Position::Key {
             return self.end(node);
         }
         // An empty value may stand before its colon.
@@ -421,11 +421,11 @@ impl Tree {
 
     /// What stands between two members, or items, of a flow collection: a line break where the one at `beside`
     /// begins a line.
-    fn flow_gap(&self, collection: usize, beside: usize, look: &Look) -> String {
+    fn flow_gap(&self, collection: usize, beside: usize, layout: &Layout) -> String {
         let closes = self.blanks_before(self.end(collection).saturating_sub(1)).is_some();
         match self.blanks_before(self.start(beside)) {
             Some(indent) if closes => format!("{}{indent}", self.eol()),
-            _ => look.gap().to_owned(),
+            _ => layout.gap().to_owned(),
         }
     }
 
@@ -452,7 +452,7 @@ impl Tree {
     /// The lines of a member or an item of a block, if nothing else is on them.
     fn lines_of(&self, node: usize) -> Result<Range<usize>> {
         let parent = self.parent(node);
-        let start = if self.role(node) == Role::Item {
+        let start = if self.position(node) == Position::Item {
             let before = self.children(parent).take_while(|item| *item < node).last();
             let dash = match before {
                 Some(before) => self.dash_behind(self.end(before)),

@@ -25,7 +25,7 @@ impl Default for Steps {
 
 /// How a value is written where it comes to stand.
 #[derive(Clone, Default)]
-pub(super) struct Look<'t> {
+pub(super) struct Layout<'t> {
     /// In brackets and braces, on one line.
     pub(super) flow: bool,
     /// All strings in double quotes, as JSON has them.
@@ -38,7 +38,7 @@ pub(super) struct Look<'t> {
     pub(super) before: HashMap<&'t str, &'t str>,
 }
 
-impl<'t> Look<'t> {
+impl<'t> Layout<'t> {
     /// That of a value which takes the place of `old`, a list whose strings were written in some way.
     pub(super) fn after(mut self, tree: &'t Tree, old: usize) -> Self {
         let items: Vec<usize> = tree.children(old).filter(|_| tree.is_list(old)).collect();

@@ -143,8 +143,10 @@ impl Random {
         match self.below(4) {
             0 if tree.is_mapping(node) => Op::Insert { map: node, key: format!("{}2", KEYS[self.below(9)]), value },
             1 if tree.is_list(node) => Op::Append { list: node, value },
-            2 if matches!(tree.role(node), super::node::Role::Key | super::node::Role::Item) => Op::Remove(node),
-            _ if tree.role(node) == super::node::Role::Key => Op::Replace(node, Value::text(self.text())),
+            2 if matches!(tree.position(node), super::node::Position::Key | super::node::Position::Item) => {
+                Op::Remove(node)
+            }
+            _ if tree.position(node) == super::node::Position::Key => Op::Replace(node, Value::text(self.text())),
             _ => Op::Replace(node, value),
         }
     }
@@ -282,11 +284,11 @@ fn merge_keys_cost_no_more_than_the_text_is_long() {
     let tree = Tree::parse(text).unwrap();
     let found = tree.members(TOP).filter(|(_, value)| tree.get(*value, "k").is_some()).count();
     assert!(found < 4_000);
-    assert!(tree.check_looks().is_err());
+    assert!(tree.check_lookups().is_err());
     let shared: String = (0..2_000).map(|index| format!("m{index}: {{<<: *base, own: {index}}}\n")).collect();
     let tree = Tree::parse(format!("base: &base {{k: v, l: w}}\n{shared}")).unwrap();
     let found = tree.members(TOP).filter(|(_, value)| tree.get(*value, "k").is_some()).count();
-    assert_eq!((found, tree.check_looks()), (2_001, Ok(())));
+    assert_eq!((found, tree.check_lookups()), (2_001, Ok(())));
 }
 
 /// A text that says something else than it should is found out, wherever that stands.

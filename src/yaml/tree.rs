@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::ops::Range;
 
-use super::node::{Node, NodeKind, Role, ScalarText, Style};
+use super::node::{Node, NodeKind, Position, ScalarText, Style};
 use super::{Place, Result, YamlError, parse};
 
 /// The node of the document itself, if there is any.
@@ -17,7 +17,7 @@ const MERGE_DEPTH: usize = 32;
 
 /// How many members may be looked at for each node of the text. A reader of a document looks for some ten keys
 /// in each mapping; aliases and merge keys can make of that the square of the text's length, or worse.
-const LOOKS: usize = 40;
+const LOOKUPS: usize = 40;
 
 /// The text and a node for each value in it, in the order of the text: the nodes inside a node follow it at
 /// once.
@@ -32,8 +32,8 @@ pub struct Tree {
     aliases: Vec<(usize, usize)>,
     /// The line ending of the file, that is of its first line.
     eol: &'static str,
-    /// How many more members may be looked at; none once [`Tree::check_looks`] has found that it was enough.
-    looks: Cell<Option<usize>>,
+    /// How many more members may be looked at; none once [`Tree::check_lookups`] has found that it was enough.
+    lookups: Cell<Option<usize>>,
 }
 
 impl Tree {
@@ -44,8 +44,8 @@ impl Tree {
     pub fn parse(text: String) -> Result<Tree> {
         let parse::Built { nodes, read, aliases } = parse::read(&text)?;
         let eol = line_ending(&text);
-        let looks = Cell::new(Some(nodes.len() * LOOKS + LOOKS));
-        Ok(Tree { text, nodes, read, aliases, eol, looks })
+        let lookups = Cell::new(Some(nodes.len() * LOOKUPS + LOOKUPS));
+        Ok(Tree { text, nodes, read, aliases, eol, lookups })
     }
 
     /// The text that was read.
@@ -68,8 +68,8 @@ impl Tree {
         self.nodes.get(node).map(|node| node.kind)
     }
 
-    pub(super) fn role(&self, node: usize) -> Role {
-        self.nodes.get(node).map_or(Role::Top, |node| node.role)
+    pub(super) fn position(&self, node: usize) -> Position {
+        self.nodes.get(node).map_or(Position::Top, |node| node.position)
     }
 
     pub(super) fn parent(&self, node: usize) -> usize {
@@ -120,7 +120,7 @@ impl Tree {
     fn find(&self, mapping: usize, key: &str, depth: usize) -> Option<usize> {
         let mut found = None;
         for (name, value) in self.members(mapping) {
-            if !self.may_look(depth) {
+            if !self.may_look_up(depth) {
                 return None;
             }
             if self.says(name, key) {
@@ -141,7 +141,7 @@ impl Tree {
 
     fn collect(&self, mapping: usize, all: &mut Vec<Member>, depth: usize) {
         for (name, value) in self.members(mapping) {
-            if !self.may_look(depth) {
+            if !self.may_look_up(depth) {
                 return;
             }
             if self.is_merge(name) {
@@ -152,10 +152,10 @@ impl Tree {
         }
     }
 
-    /// Whether one more member may be looked at; else what is found is not all, see [`Tree::check_looks`].
-    fn may_look(&self, depth: usize) -> bool {
-        let left = self.looks.get().map(|left| if depth == 0 { 0 } else { left });
-        self.looks.set(left.map(|left| left.saturating_sub(1)));
+    /// Whether one more member may be looked at; else what is found is not all, see [`Tree::check_lookups`].
+    fn may_look_up(&self, depth: usize) -> bool {
+        let left = self.lookups.get().map(|left| if depth == 0 { 0 } else { left });
+        self.lookups.set(left.map(|left| left.saturating_sub(1)));
         depth > 0 && left != Some(0)
     }
 
@@ -163,8 +163,8 @@ impl Tree {
     ///
     /// # Errors
     /// Aliases or merge keys that make many times its length of the text.
-    pub(crate) fn check_looks(&self) -> Result<()> {
-        match self.looks.take() {
+    pub(crate) fn check_lookups(&self) -> Result<()> {
+        match self.lookups.take() {
             Some(0) => Err(YamlError::new("aliases and merge keys make too much of it")),
             _ => Ok(()),
         }
@@ -197,7 +197,7 @@ impl Tree {
     /// The items of a list; none of anything else.
     pub(crate) fn items(&self, node: usize) -> Vec<usize> {
         let items: Vec<_> = if self.is_list(node) { self.children(node).collect() } else { vec![] };
-        self.looks.set(self.looks.get().map(|left| left.saturating_sub(items.len())));
+        self.lookups.set(self.lookups.get().map(|left| left.saturating_sub(items.len())));
         items
     }
 

@@ -233,7 +233,7 @@ impl Document {
         let contexts = tree.entries("contexts", Tree::context, |context| &context.name)?;
         let current = tree.text_at(TOP, "current-context")?;
         let entries = tree.list_at(TOP, "users")?;
-        tree.check_looks()?;
+        tree.check_lookups()?;
         Ok(Document { tree, users, entries, contexts, current_context: current.filter(|name| !name.is_empty()) })
     }
 
