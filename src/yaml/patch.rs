@@ -126,44 +126,55 @@ impl<'t> Plan<'t> {
 
     fn replace(&mut self, op: usize, node: usize, value: &Value) -> Result<()> {
         let tree = self.tree;
-        let old = tree.range(node);
-        let plain_style = !matches!(tree.style(node), Some(Style::Block)) && !old.is_empty();
         let mut layout = self.layout_at(node).after(tree, node);
         let stays_flow = tree.is_list(node) && tree.is_flow(node) && tree.children(node).next().is_some();
         layout.flow |= stays_flow && matches!(value, Value::List(_));
-        let flow = layout.flow;
         if let Value::Raw(bytes, _) = value {
-            self.splice(op, old.start..tree.comment_end(old.end), bytes);
-        } else if (flow || value.is_inline()) && plain_style && !tree.is_block(node) {
+            self.splice(op, tree.start(node)..tree.comment_end(tree.end(node)), bytes);
+            Ok(())
+        } else if layout.flow || value.is_inline() {
+            self.replace_on_its_line(op, node, value, layout)
+        } else {
+            self.replace_by_lines(op, node, value, &layout)
+        }
+    }
+
+    fn replace_on_its_line(&mut self, op: usize, node: usize, value: &Value, mut layout: Layout) -> Result<()> {
+        let tree = self.tree;
+        let old = tree.range(node);
+        if tree.style(node) != Some(Style::Block) && !tree.is_block(node) && !old.is_empty() {
             // In a block keys need no quotes.
-            layout.quoted |= tree.style(node) == Some(Style::Double) && (flow || tree.position(node) != Position::Key);
+            let is_key = !layout.flow && tree.position(node) == Position::Key;
+            layout.quoted |= tree.style(node) == Some(Style::Double) && !is_key;
             self.splice(op, old, layout.line(value));
-        } else if flow || value.is_inline() {
+        } else {
             let start = tree.value_start(node)?;
             let end = if tree.is_block(node) { tree.comment_end(old.end) } else { old.end };
             self.splice(op, start..end.max(start), layout.gap().to_owned() + &layout.line(value));
-        } else if tree.is_block(node) && tree.is_list(node) == matches!(value, Value::List(_)) {
-            let start = if tree.is_list(node) { tree.first_dash(node)? } else { old.start };
-            let lines = tree.join(&layout.lines(value), &tree.indent(start)?);
-            self.splice(op, start..tree.comment_end(old.end), lines);
-        } else if tree.position(node) == Position::Item && !tree.is_block(node) && !old.is_empty() {
-            let lines = tree.join(&layout.lines(value), &tree.indent(old.start)?);
-            self.splice(op, old, lines);
-        } else {
-            let key = tree.key_of(node).ok_or_else(|| tree.unusual(node))?;
-            let indent = tree.indent(tree.start(key))? + &" ".repeat(layout.step(value));
-            let lines = format!("{}{indent}{}", tree.eol(), tree.join(&layout.lines(value), &indent));
-            let start = tree.value_start(node)?;
-            if tree.is_block(node) {
-                self.splice(op, start..tree.comment_end(old.end), lines);
-            } else {
-                // A comment behind the old value stays behind the key.
-                let end = old.end.max(start);
-                self.splice(op, start..end, "");
-                let line_end = tree.line_end(end);
-                self.splice(op, line_end..line_end, lines);
-            }
         }
+        Ok(())
+    }
+
+    /// A collection in lines of its own.
+    fn replace_by_lines(&mut self, op: usize, node: usize, value: &Value, layout: &Layout) -> Result<()> {
+        let tree = self.tree;
+        let (old, is_block) = (tree.range(node), tree.is_block(node));
+        let end = if is_block { tree.comment_end(old.end) } else { old.end };
+        let is_like = is_block && tree.is_list(node) == matches!(value, Value::List(_));
+        if is_like || !is_block && tree.position(node) == Position::Item && !old.is_empty() {
+            let start = if is_like && tree.is_list(node) { tree.first_dash(node)? } else { old.start };
+            self.splice(op, start..end, tree.join(&layout.lines(value), &tree.new_line(start)?));
+            return Ok(());
+        }
+        let key = tree.key_of(node).ok_or_else(|| tree.unusual(node))?;
+        let gap = tree.new_line(tree.start(key))? + &" ".repeat(layout.step(value));
+        let lines = gap.clone() + &tree.join(&layout.lines(value), &gap);
+        let start = tree.value_start(node)?;
+        let end = end.max(start);
+        // A comment behind a value on one line stays behind the key.
+        let line_end = if is_block { end } else { tree.line_end(end) };
+        self.splice(op, start..end, "");
+        self.splice(op, line_end..line_end, lines);
         Ok(())
     }
 
@@ -225,7 +236,7 @@ impl<'t> Plan<'t> {
             return self.replace(op, collection, value);
         }
         // The document has nothing yet but comments, or null.
-        let mut text = tree.join(&Layout::default().lines(value), "") + tree.eol();
+        let mut text = tree.join(&Layout::default().lines(value), tree.eol()) + tree.eol();
         let end = tree.text().len();
         if !matches!(tree.text(), "" | "\u{feff}") && !tree.text().ends_with(['\n', '\r']) {
             text.insert_str(0, tree.eol());
@@ -237,36 +248,17 @@ impl<'t> Plan<'t> {
 
     fn insert(&mut self, op: usize, map: usize, left: &[usize], key: &str, value: &Value) -> Result<()> {
         let tree = self.tree;
-        let follows = |at: &&usize| tree.scalar(**at).is_some_and(|name| name > key);
-        let next = left.iter().filter(follows).min_by_key(|at| tree.scalar(**at));
+        let follows = |at: &usize| tree.scalar(*at).is_some_and(|name| name > key);
+        let next = left.iter().copied().filter(follows).min_by_key(|at| tree.scalar(*at));
+        let beside = next.or(left.last().copied()).ok_or_else(|| tree.unusual(map))?;
         let mut layout = self.layout_in(map);
-        match (next, left.last()) {
-            (Some(&next), _) if layout.flow => {
-                let at = tree.start(next);
-                layout.flow_beside(tree, next);
-                self.splice(op, at..at, format!("{},{}", layout.member(key, value), tree.flow_gap(map, next, &layout)));
-            }
-            (Some(&next), _) => {
-                let (at, indent) = (tree.start(next), tree.indent(tree.start(next))?);
-                let lines = tree.join(&layout.member_lines(key, value), &indent);
-                self.splice(op, at..at, format!("{lines}{}{indent}", tree.eol()));
-            }
-            (None, Some(&last)) => {
-                let end = tree.member_end(last);
-                if layout.flow {
-                    layout.flow_beside(tree, last);
-                    self.splice(
-                        op,
-                        end..end,
-                        format!(",{}{}", tree.flow_gap(map, last, &layout), layout.member(key, value)),
-                    );
-                } else {
-                    let (end, indent) = (tree.comment_end(end), tree.indent(tree.start(last))?);
-                    let lines = tree.join(&layout.member_lines(key, value), &indent);
-                    self.splice(op, end..end, format!("{}{indent}{lines}", tree.eol()));
-                }
-            }
-            (None, None) => return Err(tree.unusual(map)),
+        layout.flow_beside(tree, beside);
+        let gap = tree.gap(map, beside, tree.start(beside), &layout)?;
+        let lines = if layout.flow { vec![layout.member(key, value)] } else { layout.member_lines(key, value) };
+        let text = tree.join(&lines, &gap);
+        match next {
+            Some(next) => self.splice(op, tree.start(next)..tree.start(next), text + &gap),
+            None => self.splice_behind(op, tree.member_end(beside), gap + &text, &layout),
         }
         Ok(())
     }
@@ -276,21 +268,23 @@ impl<'t> Plan<'t> {
         let mut layout = self.layout_in(list);
         let last = left.last().copied().filter(|&last| !tree.range(last).is_empty());
         let last = last.ok_or_else(|| tree.unusual(list))?;
-        let end = tree.end(last);
         if let Some((key, _)) = tree.members(last).next() {
             layout.flow_beside(tree, key);
             layout.quoted |= tree.members(last).all(|(_, value)| tree.style(value) == Some(Style::Double));
         } else {
             layout.quoted |= tree.style(last) == Some(Style::Double);
         }
-        if layout.flow {
-            self.splice(op, end..end, format!(",{}{}", tree.flow_gap(list, last, &layout), layout.line(value)));
-        } else {
-            let (end, indent) = (tree.comment_end(end), tree.indent(tree.first_dash(list)?)?);
-            let lines = tree.join(&layout.item_lines(value), &indent);
-            self.splice(op, end..end, format!("{}{indent}{lines}", tree.eol()));
-        }
+        let first = if layout.flow { tree.start(last) } else { tree.first_dash(list)? };
+        let gap = tree.gap(list, last, first, &layout)?;
+        let lines = if layout.flow { vec![layout.line(value)] } else { layout.item_lines(value) };
+        self.splice_behind(op, tree.end(last), gap.clone() + &tree.join(&lines, &gap), &layout);
         Ok(())
+    }
+
+    /// Puts `text` behind what ends at `end`; in a block, behind the comment there.
+    fn splice_behind(&mut self, op: usize, end: usize, text: String, layout: &Layout) {
+        let end = if layout.flow { end } else { self.tree.comment_end(end) };
+        self.splice(op, end..end, text);
     }
 
     /// Removes those of `keys`, all there are in a collection, that `ops` name; one of them at least stays.
@@ -392,14 +386,14 @@ impl Tree {
         before.get(line.len()..).filter(|_| starts)
     }
 
-    /// Blanks up to the column of `at`, in a block.
-    fn indent(&self, at: usize) -> Result<String> {
+    /// A line break and blanks up to the column of `at`, in a block.
+    fn new_line(&self, at: usize) -> Result<String> {
         let line = self.text().get(self.line_start(at)..at).unwrap_or_default().trim_start_matches('\u{feff}');
         if line.contains('\t') {
             let line = self.text().get(..at).unwrap_or_default().split('\n').count();
             return Err(YamlError::new(format!("line {line} is written in a way that cannot be edited")));
         }
-        Ok(" ".repeat(line.chars().count()))
+        Ok(self.eol().to_owned() + &" ".repeat(line.chars().count()))
     }
 
     fn line_start(&self, at: usize) -> usize {
@@ -419,14 +413,17 @@ impl Tree {
         if only { self.line_end(at) } else { at }
     }
 
-    /// What stands between two members, or items, of a flow collection: a line break where the one at `beside`
-    /// begins a line.
-    fn flow_gap(&self, collection: usize, beside: usize, layout: &Layout) -> String {
-        let closes = self.blanks_before(self.end(collection).saturating_sub(1)).is_some();
-        match self.blanks_before(self.start(beside)) {
-            Some(indent) if closes => format!("{}{indent}", self.eol()),
-            _ => layout.gap().to_owned(),
+    /// What stands between two members, or items: in a block a line break and blanks up to where the one at `first`
+    /// begins; in a flow a comma, with a line break where the one at `beside` begins a line.
+    fn gap(&self, collection: usize, beside: usize, first: usize, layout: &Layout) -> Result<String> {
+        if !layout.flow {
+            return self.new_line(first);
         }
+        let closes = self.blanks_before(self.end(collection).saturating_sub(1)).is_some();
+        Ok(match self.blanks_before(self.start(beside)) {
+            Some(indent) if closes => format!(",{}{indent}", self.eol()),
+            _ => format!(",{}", layout.gap()),
+        })
     }
 
     /// Where the first dash of a block list that is the value of a member is. The parser puts the start of a list
@@ -470,16 +467,10 @@ impl Tree {
         Ok(start - blanks.len()..end + line_break)
     }
 
-    /// Joins lines, all but the first indented, with the line ending of the text.
-    fn join(&self, lines: &[String], indent: &str) -> String {
-        let mut text = String::new();
-        for (index, line) in lines.iter().enumerate() {
-            if index > 0 {
-                text.push_str(self.eol());
-                text.push_str(if line.is_empty() { "" } else { indent });
-            }
-            text.push_str(line);
-        }
-        text
+    /// Joins lines with a `gap`, which is a line break and blanks; empty lines get no blanks.
+    fn join(&self, lines: &[String], gap: &str) -> String {
+        let gap_before = |line: &String| if line.is_empty() { self.eol() } else { gap };
+        let rest = lines.iter().skip(1).flat_map(|line| [gap_before(line), line.as_str()]);
+        lines.first().map(String::as_str).into_iter().chain(rest).collect()
     }
 }
