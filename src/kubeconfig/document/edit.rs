@@ -102,7 +102,7 @@ impl Document {
         if self.tree.has_aliases() {
             self.confirm_users(&edits, &patch.text)?;
         }
-        let touched = self.touched(changes, &owners, &shared, &patch);
+        let touched = self.touched(changes, &owners, &patch);
         Ok(EditedDocument { text: patch.text, touched })
     }
 
@@ -264,22 +264,22 @@ impl Document {
     }
 
     /// What a change is about, and the node of it that is there already.
-    fn named(&self, change: &Change, shared: &Shared) -> (Section, String, Option<usize>) {
-        if let Some((section, name)) = change.entry() {
-            let now = if let Change::Rename(_, _, to) = change { to } else { name };
-            return (section, now.to_owned(), self.entry_named(section, name).ok().flatten());
+    fn named(&self, change: &Change) -> (Section, String, Option<usize>) {
+        match change {
+            Change::User(user, _) => {
+                let name = self.users.get(*user).map(|user| user.name.clone()).unwrap_or_default();
+                (Section::Users, name, self.entries.get(*user).copied())
+            }
+            Change::UseContext(_) => (Section::CurrentContext, Section::CurrentContext.key().into(), None),
+            Change::Set(section, name, _) | Change::Rename(section, name, _) | Change::Remove(section, name) => {
+                let now = if let Change::Rename(_, _, to) = change { to } else { name };
+                (*section, now.to_owned(), self.entry_named(*section, name).ok().flatten())
+            }
         }
-        let Change::User(user, _) = change else {
-            return (Section::CurrentContext, Section::CurrentContext.key().into(), None);
-        };
-        let all = shared.get(user).cloned().unwrap_or_else(|| vec![*user]);
-        let names: Vec<_> =
-            all.iter().filter_map(|user| self.users.get(*user)).map(|user| user.name.as_str()).collect();
-        (Section::Users, names.join(", "), self.entries.get(*user).copied().filter(|_| all.len() == 1))
     }
 
-    /// Each entry that changes, with all bytes that change for it.
-    fn touched(&self, changes: &[Change], owners: &[usize], shared: &Shared, patch: &Patch) -> Vec<EditedSpan> {
+    /// Each entry that changes, with all bytes that change for it; one that changes by an alias has none of its own.
+    fn touched(&self, changes: &[Change], owners: &[usize], patch: &Patch) -> Vec<EditedSpan> {
         let mut of_change: Vec<Vec<&Splice>> = changes.iter().map(|_| Vec::new()).collect();
         for splice in &patch.splices {
             if let Some(own) = owners.get(splice.op).and_then(|change| of_change.get_mut(*change)) {
@@ -290,7 +290,7 @@ impl Document {
         for (change, own) in changes.iter().zip(of_change) {
             let gone = own.iter().map(|splice| splice.range.len()).sum();
             let come = own.iter().map(|splice| splice.text.len()).sum();
-            let (section, name, node) = self.named(change, shared);
+            let (section, name, node) = self.named(change);
             let entry = node.map(|node| self.tree.start(node)..self.tree.comment_end(self.tree.end(node)));
             let holds = |entry: &Range<usize>| {
                 own.iter().all(|splice| entry.start <= splice.range.start && splice.range.end <= entry.end)

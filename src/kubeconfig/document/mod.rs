@@ -195,7 +195,7 @@ pub struct EditedDocument {
 pub struct EditedSpan {
     /// What it is an entry of.
     pub section: Section,
-    /// Its name, the new one where it was renamed; several that share a text by an alias are named together.
+    /// Its name, the new one where it was renamed.
     pub name: String,
     /// The entry in the old text, with the comment on its last line.
     pub old: Range<usize>,
