@@ -245,12 +245,12 @@ mod tests {
         let env = [("HOME", home.path()), ("KUBECONFIG", &file)].map(|(name, path)| (name, path.to_str().unwrap()));
         let sys = Sys { env: Env::from(env), clock: clock.clone(), ..Sys::fake() };
         for method in ["azurecli", "msi", "spn"] {
-            std::fs::write(&file, AKS).unwrap();
+            crate::os::files::replace(&file, AKS.as_bytes()).unwrap();
             let flags = ["-l", method, "--client-id", "a", "--tenant-id", "t"].map(String::from);
             run(&sys, &args::read(&flags, OptionSet::TOKEN).unwrap()).unwrap();
             assert_ne!(std::fs::read_to_string(&file).unwrap(), AKS, "{method}");
         }
-        std::fs::write(&file, AKS).unwrap();
+        crate::os::files::replace(&file, AKS.as_bytes()).unwrap();
         let records = || std::fs::read_dir(home.path().join(".local/state/kubentra/edits")).unwrap().count();
         assert_eq!(records(), 3);
         crate::undo::run(&sys, &args::read(&[""; 0], OptionSet::COMMON).unwrap()).unwrap();

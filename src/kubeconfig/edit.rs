@@ -19,24 +19,24 @@ pub fn edited(files: &[KubeconfigFile], changes: Vec<Change>) -> Result<Vec<File
 ///
 /// # Errors
 /// A text that cannot be edited, or an entry that is not there.
-pub(crate) fn changed<'f>(
-    files: &'f [KubeconfigFile],
+pub(crate) fn changed(
+    files: &[KubeconfigFile],
     changes: impl IntoIterator<Item = (usize, Change)>,
-) -> Result<Vec<FileChange<'f>>, Error> {
+) -> Result<Vec<FileChange<'_>>, Error> {
     let mut of_file: Vec<Vec<Change>> = files.iter().map(|_| Vec::new()).collect();
     for (file, change) in changes {
         if let Some(of_file) = of_file.get_mut(file) {
             of_file.push(change);
         }
     }
-    let mut changed = Vec::new();
+    let mut outcome = Vec::new();
     for (file, changes) in files.iter().zip(of_file).filter(|(_, changes)| !changes.is_empty()) {
         let edited = file.document.change(&changes).map_err(|error| cannot_edit(&file.path, &error))?;
         if edited.text != file.document.text() {
-            changed.push(FileChange { file, edited });
+            outcome.push(FileChange { file, edited });
         }
     }
-    Ok(changed)
+    Ok(outcome)
 }
 
 /// Changes with the index of the file that each is made in, as `kubectl config` does it (seen with 1.35): an entry

@@ -1,7 +1,7 @@
 //! YAML as text that is edited where it stands. Nothing here knows what a kubeconfig is.
 //!
 //! A [`Tree`] has the values of a text and where each of them stands. [`apply`] makes the text that
-//! [`Op`]s ask for and leaves every other byte as it is; [`confirm`] reads that text again and holds it
+//! [`Op`]s ask for and leaves every other byte as it is; [`confirm()`] reads that text again and holds it
 //! against the old values with the same operations done to them.
 //!
 //! The parser reads YAML 1.2; what is written is read the same by readers of YAML 1.1, of which kubectl is one.

@@ -66,6 +66,6 @@ pub(super) enum ScalarText {
     Source,
     /// It is what stands between the quotes.
     Quoted,
-    /// It had to be made: from the first to the second byte of [`Tree::read`].
+    /// It had to be made: from the first to the second byte of what the tree has read.
     Read(u32, u32),
 }

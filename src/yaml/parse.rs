@@ -82,7 +82,7 @@ impl Builder<'_> {
             Event::Scalar(ref text, style, anchor, ref tag) => self.scalar(text, style, tag.is_some(), anchor, span),
             Event::SequenceStart(style, anchor, _) => self.begin(NodeKind::List { flow: flow(style) }, anchor, span)?,
             Event::MappingStart(style, anchor, _) => {
-                self.begin(NodeKind::Mapping { flow: flow(style) }, anchor, span)?
+                self.begin(NodeKind::Mapping { flow: flow(style) }, anchor, span)?;
             }
             Event::SequenceEnd | Event::MappingEnd => self.finish(span),
             _ => {}

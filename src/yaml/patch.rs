@@ -266,18 +266,18 @@ impl<'t> Plan<'t> {
     fn append(&mut self, op: usize, list: usize, left: &[usize], value: &Value) -> Result<()> {
         let tree = self.tree;
         let mut layout = self.layout_in(list);
-        let last = left.last().copied().filter(|&last| !tree.range(last).is_empty());
-        let last = last.ok_or_else(|| tree.unusual(list))?;
-        if let Some((key, _)) = tree.members(last).next() {
+        let beside = left.last().copied().filter(|&item| !tree.range(item).is_empty());
+        let beside = beside.ok_or_else(|| tree.unusual(list))?;
+        if let Some((key, _)) = tree.members(beside).next() {
             layout.flow_beside(tree, key);
-            layout.quoted |= tree.members(last).all(|(_, value)| tree.style(value) == Some(Style::Double));
+            layout.quoted |= tree.members(beside).all(|(_, value)| tree.style(value) == Some(Style::Double));
         } else {
-            layout.quoted |= tree.style(last) == Some(Style::Double);
+            layout.quoted |= tree.style(beside) == Some(Style::Double);
         }
-        let first = if layout.flow { tree.start(last) } else { tree.first_dash(list)? };
-        let gap = tree.gap(list, last, first, &layout)?;
+        let first = if layout.flow { tree.start(beside) } else { tree.first_dash(list)? };
+        let gap = tree.gap(list, beside, first, &layout)?;
         let lines = if layout.flow { vec![layout.line(value)] } else { layout.item_lines(value) };
-        self.splice_behind(op, tree.end(last), gap.clone() + &tree.join(&lines, &gap), &layout);
+        self.splice_behind(op, tree.end(beside), gap.clone() + &tree.join(&lines, &gap), &layout);
         Ok(())
     }
 

@@ -20,7 +20,7 @@ impl Random {
 }
 
 #[path = "../../tests/it/conversions/reader.rs"]
-#[allow(dead_code, unreachable_pub, reason = "shared with the tests of conversions")]
+#[allow(dead_code, unreachable_pub, clippy::cast_possible_truncation, reason = "shared with the tests of conversions")]
 mod reader;
 
 use serde_json::{Map, Value as Json, json};
@@ -55,23 +55,22 @@ impl Random {
         match value {
             Value::List(items) if flow || items.is_empty() => {
                 let items: Vec<_> = items.iter().map(|item| self.one_line(item)).collect();
-                *out += &format!(" [{}]", items.join(&format!(",{space}")));
+                out.extend([" [", &items.join(&format!(",{space}")), "]"]);
             }
             Value::Map(members) if flow || members.is_empty() => {
                 let quoted = self.chance(2);
                 let member = |(key, value): &(String, Value)| {
                     format!("{}: {}", scalar_text(key, true, quoted), self.one_line(value))
                 };
-                *out += &format!(" {{{}}}", members.iter().map(member).collect::<Vec<_>>().join(&format!(",{space}")));
+                let members: Vec<_> = members.iter().map(member).collect();
+                out.extend([" {", &members.join(&format!(",{space}")), "}"]);
             }
             Value::List(items) => {
                 for item in items {
                     self.line(out, indent);
                     *out += "-";
                     match item {
-                        Value::List(_) | Value::Map(_) if self.chance(2) => {
-                            *out += &format!(" {}", self.one_line(item))
-                        }
+                        Value::List(_) | Value::Map(_) if self.chance(2) => out.extend([" ", &self.one_line(item)]),
                         _ => self.write(item, out, indent + 2, false),
                     }
                 }
@@ -79,12 +78,12 @@ impl Random {
             Value::Map(members) => {
                 for (key, value) in members {
                     self.line(out, indent);
-                    *out += &format!("{}:", scalar_text(key, false, false));
+                    out.extend([&scalar_text(key, false, false), ":"]);
                     let step = if matches!(value, Value::List(_)) && self.chance(2) { 0 } else { 1 + self.below(4) };
                     self.write(value, out, indent + step, false);
                 }
             }
-            _ => *out += &format!(" {}", self.one_line(value)),
+            _ => out.extend([" ", &self.one_line(value)]),
         }
     }
 
@@ -110,7 +109,7 @@ impl Random {
         }
         *out += "\n";
         if self.chance(10) {
-            *out += &format!("{}# before: 'x\n", " ".repeat(self.below(6)));
+            out.extend([&" ".repeat(self.below(6)), "# before: 'x\n"]);
         }
         if self.chance(12) {
             *out += "\n";
@@ -167,7 +166,7 @@ fn said(value: &Value) -> Json {
 
 /// What `node` says after `ops`.
 fn meant(tree: &Tree, node: usize, ops: &[Op]) -> Json {
-    let replaced = ops.iter().find_map(|op| matches!(op, Op::Replace(at, _) if *at == node).then_some(op));
+    let replaced = ops.iter().find(|op| matches!(op, Op::Replace(at, _) if *at == node));
     if let Some(Op::Replace(_, value)) = replaced {
         return said(value);
     }
@@ -232,12 +231,9 @@ fn operations_do_what_they_say_and_nothing_else() {
         assert_eq!(apply(&tree, &[]).unwrap().text, text);
         let ops: Vec<_> = (0..=random.below(3)).map(|_| random.op(&tree)).collect();
         let done = apply(&tree, &ops).and_then(|patch| confirm(&tree, &ops, &patch).map(|()| patch));
-        let patch = match done {
-            Ok(patch) => patch,
-            Err(_) => {
-                refused += usize::from(ops.len() == 1);
-                continue;
-            }
+        let Ok(patch) = done else {
+            refused += usize::from(ops.len() == 1);
+            continue;
         };
         assert_eq!(undone(&patch, &text), text);
         accepted += usize::from(ops.len() == 1);
@@ -278,14 +274,17 @@ fn only_a_document_with_something_in_it_is_a_second_one() {
 /// Who looks up a few keys in every mapping looks at a member some forty times at most, whatever merges what.
 #[test]
 fn merge_keys_cost_no_more_than_the_text_is_long() {
-    let merges: String =
-        (1..4_000).map(|index| format!("m{index}: &m{index} {{<<: *m{}, k{index}: v}}\n", index - 1)).collect();
+    let merges: String = (1..4_000)
+        .map(|index| format!("m{index}: &m{index} {{<<: *m{}, k{index}: v}}\n", index - 1))
+        .collect::<Vec<_>>()
+        .concat();
     let text = format!("m0: &m0 {{k: v}}\n{merges}");
     let tree = Tree::parse(text).unwrap();
     let found = tree.members(TOP).filter(|(_, value)| tree.get(*value, "k").is_some()).count();
     assert!(found < 4_000);
     assert!(tree.check_lookups().is_err());
-    let shared: String = (0..2_000).map(|index| format!("m{index}: {{<<: *base, own: {index}}}\n")).collect();
+    let shared: String =
+        (0..2_000).map(|index| format!("m{index}: {{<<: *base, own: {index}}}\n")).collect::<Vec<_>>().concat();
     let tree = Tree::parse(format!("base: &base {{k: v, l: w}}\n{shared}")).unwrap();
     let found = tree.members(TOP).filter(|(_, value)| tree.get(*value, "k").is_some()).count();
     assert_eq!((found, tree.check_lookups()), (2_001, Ok(())));
