@@ -55,7 +55,7 @@ pub mod internal {
     pub use crate::commands::Command;
     pub use crate::convert::plan::{ConvertRequest, Decision, plan};
     pub use crate::error::{Error, io_words};
-    pub use crate::kubeconfig::document::{Auth, Change, Document, Edit, EditedDocument, ExecChange, NewExec, Section};
+    pub use crate::kubeconfig::document::{Auth, Change, Document, EditedDocument, Exec, Section};
     pub use crate::kubeconfig::edit::edited;
     pub use crate::kubeconfig::replace::FileChange;
     pub use crate::kubeconfig::{Encoding, KubeconfigFile};

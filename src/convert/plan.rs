@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, listed};
 use crate::exec_credential;
 use crate::kubeconfig::KubeconfigFile;
 use crate::kubeconfig::context::{self, ContextIndex, ContextUser};
-use crate::kubeconfig::document::{Auth, Change, Edit, Exec, ExecChange, NewExec, User, Variable};
+use crate::kubeconfig::document::{Auth, Change, Exec, User, Variable};
 use crate::login::{self, EntryArgument, Method, WriteRule};
 use crate::options::args::read_entry;
 use crate::options::{
@@ -75,7 +75,7 @@ impl UserPlan {
     /// What changes, with the file that it changes in.
     pub(super) fn change(&self) -> Option<(usize, Change)> {
         match &self.decision {
-            Decision::Convert(edit) => Some((self.file, Change::User(self.user, edit.clone()))),
+            Decision::Convert(exec) => Some((self.file, Change::User(self.user, exec.clone()))),
             _ => None,
         }
     }
@@ -83,8 +83,8 @@ impl UserPlan {
 
 /// What happens to a user.
 pub enum Decision {
-    /// This edit.
-    Convert(Edit),
+    /// It gets this entry.
+    Convert(Exec),
     /// The entry says already what was asked for.
     AlreadyRight,
     /// It is none of ours, and why.
@@ -207,7 +207,7 @@ fn refuse_flags(wish: &ConvertRequest) -> Result<(), Error> {
 }
 
 /// What is decided already: the entries of a tenant's clusters are mostly the same.
-type Known<'u> = HashMap<&'u Exec, Option<Edit>>;
+type Known<'u> = HashMap<&'u Exec, Option<Exec>>;
 
 fn decide<'u>(user: &'u User, wish: &ConvertRequest, routes: &ContextIndex, known: &mut Known<'u>) -> Decision {
     if let Some(foreign) = not_convertible(user, routes) {
@@ -216,74 +216,91 @@ fn decide<'u>(user: &'u User, wish: &ConvertRequest, routes: &ContextIndex, know
     }
     let outcome = match &user.auth {
         Auth::Exec(exec) => match known.get(exec) {
-            Some(edit) => Ok(edit.clone()),
-            None => convert_exec(exec, wish).inspect(|edit| _ = known.insert(exec, edit.clone())),
+            Some(new) => Ok(new.clone()),
+            None => convert_exec(exec, wish).inspect(|new| _ = known.insert(exec, new.clone())),
         },
         Auth::Provider { config, .. } => convert_provider(config, wish),
         Auth::Both | Auth::Neither => Ok(None),
     };
     match outcome {
-        Ok(Some(edit)) => Decision::Convert(edit),
+        Ok(Some(new)) => Decision::Convert(new),
         Ok(None) => Decision::AlreadyRight,
         Err(error) => Decision::Impossible(error),
     }
 }
 
-fn convert_exec(exec: &Exec, wish: &ConvertRequest) -> Result<Option<Edit>, Error> {
+fn convert_exec(exec: &Exec, wish: &ConvertRequest) -> Result<Option<Exec>, Error> {
     let entry = read_entry(&exec.args);
     let args = arguments(wish, &Source::Entry(&entry))?;
     check(&args, exec.provide_cluster_info)?;
-    let change = align_env(exec, change(exec, args, wish), wish)?;
-    Ok((exec.changed(&change) != *exec).then_some(Edit::Exec(change)))
+    let mut new = with_args(exec, args, wish);
+    align_env(&mut new, wish)?;
+    Ok((new != *exec).then_some(new))
 }
 
 /// Besides its arguments an entry keeps what it says, unless kubectl would refuse it.
-fn change(exec: &Exec, args: Vec<String>, wish: &ConvertRequest) -> ExecChange {
+fn with_args(exec: &Exec, args: Vec<String>, wish: &ConvertRequest) -> Exec {
     let current = exec.api_version.as_deref().unwrap_or_default();
     let kept = exec_credential::VERSIONS.into_iter().find(|version| *version == current);
     let version = wish.api_version().or(kept).unwrap_or(V1BETA1);
-    // v1 requires a mode (kubernetes-exec.md, 1.5); in v1beta1 this one is the default.
-    let lacks_mode = version != V1BETA1 && exec.interactive_mode.as_deref().unwrap_or_default().is_empty();
-    ExecChange {
-        args,
-        variables: variables(wish),
-        command: wish.typed_command().filter(|command| *command != exec.command),
-        api_version: (version != current).then(|| version.to_owned()),
-        interactive_mode: lacks_mode.then(|| IF_AVAILABLE.to_owned()),
+    let mut new = Exec { args, api_version: Some(version.to_owned()), ..exec.clone() };
+    if let Some(command) = wish.typed_command() {
+        new.command = command;
     }
+    // v1 requires a mode (kubernetes-exec.md, 1.5); in v1beta1 this one is the default.
+    if version != V1BETA1 && exec.interactive_mode.as_deref().unwrap_or_default().is_empty() {
+        new.interactive_mode = Some(IF_AVAILABLE.to_owned());
+    }
+    set(&mut new.env, variables(wish));
+    new
 }
 
 /// Variables of the entry win over its arguments (design, D1). The method and what was typed must hold all the
 /// same, so such a variable says it too; what it overruled before, it still does.
-fn align_env(exec: &Exec, mut change: ExecChange, wish: &ConvertRequest) -> Result<ExecChange, Error> {
-    let given = args::read(&change.args, OptionSet::TOKEN)?;
+fn align_env(exec: &mut Exec, wish: &ConvertRequest) -> Result<(), Error> {
+    let given = args::read(&exec.args, OptionSet::TOKEN)?;
     let is_meant = |decl: &Decl| *decl == LOGIN.decl || wish.types(decl);
     // Several variables may stand for one option; the next is seen when the first agrees.
-    for _ in &exec.env {
-        let env = Env::default().with_entry(&exec.changed(&change).env);
+    for _ in 0..exec.env.len() {
+        let env = Env::default().with_entry(&exec.env);
         let overruled = Values::resolve(&given, &env).overruled(&given);
         let meant = overruled.into_iter().filter(|(_, flag)| is_meant(flag.decl));
         let same: Vec<Variable> = meant.map(|(name, flag)| (name.into(), flag.text.expose().to_owned())).collect();
         if same.is_empty() {
             break;
         }
-        change.variables.extend(same);
+        set(&mut exec.env, same);
     }
-    Ok(change)
+    Ok(())
 }
 
-fn convert_provider(config: &BTreeMap<String, String>, wish: &ConvertRequest) -> Result<Option<Edit>, Error> {
+/// Sets variables; all others stay.
+fn set(env: &mut Vec<Variable>, new: Vec<Variable>) {
+    for (name, value) in new {
+        let mut is_new = true;
+        for same in env.iter_mut().filter(|same| same.0 == name) {
+            same.1.clone_from(&value);
+            is_new = false;
+        }
+        if is_new {
+            env.push((name, value));
+        }
+    }
+}
+
+fn convert_provider(config: &BTreeMap<String, String>, wish: &ConvertRequest) -> Result<Option<Exec>, Error> {
     let args = arguments(wish, &Source::Provider(config))?;
     check(&args, false)?;
     let command = wish.command();
-    Ok(Some(Edit::ProviderToExec(NewExec {
-        api_version: wish.api_version().unwrap_or(V1BETA1).into(),
+    Ok(Some(Exec {
+        api_version: Some(wish.api_version().unwrap_or(V1BETA1).into()),
         args,
-        install_hint: install_hint(&command),
+        install_hint: Some(install_hint(&command)),
         command,
         env: variables(wish),
-        interactive_mode: IF_AVAILABLE.into(),
-    })))
+        interactive_mode: Some(IF_AVAILABLE.into()),
+        provide_cluster_info: false,
+    }))
 }
 
 const V1BETA1: &str = exec_credential::VERSIONS[1];
@@ -503,8 +520,7 @@ mod tests {
 
     fn edited(verdict: Result<Decision, Error>) -> Vec<Variable> {
         match verdict {
-            Ok(Decision::Convert(Edit::Exec(change))) => change.variables,
-            Ok(Decision::Convert(Edit::ProviderToExec(new))) => new.env,
+            Ok(Decision::Convert(new)) => new.env,
             _ => panic!("no edit"),
         }
     }

@@ -30,7 +30,7 @@ use serde::Serialize;
 
 use crate::convert::plan::{self, Decision, UserPlan};
 use crate::error::listed;
-use crate::kubeconfig::document::{Auth, Document, Edit, RelativePath};
+use crate::kubeconfig::document::{Auth, Document, RelativePath};
 use crate::kubeconfig::replace::FileChange;
 use crate::kubeconfig::{self, KubeconfigFile};
 use crate::options::types::OutputFormat as Form;
@@ -169,7 +169,7 @@ impl Conversion<'_> {
             Decision::Convert(_) if refused => {
                 (UserResult::Skipped, Some("nothing is written while another user cannot be converted".into()), stands)
             }
-            Decision::Convert(edit) => (UserResult::Converted, None, command_after(edit).or(stands)),
+            Decision::Convert(new) => (UserResult::Converted, None, Some(new.command.clone())),
             Decision::AlreadyRight => (UserResult::AlreadyRight, None, stands),
             Decision::Skipped(why) => (UserResult::Skipped, Some(why.clone()), stands),
             Decision::Impossible(error) => (UserResult::Impossible, Some(error.to_string()), stands),
@@ -400,13 +400,6 @@ impl Counts {
         let kinds = [(self.converted, converted), (self.already_right, "already right"), (self.skipped, "skipped")];
         let kinds = kinds.iter().filter(|(count, _)| *count > 0).map(|(count, kind)| format!("{count} {kind}"));
         Some(kinds.collect::<Vec<_>>().join(", "))
-    }
-}
-
-fn command_after(edit: &Edit) -> Option<String> {
-    match edit {
-        Edit::Exec(change) => change.command.clone(),
-        Edit::ProviderToExec(new) => Some(new.command.clone()),
     }
 }
 

@@ -5,9 +5,7 @@ use std::ops::Range;
 
 use crate::yaml::{Member, NodeKind, Op, Patch, Result, Splice, TOP, Tree, Value, YamlError, apply, confirm};
 
-use super::{
-    Auth, Change, Document, Edit, EditedDocument, EditedSpan, Exec, ExecChange, NewExec, Section, User, Variable,
-};
+use super::{Auth, Change, Document, EditedDocument, EditedSpan, Exec, Section, User, Variable};
 
 impl Section {
     /// Its key at the top of the file.
@@ -29,22 +27,6 @@ impl Section {
             Section::CurrentContext => "",
         }
     }
-}
-
-/// The variables `old` after those of `new` are set.
-pub(super) fn set(old: &[Variable], new: &[Variable]) -> Vec<Variable> {
-    let mut all = old.to_vec();
-    for variable in new {
-        let mut there = false;
-        for same in all.iter_mut().filter(|same| same.0 == variable.0) {
-            same.1.clone_from(&variable.1);
-            there = true;
-        }
-        if !there {
-            all.push(variable.clone());
-        }
-    }
-    all
 }
 
 impl Change {
@@ -73,21 +55,21 @@ impl Document {
     /// # Errors
     /// A member that is shared through an anchor with somebody who is not to change, an entry that is not there,
     /// a text that is written in a way that cannot be edited.
-    pub(crate) fn change(&self, changes: &[Change]) -> Result<EditedDocument> {
-        let mut edits: HashMap<usize, &Edit> = HashMap::new();
+    pub fn change(&self, changes: &[Change]) -> Result<EditedDocument> {
+        let mut wanted = Wanted::new();
         for change in changes {
-            if let Change::User(user, edit) = change
-                && edits.insert(*user, edit).is_some()
+            if let Change::User(user, exec) = change
+                && wanted.insert(*user, exec).is_some()
             {
                 return Err(YamlError::new("one user was to be edited twice"));
             }
         }
-        let shared = self.shared(&edits)?;
+        let shared = self.shared(&wanted)?;
         let mut ops: Vec<Op> = Vec::new();
         let mut owners = Vec::new();
         for (index, change) in changes.iter().enumerate() {
             let new = match change {
-                Change::User(user, edit) => self.ops_of(*user, edit, &shared)?,
+                Change::User(user, exec) => self.ops_of(*user, exec, &shared)?,
                 other => self.ops_of_entry(other)?,
             };
             for op in new {
@@ -100,7 +82,7 @@ impl Document {
         let patch = apply(&self.tree, &ops)?;
         confirm(&self.tree, &ops, &patch)?;
         if self.tree.has_aliases() {
-            self.confirm_users(&edits, &patch.text)?;
+            self.confirm_users(&wanted, &patch.text)?;
         }
         let touched = self.touched(changes, &owners, &patch);
         Ok(EditedDocument { text: patch.text, touched })
@@ -108,7 +90,7 @@ impl Document {
 
     /// For each user that has its text by an alias, or whose text others have so: all who have that text. All of
     /// them must be to change in the same way, and nothing else may refer to it.
-    fn shared(&self, edits: &HashMap<usize, &Edit>) -> Result<Shared> {
+    fn shared(&self, wanted: &Wanted) -> Result<Shared> {
         if !self.tree.has_aliases() {
             return Ok(Shared::new());
         }
@@ -120,19 +102,20 @@ impl Document {
         }
         let mut shared = Shared::new();
         for group in by_text.into_values() {
-            self.check_group(&group, edits)?;
+            self.check_group(&group, wanted)?;
             let users: Vec<usize> = group.iter().map(|(user, _)| *user).collect();
             shared.extend(users.iter().filter(|_| users.len() > 1).map(|user| (*user, users.clone())));
         }
         Ok(shared)
     }
 
-    fn check_group(&self, group: &[(usize, Path)], edits: &HashMap<usize, &Edit>) -> Result<()> {
-        let Some(edit) = group.iter().find_map(|(user, _)| edits.get(user)) else { return Ok(()) };
-        let all = matches!(edit, Edit::Exec(_)) && group.iter().all(|(user, _)| edits.get(user) == Some(edit));
+    fn check_group(&self, group: &[(usize, Path)], wanted: &Wanted) -> Result<()> {
+        let Some(exec) = group.iter().find_map(|(user, _)| wanted.get(user)) else { return Ok(()) };
+        let has_exec = |user: usize| matches!(self.users.get(user).map(|user| &user.auth), Some(Auth::Exec(_)));
+        let all = group.iter().all(|(user, _)| has_exec(*user) && wanted.get(user) == Some(exec));
         let passed: HashSet<usize> =
             group.iter().flat_map(|(_, path)| &path.aliases).copied().filter(|_| all).collect();
-        for (_, path) in group.iter().filter(|(user, _)| edits.contains_key(user)) {
+        for (_, path) in group.iter().filter(|(user, _)| wanted.contains_key(user)) {
             path.aliases
                 .iter()
                 .filter(|alias| !passed.contains(alias))
@@ -166,22 +149,21 @@ impl Document {
         Ok(path)
     }
 
-    /// What an edit is as operations; none if it comes with that of another user.
-    fn ops_of(&self, index: usize, edit: &Edit, shared: &Shared) -> Result<Vec<Op>> {
+    /// What gives a user this `exec`; nothing if it comes with that of another user.
+    fn ops_of(&self, index: usize, new: &Exec, shared: &Shared) -> Result<Vec<Op>> {
         let user = self.users.get(index).ok_or_else(|| YamlError::new("there is no such user"))?;
         if shared.get(&index).is_some_and(|users| users.first() != Some(&index)) {
             return Ok(vec![]);
         }
-        match (edit, &user.auth) {
-            (Edit::Exec(change), Auth::Exec(exec)) => self.tree.ops_of_exec(self.path(index)?.value, exec, change),
-            (Edit::ProviderToExec(new), Auth::Provider { .. }) => {
+        match &user.auth {
+            Auth::Exec(old) => self.tree.ops_of_exec(self.path(index)?.value, old, new),
+            Auth::Provider { .. } => {
                 let path = self.path(index)?;
                 self.tree.detached(path.value)?;
                 Ok(vec![Op::Replace(path.key, Value::text("exec")), Op::Replace(path.value, new.value())])
             }
-            (_, Auth::Both) => Err(user.refuse("has both `exec` and `auth-provider`")),
-            (Edit::Exec(_), _) => Err(user.refuse("has no `exec`")),
-            (Edit::ProviderToExec(_), _) => Err(user.refuse("has no `auth-provider`")),
+            Auth::Both => Err(user.refuse("has both `exec` and `auth-provider`")),
+            Auth::Neither => Err(user.refuse("has neither `exec` nor `auth-provider`")),
         }
     }
 
@@ -249,18 +231,15 @@ impl Document {
         Ok(tree.list_at(TOP, section.key())?.into_iter().filter(is_it).last())
     }
 
-    /// That users read as their edits mean it, and all else as before.
-    fn confirm_users(&self, edits: &HashMap<usize, &Edit>, text: &str) -> Result<()> {
+    /// That users read as they are meant to, and all others as before.
+    fn confirm_users(&self, wanted: &Wanted, text: &str) -> Result<()> {
         let unexpected = || YamlError::new("the edited file would not read back as intended");
         let new = Document::parse(text.to_owned()).map_err(|_| unexpected())?;
-        let done = self.users.iter().enumerate().all(|(index, user)| {
-            let meant = match edits.get(&index) {
-                Some(edit) => edit.outcome(&user.auth),
-                None => Some(user.auth.clone()),
-            };
-            new.users.get(index).is_some_and(|user| Some(&user.auth) == meant.as_ref())
+        let done = self.users.iter().zip(&new.users).enumerate().all(|(index, (old, new))| match wanted.get(&index) {
+            Some(exec) => matches!(&new.auth, Auth::Exec(new) if new == *exec),
+            None => new.auth == old.auth,
         });
-        if done { Ok(()) } else { Err(unexpected()) }
+        if done && self.users.len() == new.users.len() { Ok(()) } else { Err(unexpected()) }
     }
 
     /// What a change is about, and the node of it that is there already.
@@ -330,6 +309,9 @@ fn joined(ops: &mut [Op], op: &Op) -> bool {
     true
 }
 
+/// The `exec` that users are to have.
+type Wanted<'c> = HashMap<usize, &'c Exec>;
+
 /// For each user that shares its text with others: all of them, in the order of the file.
 type Shared = HashMap<usize, Vec<usize>>;
 
@@ -353,35 +335,17 @@ impl Path {
     }
 }
 
-impl Edit {
-    /// What the user's `auth` must be afterwards.
-    fn outcome(&self, old: &Auth) -> Option<Auth> {
-        match (self, old) {
-            (Edit::Exec(change), Auth::Exec(exec)) => Some(Auth::Exec(exec.changed(change))),
-            (Edit::ProviderToExec(new), _) => Some(Auth::Exec(Exec {
-                command: new.command.clone(),
-                args: new.args.clone(),
-                env: new.env.clone(),
-                api_version: Some(new.api_version.clone()),
-                interactive_mode: Some(new.interactive_mode.clone()),
-                install_hint: Some(new.install_hint.clone()),
-                ..Exec::default()
-            })),
-            _ => None,
-        }
-    }
-}
-
-impl NewExec {
+impl Exec {
     fn value(&self) -> Value {
+        let text = |text: &Option<String>| Value::text(text.as_deref().unwrap_or_default());
         Value::map([
-            ("apiVersion", Value::text(&self.api_version)),
+            ("apiVersion", text(&self.api_version)),
             ("args", texts(&self.args)),
             ("command", Value::text(&self.command)),
             ("env", if self.env.is_empty() { Value::null() } else { variables(&self.env) }),
-            ("installHint", Value::text(&self.install_hint)),
-            ("interactiveMode", Value::text(&self.interactive_mode)),
-            ("provideClusterInfo", Value::Plain("false".into())),
+            ("installHint", text(&self.install_hint)),
+            ("interactiveMode", text(&self.interactive_mode)),
+            ("provideClusterInfo", Value::Plain(self.provide_cluster_info.to_string())),
         ])
     }
 }
@@ -406,24 +370,27 @@ impl User {
 
 impl Tree {
     /// Sets what differs from `old`.
-    fn ops_of_exec(&self, exec: usize, old: &Exec, change: &ExecChange) -> Result<Vec<Op>> {
+    fn ops_of_exec(&self, exec: usize, old: &Exec, new: &Exec) -> Result<Vec<Op>> {
         let mut ops = Vec::new();
         let text = |key, old: Option<&String>, new: Option<&String>| {
             let new = new.filter(|new| Some(*new) != old);
             new.map(|new| self.set_member(exec, key, Value::text(new))).transpose()
         };
-        ops.extend(text("apiVersion", old.api_version.as_ref(), change.api_version.as_ref())?);
-        if old.args != change.args {
-            ops.push(self.set_member(exec, "args", texts(&change.args))?);
+        ops.extend(text("apiVersion", old.api_version.as_ref(), new.api_version.as_ref())?);
+        if old.args != new.args {
+            ops.push(self.set_member(exec, "args", texts(&new.args))?);
         }
-        ops.extend(text("command", Some(&old.command), change.command.as_ref())?);
-        ops.extend(self.ops_of_env(exec, &old.env, &change.variables)?);
-        ops.extend(text("interactiveMode", old.interactive_mode.as_ref(), change.interactive_mode.as_ref())?);
+        ops.extend(text("command", Some(&old.command), Some(&new.command))?);
+        ops.extend(self.ops_of_env(exec, &old.env, &new.env)?);
+        ops.extend(text("interactiveMode", old.interactive_mode.as_ref(), new.interactive_mode.as_ref())?);
         Ok(ops)
     }
 
     fn ops_of_env(&self, exec: usize, old: &[Variable], new: &[Variable]) -> Result<Vec<Op>> {
-        let differs = |variable: &&Variable| set(old, std::slice::from_ref(variable)) != old;
+        let differs = |variable: &&Variable| {
+            let mut same = old.iter().filter(|old| old.0 == variable.0).peekable();
+            same.peek().is_none() || same.any(|old| old.1 != variable.1)
+        };
         let new: Vec<_> = new.iter().filter(differs).cloned().collect();
         let env = self.own_member(exec, "env")?.map(|member| member.1).filter(|env| !self.items(*env).is_empty());
         let Some(env) = env else {
@@ -538,18 +505,18 @@ impl Tree {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ExecChange;
     use super::super::tests::support::{
-        AKS, PROVIDER, Random, args, convert, edited, exec_of, new_args, new_exec, parse, set_env, strings,
+        AKS, PROVIDER, Random, args, convert, edit, edited, exec_of, new_args, new_exec, parse, set_env, strings, to,
+        with_variables,
     };
     use super::*;
 
     #[test]
     fn several_edits_at_once() {
         let text = format!("{AKS}{}", PROVIDER.replace("users:\n", "").replace("name: u", "name: v"));
-        let both = edited(&text, &[(1, Edit::ProviderToExec(new_exec())), (0, new_args(strings(&["a"])))]).unwrap();
+        let both = edited(&text, &[(1, to(new_exec())), (0, new_args(strings(&["a"])))]).unwrap();
         let one = edited(&text, &[(0, new_args(strings(&["a"])))]).unwrap();
-        assert_eq!(edited(&one, &[(1, Edit::ProviderToExec(new_exec()))]).unwrap(), both);
+        assert_eq!(edited(&one, &[(1, to(new_exec()))]).unwrap(), both);
         let twice = edited(&text, &[(0, new_args(vec![])), (0, new_args(vec![]))]);
         assert!(twice.is_err());
     }
@@ -570,8 +537,8 @@ mod tests {
         );
         let both = "users:\n- name: a\n  user: {exec: {}, auth-provider: {}}\n";
         assert_eq!(args(both, &["y"]).unwrap_err(), "user `a` at line 2 has both `exec` and `auth-provider`");
-        assert_eq!(convert(AKS).unwrap_err(), "user `u` at line 16 has no `auth-provider`");
-        assert_eq!(args(PROVIDER, &[]).unwrap_err(), "user `u` at line 2 has no `exec`");
+        let neither = "users:\n- name: a\n  user: {token: t}\n";
+        assert_eq!(args(neither, &["y"]).unwrap_err(), "user `a` at line 2 has neither `exec` nor `auth-provider`");
         let twice = "users:\n- name: a\n  user:\n    exec: {args: [a], args: [b]}\n";
         assert_eq!(
             args(twice, &["y"]).unwrap_err(),
@@ -664,7 +631,7 @@ mod tests {
             format!("{{\"users\":[{}]}}", users.join(","))
         };
         let edits: Vec<_> = (0..1_000).map(|user| (user, new_args(strings(&["new"])))).collect();
-        assert_eq!(parse(&file("null")).edit(&edits).unwrap().text, file("[\"new\"]"));
+        assert_eq!(edit(&parse(&file("null")), &edits).unwrap().text, file("[\"new\"]"));
     }
 
     /// A width in `format!` has a limit.
@@ -737,13 +704,13 @@ mod tests {
         let mut random = Random(4);
         for round in 0..4_000 {
             let file = &files[round % files.len()];
-            let mut change = ExecChange { args: random.args(), variables: random.variables(), ..ExecChange::default() };
-            change.interactive_mode = random.perhaps();
-            change.api_version = random.perhaps();
-            let edits = [(0, Edit::Exec(change.clone()))];
-            let new = edited(file, &edits).unwrap_or_else(|error| panic!("{error} {file} {change:?}"));
+            let mut exec = Exec { args: random.args(), ..with_variables(random.variables())(exec_of(file)) };
+            exec.interactive_mode = random.perhaps().or(exec.interactive_mode);
+            exec.api_version = random.perhaps().or(exec.api_version);
+            let edits = [(0, to(exec.clone()))];
+            let new = edited(file, &edits).unwrap_or_else(|error| panic!("{error} {file} {exec:?}"));
             assert_eq!(edited(&new, &edits).unwrap(), new);
-            assert_eq!(exec_of(&new), exec_of(file).changed(&change));
+            assert_eq!(exec_of(&new), exec);
             let stays = |line: &&str| !line.contains("args") && !line.contains("value");
             let mut lines = new.lines();
             let kept = file.lines().filter(stays).all(|line| lines.any(|new| new == line));

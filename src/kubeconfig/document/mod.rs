@@ -104,51 +104,6 @@ pub struct Context {
     pub cluster: String,
 }
 
-/// A change to one user.
-#[derive(Clone, PartialEq, Eq)]
-#[cfg_attr(test, derive(Debug))]
-pub enum Edit {
-    /// Changes members of `exec` and single variables, and leaves the rest of the entry alone.
-    Exec(ExecChange),
-    /// Puts an `exec` in the place of the `auth-provider`.
-    ProviderToExec(NewExec),
-}
-
-/// What is to change in an `exec`; a member that is `None` stays as it is.
-#[derive(Clone, PartialEq, Eq, Default)]
-#[cfg_attr(test, derive(Debug))]
-pub struct ExecChange {
-    /// Takes the place of `args`, missing or not.
-    pub args: Vec<String>,
-    /// Variables to set in `env`; all others stay.
-    pub variables: Vec<Variable>,
-    /// `command`.
-    pub command: Option<String>,
-    /// `apiVersion`.
-    pub api_version: Option<String>,
-    /// `interactiveMode`.
-    pub interactive_mode: Option<String>,
-}
-
-/// The `exec` that takes the place of an `auth-provider`; it is written with
-/// `provideClusterInfo: false`.
-#[derive(Clone, PartialEq, Eq)]
-#[cfg_attr(test, derive(Debug))]
-pub struct NewExec {
-    /// `apiVersion`.
-    pub api_version: String,
-    /// `args`.
-    pub args: Vec<String>,
-    /// `command`.
-    pub command: String,
-    /// `env`.
-    pub env: Vec<Variable>,
-    /// `installHint`.
-    pub install_hint: String,
-    /// `interactiveMode`.
-    pub interactive_mode: String,
-}
-
 /// A list of a kubeconfig, or its one text.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -168,8 +123,10 @@ pub enum Section {
 #[derive(Clone, PartialEq, Eq)]
 #[cfg_attr(test, derive(Debug))]
 pub enum Change {
-    /// Edits a user, by its place in [`Document::users`].
-    User(usize, Edit),
+    /// Gives a user, by its place in [`Document::users`], this `exec`, in the place of the one or the
+    /// `auth-provider` that it has. Variables are set and none is removed; of the other members those
+    /// change in which `apiVersion`, `args`, `command` and `interactiveMode` differ.
+    User(usize, Exec),
     /// Adds an entry, or gives one of this name another body: what stands under `cluster`, `context` or `user`.
     Set(Section, String, Value),
     /// Gives an entry another name.
@@ -203,21 +160,6 @@ pub struct EditedSpan {
     pub new: Range<usize>,
     /// How many characters stand before the entry on its line.
     pub column: usize,
-}
-
-impl Exec {
-    /// The entry after `change`.
-    #[must_use]
-    pub fn changed(&self, change: &ExecChange) -> Exec {
-        Exec {
-            command: change.command.as_ref().unwrap_or(&self.command).clone(),
-            args: change.args.clone(),
-            api_version: change.api_version.as_ref().or(self.api_version.as_ref()).cloned(),
-            env: edit::set(&self.env, &change.variables),
-            interactive_mode: change.interactive_mode.as_ref().or(self.interactive_mode.as_ref()).cloned(),
-            ..self.clone()
-        }
-    }
 }
 
 impl Document {
@@ -279,11 +221,5 @@ impl Document {
     /// such user.
     pub fn entry(&self, user: usize) -> Range<usize> {
         self.entries.get(user).map_or(0..0, |&node| self.tree.range(node))
-    }
-
-    /// The file after `edits`, each naming a user by its index in [`Document::users`]; see [`Document::change`].
-    pub fn edit(&self, edits: &[(usize, Edit)]) -> Result<EditedDocument> {
-        let changes: Vec<_> = edits.iter().map(|(user, edit)| Change::User(*user, edit.clone())).collect();
-        self.change(&changes)
     }
 }

@@ -162,7 +162,7 @@ fn is_true(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::support::{AKS, PROVIDER, args, error, exec_of, new_args, parse, strings};
+    use super::super::tests::support::{AKS, PROVIDER, args, edit, error, exec_of, new_args, parse, strings};
     use super::*;
 
     #[test]
@@ -208,7 +208,7 @@ mod tests {
         ] {
             let document = parse(text);
             assert!(document.users().is_empty(), "{text:?}");
-            assert_eq!(document.edit(&[]).unwrap().text, text);
+            assert_eq!(document.change(&[]).unwrap().text, text);
         }
     }
 
@@ -234,7 +234,7 @@ mod tests {
         });
         let arguments: Vec<_> = arguments.collect();
         assert_eq!(arguments, ["x z", "x z", "x z", "x z", "z", "o", "none", "none"]);
-        let edit = document.edit(&[(3, new_args(vec![]))]).unwrap_err();
+        let edit = edit(&document, &[(3, new_args(vec![]))]).unwrap_err();
         assert_eq!(
             edit.to_string(),
             "`exec` cannot be edited because a merge key brings it to the mapping at line 15, column 5"

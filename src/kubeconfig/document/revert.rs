@@ -223,8 +223,10 @@ fn as_kubectl_writes(value: Value, level: Level) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::support::{AKS, PROVIDER, Random, exec_of, new_args, new_exec, parse, strings};
-    use super::super::{Edit, EditedSpan, ExecChange};
+    use super::super::tests::support::{
+        AKS, Edit, PROVIDER, Random, edit, exec_of, new_args, new_exec, parse, strings, to, with_variables,
+    };
+    use super::super::{EditedSpan, Exec};
     use super::*;
 
     /// An edit of a file, as a journal keeps it.
@@ -250,7 +252,7 @@ mod tests {
     /// The text after the edits, and what is kept of them.
     fn keep(text: &str, edits: &[(usize, Edit)]) -> (String, Vec<Kept>) {
         let old = parse(text);
-        let edited = old.edit(edits).unwrap();
+        let edited = edit(&old, edits).unwrap();
         let new = edited.text.as_str();
         let kept = |EditedSpan { name, old: before, new: left, column, .. }: &EditedSpan| Kept {
             name: name.clone(),
@@ -287,7 +289,7 @@ mod tests {
         let two = json.replace("\"exec\": {}", "\"exec\": {\"args\": [\"b\"]}");
         let (new, kept) = keep(&two, &[(0, new_args(strings(&["a"]))), (1, new_args(strings(&["long"])))]);
         assert_eq!(back(&new, &kept), (two, vec![UndoState::Possible; 2]));
-        let (new, kept) = keep(PROVIDER, &[(0, Edit::ProviderToExec(new_exec()))]);
+        let (new, kept) = keep(PROVIDER, &[(0, to(new_exec()))]);
         assert_eq!(back(&new, &kept), (PROVIDER.to_owned(), vec![UndoState::Possible]));
     }
 
@@ -311,13 +313,9 @@ mod tests {
         let mut random = Random(5);
         for round in 0..1_000 {
             let file = &files[round % files.len()];
-            let change = ExecChange {
-                args: random.args(),
-                variables: random.variables(),
-                command: random.perhaps(),
-                ..ExecChange::default()
-            };
-            let (new, kept) = keep(file, &[(0, Edit::Exec(change))]);
+            let mut exec = with_variables(random.variables())(exec_of(file));
+            exec.command = random.perhaps().unwrap_or(exec.command);
+            let (new, kept) = keep(file, &[(0, to(Exec { args: random.args(), ..exec }))]);
             assert_eq!(back(&new, &kept), (file.clone(), vec![UndoState::Possible]));
         }
     }

@@ -253,7 +253,7 @@ mod tests {
     use super::*;
     use crate::cache::tests::sys_with;
     use crate::kubeconfig::KubeconfigFile;
-    use crate::kubeconfig::document::{Edit, ExecChange, UndoState};
+    use crate::kubeconfig::document::{Auth, Change, Exec, UndoState};
     use crate::kubeconfig::replace::FileChange;
     use crate::os::clock::fake::FakeClock;
     use crate::store::KeyError;
@@ -289,8 +289,11 @@ mod tests {
         fn keep(&self, files: usize) -> EditGroup {
             let file = KubeconfigFile::new(self.home.path().join("config"), OLD.into()).unwrap();
             let args = vec!["a longer list".to_owned(), String::new()];
-            let edit = Edit::Exec(ExecChange { args, ..ExecChange::default() });
-            let edited = file.document.edit(&[(0, edit.clone()), (1, edit)]).unwrap();
+            let change = |user: usize| match &file.document.users()[user].auth {
+                Auth::Exec(exec) => Change::User(user, Exec { args: args.clone(), ..exec.clone() }),
+                _ => panic!("no exec"),
+            };
+            let edited = file.document.change(&[0, 1].map(change)).unwrap();
             let change = FileChange { file: &file, edited };
             let what = Operation { command: "convert-kubeconfig".into(), login: "spn".into() };
             let journal = self.journal();

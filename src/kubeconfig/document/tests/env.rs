@@ -1,5 +1,5 @@
-use super::super::{Edit, ExecChange, NewExec};
-use super::support::{AKS, args, edited, exec_of, new_exec, set_env, variables};
+use super::super::Exec;
+use super::support::{AKS, args, edited, exec_of, new_exec, set_env, to, variables};
 
 /// A user whose entry ends with `env`.
 fn block(env: &str) -> String {
@@ -76,12 +76,8 @@ fn a_missing_env_comes_where_kubectl_has_it() {
     let short = "users:\n- name: u\n  user:\n    exec:\n      command: c\n";
     let both = short
         .replace("command: c", "args:\n      - a\n      command: c\n      env:\n      - name: X\n        value: /d");
-    let edit = Edit::Exec(ExecChange {
-        args: vec!["a".to_owned()],
-        variables: variables(&[("X", "/d")]),
-        ..ExecChange::default()
-    });
-    assert_eq!(edited(short, &[(0, edit)]).unwrap(), both);
+    let new = Exec { args: vec!["a".to_owned()], env: variables(&[("X", "/d")]), ..exec_of(short) };
+    assert_eq!(edited(short, &[(0, to(new))]).unwrap(), both);
     let last = "users:\n- name: u\n  user:\n    exec:\n      command: c\n      env:";
     assert_eq!(set_env(last, "/d").unwrap(), format!("{last}\n      - name: X\n        value: /d"));
 }
@@ -197,8 +193,8 @@ fn other_anchors_in_env_survive() {
 
 #[test]
 fn a_provider_becomes_an_entry_with_variables() {
-    let new = NewExec { env: variables(&[("X", "/d"), ("Z", "a: b")]), ..new_exec() };
-    let edits = [(0, Edit::ProviderToExec(new.clone()))];
+    let new = Exec { env: variables(&[("X", "/d"), ("Z", "a: b")]), ..new_exec() };
+    let edits = [(0, to(new.clone()))];
     let block = "users:\n- name: u\n  user:\n    auth-provider:\n      name: azure\n";
     let block = edited(block, &edits).unwrap();
     let env = "      command: kubelogin\n      env:\n      - name: X\n        value: /d\n      - name: Z\n        value: \"a: b\"\n      installHint";

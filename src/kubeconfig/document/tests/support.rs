@@ -3,7 +3,9 @@
 use crate::yaml::YamlError;
 pub(in crate::kubeconfig) use crate::yaml::tests::Random;
 
-use super::super::{Auth, Document, Edit, EditedDocument, Exec, ExecChange, NewExec, Variable};
+use std::rc::Rc;
+
+use super::super::{Auth, Change, Document, EditedDocument, Exec, Variable};
 
 pub(in crate::kubeconfig) const AKS: &str = "\
 # mine
@@ -68,9 +70,21 @@ pub(in crate::kubeconfig) fn args(text: &str, new: &[&str]) -> Result<String, St
     edited(text, &[(0, new_args(strings(new)))]).map_err(|error| error.to_string())
 }
 
+/// The `exec` that a user is to have, made of the one it has.
+pub(in crate::kubeconfig) type Edit = Rc<dyn Fn(Exec) -> Exec>;
+
+/// The file after `edits` of users.
+pub(in crate::kubeconfig) fn edit(document: &Document, edits: &[(usize, Edit)]) -> Result<EditedDocument, YamlError> {
+    let change = |(user, edit): &(usize, Edit)| match &document.users()[*user].auth {
+        Auth::Exec(exec) => Change::User(*user, edit(exec.clone())),
+        _ => Change::User(*user, edit(Exec::default())),
+    };
+    document.change(&edits.iter().map(change).collect::<Vec<_>>())
+}
+
 /// The text after `edits`, from which the old one can be made again.
 pub(in crate::kubeconfig) fn edited(text: &str, edits: &[(usize, Edit)]) -> Result<String, YamlError> {
-    let EditedDocument { text: new, touched } = parse(text).edit(edits)?;
+    let EditedDocument { text: new, touched } = edit(&parse(text), edits)?;
     let mut back = new.clone();
     for place in touched.iter().rev() {
         back.replace_range(place.new.clone(), &text[place.old.clone()]);
@@ -85,7 +99,7 @@ pub(in crate::kubeconfig) fn edited(text: &str, edits: &[(usize, Edit)]) -> Resu
 }
 
 pub(in crate::kubeconfig) fn new_args(args: Vec<String>) -> Edit {
-    Edit::Exec(ExecChange { args, ..ExecChange::default() })
+    Rc::new(move |exec| Exec { args: args.clone(), ..exec })
 }
 
 pub(in crate::kubeconfig) fn variables(list: &[(&str, &str)]) -> Vec<Variable> {
@@ -94,9 +108,21 @@ pub(in crate::kubeconfig) fn variables(list: &[(&str, &str)]) -> Vec<Variable> {
 
 /// The text after the variable `X` of the first user is set.
 pub(in crate::kubeconfig) fn set_env(text: &str, value: &str) -> Result<String, String> {
-    let change =
-        ExecChange { args: exec_of(text).args, variables: variables(&[("X", value)]), ..ExecChange::default() };
-    edited(text, &[(0, Edit::Exec(change))]).map_err(|error| error.to_string())
+    edited(text, &[(0, with_variables(variables(&[("X", value)])))]).map_err(|error| error.to_string())
+}
+
+/// Sets variables, all others stay.
+pub(in crate::kubeconfig) fn with_variables(new: Vec<Variable>) -> Edit {
+    Rc::new(move |exec| {
+        let is_new = |(name, _): &&Variable| !exec.env.iter().any(|(known, _)| known == name);
+        let come = new.iter().filter(is_new).cloned();
+        let now = |(name, old): &Variable| {
+            let value = new.iter().find(|(known, _)| known == name).map_or(old, |(_, value)| value);
+            (name.clone(), value.clone())
+        };
+        let env = exec.env.iter().map(now).chain(come).collect();
+        Exec { env, ..exec }
+    })
 }
 
 /// The entry of the first user.
@@ -107,20 +133,25 @@ pub(in crate::kubeconfig) fn exec_of(text: &str) -> Exec {
     }
 }
 
-pub(in crate::kubeconfig) fn new_exec() -> NewExec {
-    NewExec {
-        api_version: "client.authentication.k8s.io/v1beta1".to_owned(),
+pub(in crate::kubeconfig) fn new_exec() -> Exec {
+    Exec {
+        api_version: Some("client.authentication.k8s.io/v1beta1".to_owned()),
         args: strings(&["get-token", "--server-id", "SRV"]),
         command: "kubelogin".to_owned(),
         env: vec![],
-        install_hint: "\nNot installed.\nSee https://a.example\n".to_owned(),
-        interactive_mode: "IfAvailable".to_owned(),
+        install_hint: Some("\nNot installed.\nSee https://a.example\n".to_owned()),
+        interactive_mode: Some("IfAvailable".to_owned()),
+        provide_cluster_info: false,
     }
 }
 
+/// Whatever it has.
+pub(in crate::kubeconfig) fn to(exec: Exec) -> Edit {
+    Rc::new(move |_| exec.clone())
+}
+
 pub(in crate::kubeconfig) fn convert(text: &str) -> Result<String, String> {
-    let edits = [(0, Edit::ProviderToExec(new_exec()))];
-    edited(text, &edits).map_err(|error| error.to_string())
+    edited(text, &[(0, to(new_exec()))]).map_err(|error| error.to_string())
 }
 
 impl Random {

@@ -1,5 +1,5 @@
-use super::super::{Edit, ExecChange};
-use super::support::{AKS, edited, exec_of};
+use super::super::Exec;
+use super::support::{AKS, edited, exec_of, to};
 
 fn block(exec: &str) -> String {
     format!("users:\n- name: u\n  user:\n    exec:\n      {exec}\n    # after\n    token: t\n")
@@ -8,14 +8,13 @@ fn block(exec: &str) -> String {
 /// The text after all three members are set.
 fn set(text: &str) -> Result<String, String> {
     let some = |text: &str| Some(text.to_owned());
-    let change = ExecChange {
-        args: exec_of(text).args,
-        command: some("/opt/k"),
+    let new = Exec {
+        command: "/opt/k".to_owned(),
         api_version: some("v1"),
         interactive_mode: some("Never"),
-        ..ExecChange::default()
+        ..exec_of(text)
     };
-    edited(text, &[(0, Edit::Exec(change))]).map_err(|error| error.to_string())
+    edited(text, &[(0, to(new))]).map_err(|error| error.to_string())
 }
 
 #[test]

@@ -1,5 +1,5 @@
-use super::super::{Edit, NewExec};
-use super::support::{PROVIDER, Random, edited, new_exec};
+use super::super::Exec;
+use super::support::{PROVIDER, Random, edited, new_exec, to};
 
 #[test]
 fn hints_of_every_shape_read_back() {
@@ -27,11 +27,11 @@ fn hints_of_every_shape_read_back() {
         "x\n\n   \n\n",
     ];
     for hint in hints {
-        let new = NewExec { install_hint: hint.to_owned(), ..new_exec() };
+        let new = Exec { install_hint: Some(hint.to_owned()), ..new_exec() };
         for text in
             [PROVIDER, &PROVIDER.replace('\n', "\r\n"), "users: [{name: u, user: {auth-provider: {name: azure}}}]"]
         {
-            let edited = edited(text, &[(0, Edit::ProviderToExec(new.clone()))]);
+            let edited = edited(text, &[(0, to(new.clone()))]);
             assert!(edited.is_ok(), "{hint:?} {edited:?}");
         }
     }
@@ -46,14 +46,14 @@ fn arbitrary_providers_convert() {
         "users:\n  - user:\n      auth-provider: {name: azure}\n    name: u\n".to_owned(),
     ];
     for round in 0..2_000 {
-        let new = NewExec {
+        let new = Exec {
             args: random.args(),
-            install_hint: random.text() + &random.text(),
+            install_hint: Some(random.text() + &random.text()),
             command: random.text(),
             env: random.variables(),
             ..new_exec()
         };
-        let edited = edited(&files[round % files.len()], &[(0, Edit::ProviderToExec(new))]);
+        let edited = edited(&files[round % files.len()], &[(0, to(new))]);
         assert!(edited.is_ok(), "{edited:?}");
     }
 }
