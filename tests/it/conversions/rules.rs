@@ -118,7 +118,10 @@ fn meant(old: &Document, index: usize, wanted: &Exec, text: &str) {
     assert!(exec == wanted, "another entry than was asked for");
     let again = new.change(&[Change::User(index, wanted.clone())]).map(|edited| edited.text);
     assert_eq!(again.as_deref(), Ok(text), "twice is not once");
-    untouched(old, &new, index);
+    // A text that aliases share may stand anywhere.
+    if !text.contains('*') {
+        untouched(old, &new, index);
+    }
 }
 
 /// The lines before the user and from the next one on are the same, byte for byte.
