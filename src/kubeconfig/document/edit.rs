@@ -387,44 +387,27 @@ impl Tree {
     }
 
     fn ops_of_env(&self, exec: usize, old: &[Variable], new: &[Variable]) -> Result<Vec<Op>> {
-        let differs = |variable: &&Variable| {
-            let mut same = old.iter().filter(|old| old.0 == variable.0).peekable();
-            same.peek().is_none() || same.any(|old| old.1 != variable.1)
+        let list = self.own_member(exec, "env")?.map(|member| member.1);
+        let items = list.map(|list| self.items(list)).unwrap_or_default();
+        let Some(list) = list.filter(|_| !items.is_empty() && old != new) else {
+            return if old == new { Ok(vec![]) } else { Ok(vec![self.set_member(exec, "env", variables(new))?]) };
         };
-        let new: Vec<_> = new.iter().filter(differs).cloned().collect();
-        let env = self.own_member(exec, "env")?.map(|member| member.1).filter(|env| !self.items(*env).is_empty());
-        let Some(env) = env else {
-            return if new.is_empty() {
-                Ok(vec![])
-            } else {
-                Ok(vec![self.set_member(exec, "env", variables(&new))?])
-            };
-        };
+        self.untied(list)?;
         let mut ops = Vec::new();
-        for one in &new {
-            self.untied(env)?;
-            ops.push(match self.variable_named(env, &one.0)? {
-                Some(item) => {
+        for index in (0..items.len().max(new.len())).filter(|index| old.get(*index) != new.get(*index)) {
+            match (items.get(index), new.get(index)) {
+                (Some(&item), Some((name, value))) => {
                     self.untied(item)?;
-                    self.set_member(item, "value", Value::text(&one.1))?
+                    if old.get(index).is_none_or(|old| old.0 != *name) {
+                        ops.push(self.set_member(item, "name", Value::text(name))?);
+                    }
+                    ops.push(self.set_member(item, "value", Value::text(value))?);
                 }
-                None => Op::Append { list: env, value: variable(one) },
-            });
+                (Some(&item), None) => ops.push(Op::Remove(item)),
+                (None, new) => ops.extend(new.map(|new| Op::Append { list, value: variable(new) })),
+            }
         }
         Ok(ops)
-    }
-
-    fn variable_named(&self, env: usize, name: &str) -> Result<Option<usize>> {
-        let is_it = |item: &usize| self.get(*item, "name").and_then(|name| self.scalar(name)) == Some(name);
-        let mut named = self.items(env).into_iter().filter(is_it);
-        let (first, second) = (named.next(), named.next());
-        if let Some((first, second)) = first.zip(second) {
-            let (first, second) = (self.place(first).line, self.place(second).line);
-            return Err(YamlError::new(format!(
-                "`env` has two variables named `{name}`, at lines {first} and {second}"
-            )));
-        }
-        Ok(first)
     }
 
     /// Gives the member `key` of a mapping this value, or adds it.

@@ -124,8 +124,7 @@ pub enum Section {
 #[cfg_attr(test, derive(Debug))]
 pub enum Change {
     /// Gives a user, by its place in [`Document::users`], this `exec`, in the place of the one or the
-    /// `auth-provider` that it has. Variables are set and none is removed; of the other members those
-    /// change in which `apiVersion`, `args`, `command` and `interactiveMode` differ.
+    /// `auth-provider` that it has. Of an `exec` that is there, `installHint` and `provideClusterInfo` stay.
     User(usize, Exec),
     /// Adds an entry, or gives one of this name another body: what stands under `cluster`, `context` or `user`.
     Set(Section, String, Value),

@@ -147,10 +147,6 @@ fn nothing_to_set_is_nothing_changed() {
 fn refuses_what_it_cannot_set() {
     let cases = [
         (
-            "env:\n      - name: X\n        value: a\n      - {name: X, value: /d}",
-            "`env` has two variables named `X`, at lines 7 and 9",
-        ),
-        (
             "env: &e\n      - name: X\n      e: *e",
             "the value at line 7 cannot be edited because the alias at line 8 refers to it",
         ),
@@ -182,6 +178,15 @@ fn refuses_what_it_cannot_set() {
         let found = set_env(&block(env), "/d").unwrap_err();
         assert!(found.starts_with(error), "{env}: {found}");
     }
+}
+
+#[test]
+fn a_variable_that_stands_twice_is_set_twice() {
+    let file = block("env:\n      - name: X\n        value: a\n      - {name: X, value: b}");
+    assert_eq!(set_env(&file, "/d").unwrap(), file.replace(": a", ": /d").replace(": b", ": /d"));
+    // Only what differs is set.
+    let file = file.replace(": b", ": /d");
+    assert_eq!(set_env(&file, "/d").unwrap(), file.replace(": a", ": /d"));
 }
 
 #[test]
