@@ -60,7 +60,8 @@ fn windows<'p>(tree: &Tree, ops: &[Op], patch: &'p Patch) -> Option<Vec<(usize, 
         }
         let start = new_done + range.start.checked_sub(old_done)?;
         let end = (start + range.len() + comes).checked_sub(goes)?;
-        if old.get(old_done..range.start)? != new.get(new_done..start)? {
+        let ends_its_line = end == new.len() || new.get(..end)?.ends_with(['\r', '\n']);
+        if !ends_its_line || old.get(old_done..range.start)? != new.get(new_done..start)? {
             return None;
         }
         windows.push((node, new.get(start..end)?));

@@ -316,3 +316,13 @@ fn a_text_that_says_something_else_is_refused() {
         assert!(confirm(&tree, &ops, &patch).is_err(), "{wrong}");
     }
 }
+
+/// An empty key reaches to the next line (found by fuzzing): without its line break the text cannot be read,
+/// although its own lines can.
+#[test]
+fn a_change_that_takes_a_line_break_with_it_is_refused() {
+    let tree = Tree::parse("a:\n    ? \nb: 1\n".to_owned()).unwrap();
+    let ops = [Op::Replace(tree.own(TOP, "a").unwrap().1, Value::map([("k", Value::text("v"))]))];
+    let refused = apply(&tree, &ops).and_then(|patch| confirm(&tree, &ops, &patch));
+    assert!(refused.is_err());
+}
