@@ -41,7 +41,8 @@ impl Attempt<'_> {
             key: self.key.as_ref().map(|key| key.kid().to_owned()),
             about: Some(self.summary()),
         };
-        self.write(|kept| *kept = entry);
+        self.entry = entry;
+        self.write();
         token
     }
 
