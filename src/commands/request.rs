@@ -23,7 +23,7 @@ impl Request {
     pub(super) fn of_flags(sys: &Sys, given: &ParsedArgs, exec: &ExecInfo) -> Result<Self, Error> {
         let values = Values::resolve(given, &sys.env);
         explain(sys, &values);
-        let spec = Spec::parse(&Inputs { given, values: &values, env: &sys.env, exec })?;
+        let spec = Spec::parse(&Inputs { given, values: &values, env: &sys.env, exec, audience: None })?;
         Ok(Self { spec, values })
     }
 }

@@ -65,7 +65,7 @@ fn parse(inputs: &Inputs) -> Result<Login, Error> {
 }
 
 fn login(inputs: &Inputs, place: Option<AzdDirectory>, state: OnceCell<AzdState>) -> Result<Login, Error> {
-    let (scope, tenant) = (tool::scope(inputs.values)?, tool::tenant(inputs.values)?);
+    let (scope, tenant) = (tool::scope(inputs)?, tool::tenant(inputs.values)?);
     let azd = Azd { scope, tenant, place, state };
     Ok(Login { cacheable: azd.cacheable(), ..Login::new(azd.key(), azd) })
 }

@@ -36,8 +36,7 @@ use crate::entra::pop::TokenBinding;
 use crate::entra::{Session, TokenRequest, TokenResponse, UserClient};
 use crate::error::{Error, ErrorKind};
 use crate::os::BoxFuture;
-use crate::os::browser::hindrance;
-use crate::os::env::Env;
+use crate::sys::Sys;
 use crate::terminal::{prompt_hidden, unattended};
 
 /// A parsed, complete way to sign in.
@@ -120,10 +119,11 @@ impl Login {
     }
 
     /// Why nobody would see how this asks, or nothing where somebody may.
-    pub fn prompt_hidden(&self, env: &Env) -> Option<String> {
+    pub fn prompt_hidden(&self, sys: &Sys) -> Option<String> {
+        let env = &sys.env;
         match self.prompt {
             // `kubectl get pods 2>/dev/null` opens a browser as well.
-            Some(Prompt::Browser) if hindrance(env).is_none() => unattended(env),
+            Some(Prompt::Browser) if sys.browser.unavailable_reason(env).is_none() => unattended(env),
             _ => prompt_hidden(env),
         }
     }

@@ -16,7 +16,7 @@ const SIGN_IN_PAUSE: u64 = 30;
 impl Attempt<'_> {
     /// Asks the person, with what the refusal of an earlier sign-in wants passed on.
     pub(super) async fn person_signs_in(&mut self, refusal: Option<Box<EntraError>>) -> Result<Token, Error> {
-        if let Some(why) = self.login().prompt_hidden(&self.sys.env) {
+        if let Some(why) = self.login().prompt_hidden(self.sys) {
             return Err(self.nobody_sees(&why, refusal.as_deref()));
         }
         self.refuse_after_failure()?;

@@ -75,7 +75,7 @@ fn parse(inputs: &Inputs) -> Result<Login, Error> {
 
 fn login(inputs: &Inputs, place: Option<Place>, state: OnceCell<State>) -> Result<Login, Error> {
     let (whose, note) = whose(inputs)?;
-    let scope = tool::scope(inputs.values)?;
+    let scope = tool::scope(inputs)?;
     let resource = scope.strip_suffix("/.default").unwrap_or(&scope).to_owned();
     let az = AzureCli { resource, whose, note, place, state };
     Ok(Login { cacheable: az.cacheable(), ..Login::new(az.key(), az) })
@@ -337,8 +337,13 @@ mod tests {
     fn choose<const N: usize>(line: &str, env: [(&str, &str); N]) -> Result<AzureCli, Error> {
         let (given, values) = values(line, env);
         let env = crate::os::env::Env::from([("HOME", "/nowhere")]);
-        let inputs =
-            Inputs { given: &given, values: &values, env: &env, exec: &crate::exec_credential::ExecInfo::default() };
+        let inputs = Inputs {
+            given: &given,
+            values: &values,
+            env: &env,
+            exec: &crate::exec_credential::ExecInfo::default(),
+            audience: None,
+        };
         let (whose, note) = whose(&inputs)?;
         let resource = "r".into();
         Ok(AzureCli { resource, whose, note, place: Place::of(&env), state: OnceCell::new() })
