@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, io_words};
 use crate::store::permissions::own_and_tighten;
 use crate::store::{KEY, KEY_LOCK, LOCK, lock};
 
-use super::location::Place;
+use super::location::CachePlace;
 use super::{GRANT, Location, POP_KEY, TOKEN};
 
 /// What was removed, and what was left.
@@ -100,7 +100,7 @@ impl Entries {
 }
 
 impl ClearedCache {
-    fn clear(&mut self, place: &Place, entries: &Entries) -> io::Result<()> {
+    fn clear(&mut self, place: &CachePlace, entries: &Entries) -> io::Result<()> {
         for path in
             entries.tokens.iter().chain(&entries.refresh_tokens).chain(&entries.pop_keys).chain(&entries.temporary)
         {

@@ -13,12 +13,12 @@ const OWN: &str = "kubentra";
 pub struct Location {
     /// Whether tokens are to be kept at all.
     wanted: bool,
-    place: Option<Place>,
+    place: Option<CachePlace>,
 }
 
 /// A directory for entries, and what keeps their key.
 #[derive(Clone)]
-pub(super) struct Place {
+pub(super) struct CachePlace {
     pub(super) cache_dir: PathBuf,
     pub(super) own: PathBuf,
     pub(super) keys: Rc<dyn KeyStore>,
@@ -29,7 +29,7 @@ impl Location {
     pub fn resolve(storage: Storage, cacheable: bool, cache_dir: Option<PathBuf>) -> Self {
         let place = cache_dir.map(|cache_dir| {
             let own = cache_dir.join(OWN);
-            Place { keys: storage.key_store(&own), cache_dir, own }
+            CachePlace { keys: storage.key_store(&own), cache_dir, own }
         });
         Self { wanted: cacheable && storage.keeps(), place }
     }
@@ -42,7 +42,7 @@ impl Location {
     /// Below `cache_dir`, with another store of the key.
     #[cfg(test)]
     pub(crate) fn with_keys(cache_dir: &Path, keys: Rc<dyn KeyStore>) -> Self {
-        let place = Place { keys, cache_dir: cache_dir.to_owned(), own: cache_dir.join(OWN) };
+        let place = CachePlace { keys, cache_dir: cache_dir.to_owned(), own: cache_dir.join(OWN) };
         Self { wanted: true, place: Some(place) }
     }
 
@@ -56,7 +56,7 @@ impl Location {
         self.place.as_ref().map(|place| &*place.own)
     }
 
-    pub(super) fn place(&self) -> Option<&Place> {
+    pub(super) fn place(&self) -> Option<&CachePlace> {
         self.place.as_ref()
     }
 }

@@ -25,8 +25,8 @@ pub(crate) use clear::{ClearedCache, clear};
 pub(crate) use delete::{DeleteFilter, Deleted};
 use entry::PopKeyEntry;
 pub(crate) use entry::{RefreshTokenEntry, RequestSummary, SignInFailure, TokenEntry};
+use location::CachePlace;
 pub(crate) use location::Location;
-use location::Place;
 
 /// Extension of a token's file.
 const TOKEN: &str = "token";
@@ -48,7 +48,7 @@ enum CacheState {
     /// Reachable, with its key.
     Open(Box<EncryptedDir>),
     /// Not there yet.
-    Absent(Place),
+    Absent(CachePlace),
     /// Not to be used.
     Off(Unused),
 }

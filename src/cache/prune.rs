@@ -47,8 +47,8 @@ impl<'c> Prune<'c> {
     /// The places of some of the files, from a point on that `seed` picks.
     fn some_slots(&self, seed: u64) -> impl Iterator<Item = Slot<'c>> {
         let files = self.store.names_of(&[TOKEN, POP_KEY, LOCK]);
-        let start = usize::try_from(seed).unwrap_or_default().checked_rem(files.len()).unwrap_or_default();
-        let some = files.iter().cycle().skip(start).take(files.len().min(AT_ONCE));
+        let start = seed.checked_rem(files.len() as u64).and_then(|start| usize::try_from(start).ok());
+        let some = files.iter().cycle().skip(start.unwrap_or_default()).take(files.len().min(AT_ONCE));
         let names: BTreeSet<&str> = some.filter_map(|file| Some(file.rsplit_once('.')?.0)).collect();
         let names: Vec<String> = names.into_iter().filter(|name| *name != KEY).map(String::from).collect();
         let (cache, store) = (self.cache, self.store);

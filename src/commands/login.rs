@@ -10,7 +10,7 @@ use crate::outcome::Outcome;
 use crate::sys::Sys;
 use crate::terminal::time_text;
 
-use super::request::{ContextRequest, Request};
+use super::request::{ContextRequest, FlagRequest};
 
 /// For the help.
 pub(super) const NOTES: &str = "\
@@ -27,7 +27,7 @@ pub(super) fn run(sys: &Sys, given: &ParsedArgs) -> Result<Outcome, Error> {
         let is_who = |typed: &ParsedFlag| *typed.decl == LOGIN_HINT.decl && typed.flag != LOGIN_HINT.decl.flag();
         let who = who(given, is_who);
         let request = given.only(|typed| !is_who(typed));
-        let request = Request::of_flags(sys, &request, &ExecInfo::from_env(&sys.env)?)?;
+        let request = FlagRequest::of_flags(sys, &request, &ExecInfo::from_env(&sys.env)?)?;
         return sign_in(sys, &request, who.as_deref());
     }
     let values = Values::resolve(given, &sys.env);
@@ -48,8 +48,8 @@ fn who(given: &ParsedArgs, is_who: impl Fn(&ParsedFlag) -> bool) -> Option<Strin
     Some(last.text.expose().to_owned()).filter(|name| !name.is_empty())
 }
 
-fn sign_in(sys: &Sys, request: &Request, who: Option<&str>) -> Result<Outcome, Error> {
-    let Request { spec, values } = request;
+fn sign_in(sys: &Sys, request: &FlagRequest, who: Option<&str>) -> Result<Outcome, Error> {
+    let FlagRequest { spec, values } = request;
     let pin = RequiredAccount::of(values)?;
     if let Some(who) = who {
         check_who(spec, pin.as_ref(), who)?;

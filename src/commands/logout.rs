@@ -12,7 +12,7 @@ use crate::sys::Sys;
 
 use crate::outcome::Outcome;
 
-use super::request::{ContextRequest, Request};
+use super::request::{ContextRequest, FlagRequest};
 
 /// For the help.
 pub(super) const NOTES: &str = "\
@@ -131,7 +131,7 @@ fn not_signed_in(name: &str, others: Vec<String>) -> Error {
 /// that: what renews one cluster's token would sign in to this one again.
 fn of_context(sys: &Sys, given: &ParsedArgs, values: &Values) -> Result<Outcome, Error> {
     let found = ContextRequest::find(sys, given, values)?;
-    let Request { spec, values } = &found.request;
+    let FlagRequest { spec, values } = &found.request;
     let context = one_line(&found.context);
     let location = login::location_at_rest(values, &found.sys.env)?;
     if location.directory().is_none() {

@@ -10,12 +10,12 @@ use crate::sys::Sys;
 use super::context_entry::ContextEntry;
 
 /// A request, and the options as they count.
-pub(super) struct Request {
+pub(super) struct FlagRequest {
     pub(super) spec: Spec,
     pub(super) values: Values,
 }
 
-impl Request {
+impl FlagRequest {
     /// What the flags `given` ask for, in a call that `exec` describes; at `-v 1` it is said what counts.
     ///
     /// # Errors
@@ -23,7 +23,7 @@ impl Request {
     pub(super) fn of_flags(sys: &Sys, given: &ParsedArgs, exec: &ExecInfo) -> Result<Self, Error> {
         let values = Values::resolve(given, &sys.env);
         explain(sys, &values);
-        let spec = Spec::parse(&Inputs { given, values: &values, env: &sys.env, exec })?;
+        let spec = Spec::parse(&Inputs { given, values: &values, env: &sys.env, exec, audience: None })?;
         Ok(Self { spec, values })
     }
 }
@@ -34,7 +34,7 @@ pub(super) struct ContextRequest {
     pub(super) context: String,
     /// The world as kubectl would show it to the entry's program.
     pub(super) sys: Sys,
-    pub(super) request: Request,
+    pub(super) request: FlagRequest,
 }
 
 impl ContextRequest {
@@ -48,7 +48,7 @@ impl ContextRequest {
         sys.terminal.detail(1, || format!("the context is \"{}\"", crate::error::one_line(&entry.context)));
         let sys = sys.for_exec_entry(&entry.variables);
         let given = given.without(&CONTEXT.decl).without(&KUBECONFIG.decl).over(&entry.given);
-        let request = Request::of_flags(&sys, &given, &entry.exec)?;
+        let request = FlagRequest::of_flags(&sys, &given, &entry.exec)?;
         Ok(Self { context: entry.context, sys, request })
     }
 }

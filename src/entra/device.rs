@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::error::{Error, ErrorKind, one_line};
 use crate::os::clock::Deadline;
 use crate::secret::Secret;
-use crate::terminal::{Prompt, Wait};
+use crate::terminal::{DeviceCodePrompt, Wait};
 
 use super::entra_error::EntraError;
 use super::token::{Endpoint, RawTokenResponse, TokenError, seconds};
@@ -38,7 +38,7 @@ pub(crate) async fn sign_in(session: &Session<'_>, user: &UserClient) -> Result<
     let (terminal, clock) = (&session.sys.terminal, &*session.sys.clock);
     let asking = Wait::of("asking for a code");
     let code = terminal.while_waiting(clock, asking, request_code(session, user)).await?;
-    terminal.prompt(&Prompt { code: &code.user_code, address: code.address(), line: &code.line() });
+    terminal.prompt(&DeviceCodePrompt { code: &code.user_code, address: code.address(), line: &code.line() });
     session.prompted.set(true);
     let end = Deadline::after(clock, code.lifetime()).or_earlier(session.deadline);
     let poll = Poll { session, user, code: &code, end };

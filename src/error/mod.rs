@@ -16,6 +16,8 @@ pub struct Error(Box<Inner>);
 #[derive(Debug)]
 struct Inner {
     kind: ErrorKind,
+    /// The earlier failure that it stands for.
+    earlier: Option<ErrorKind>,
     what: String,
     source: Option<String>,
     remedy: Option<String>,
@@ -28,6 +30,7 @@ impl Error {
     pub fn new(kind: ErrorKind, what: impl Into<String>) -> Self {
         Self(Box::new(Inner {
             kind,
+            earlier: None,
             what: what.into(),
             source: None,
             remedy: None,
@@ -41,6 +44,18 @@ impl Error {
     pub fn from_source(mut self, source: impl fmt::Display) -> Self {
         self.0.source = Some(source.to_string());
         self
+    }
+
+    /// Stands for an earlier failure: what Entra refused then, it has not allowed since.
+    #[must_use]
+    pub fn after(mut self, earlier: Option<ErrorKind>) -> Self {
+        self.0.earlier = earlier;
+        self
+    }
+
+    /// Whether a token that is kept may still be given out.
+    pub fn token_serves(&self) -> bool {
+        self.0.earlier.unwrap_or(self.0.kind).token_serves()
     }
 
     /// A remedy for this very case, instead of the general one of its kind.

@@ -18,7 +18,7 @@ use super::{AssertionSource, FederatedTokenSource, NamedSource, excerpt, token_i
 /// The variable that allows commands of kubeconfigs: whole commands, separated by `;`.
 pub(super) const TRUSTED_COMMANDS: &str = "KUBENTRA_TRUSTED_COMMANDS";
 
-struct Command {
+struct AssertionCommand {
     /// As it was given.
     text: String,
     words: Vec<String>,
@@ -35,7 +35,7 @@ pub(super) fn allowed(
     env: &Env,
 ) -> Result<Box<dyn AssertionSource>, Error> {
     if named.by_user || is_listed(words, env) {
-        return Ok(Box::new(Command { text: text.to_owned(), words: words.to_vec() }));
+        return Ok(Box::new(AssertionCommand { text: text.to_owned(), words: words.to_vec() }));
     }
     let line = format!("{TRUSTED_COMMANDS}={}", shell::word(text));
     Err(Error::new(
@@ -57,7 +57,7 @@ fn is_listed(words: &[String], env: &Env) -> bool {
     list.split(';').any(is_it) || (list.trim_start().starts_with('[') && is_it(list))
 }
 
-impl Command {
+impl AssertionCommand {
     fn call(&self, env: &Env) -> Result<ProgramCall, Error> {
         let (program, arguments) = self.words.split_first().ok_or_else(|| self.not_found(""))?;
         let program = find(env, program).ok_or_else(|| self.not_found(program))?;
@@ -112,7 +112,7 @@ fn find(env: &Env, program: &str) -> Option<PathBuf> {
     process::find(env, program).filter(|_| !program.contains(['/', '\\']))
 }
 
-impl AssertionSource for Command {
+impl AssertionSource for AssertionCommand {
     fn add_to_key(&self, key: &mut CacheKey) {
         key.field("token-command", &self.text);
         key.field("machine", &crate::managed_identity::machine().unwrap_or_default());

@@ -65,7 +65,7 @@ fn parse(inputs: &Inputs) -> Result<Login, Error> {
 }
 
 fn login(inputs: &Inputs, place: Option<AzdDirectory>, state: OnceCell<AzdState>) -> Result<Login, Error> {
-    let (scope, tenant) = (tool::scope(inputs.values)?, tool::tenant(inputs.values)?);
+    let (scope, tenant) = (tool::scope(inputs)?, tool::tenant(inputs.values)?);
     let azd = Azd { scope, tenant, place, state };
     Ok(Login { cacheable: azd.cacheable(), ..Login::new(azd.key(), azd) })
 }
@@ -110,7 +110,7 @@ impl Azd {
         {
             return Err(AZD.sign_in_changed());
         }
-        let answer: Answer = AZD.read(&ended.stdout)?;
+        let answer: AzdToken = AZD.read(&ended.stdout)?;
         AZD.grant(answer.token, answer.expires_on.as_deref().and_then(moment), sys.clock.now())
     }
 
@@ -154,7 +154,7 @@ impl Azd {
 
 /// What azd prints; the time is UTC.
 #[derive(Deserialize)]
-struct Answer {
+struct AzdToken {
     token: Option<Secret>,
     #[serde(rename = "expiresOn")]
     expires_on: Option<String>,
@@ -219,7 +219,7 @@ struct AzdDirectory {
     named: bool,
     surroundings: Vec<(&'static str, String)>,
     /// az, which azd can be told to ask.
-    az: Option<azurecli::Place>,
+    az: Option<azurecli::AzDirectory>,
 }
 
 const DIRECTORY: &str = "AZD_CONFIG_DIR";
@@ -238,7 +238,7 @@ struct AzdState {
     /// `cloud` of `config.json`.
     cloud: Option<Value>,
     /// az's state, where azd leaves signing in to az (`auth.useAzCliAuth`).
-    az: Option<azurecli::State>,
+    az: Option<azurecli::AzState>,
     token_files: Vec<&'static str>,
 }
 
@@ -252,7 +252,7 @@ impl AzdDirectory {
             directory: tool::directory(env, DIRECTORY, ".azd")?,
             named: env.get(DIRECTORY).is_some(),
             surroundings: SURROUNDINGS.into_iter().filter_map(|name| Some((name, env.get(name)?.to_owned()))).collect(),
-            az: azurecli::Place::of(env),
+            az: azurecli::AzDirectory::of(env),
         })
     }
 
@@ -272,7 +272,7 @@ impl AzdDirectory {
         AzdState {
             user: user(&auth).or_else(|| user(&config)),
             cloud: config.get("cloud").cloned(),
-            az: self.az.as_ref().filter(|_| asks_az).map(azurecli::Place::state),
+            az: self.az.as_ref().filter(|_| asks_az).map(azurecli::AzDirectory::state),
             token_files: TOKEN_FILES.into_iter().filter(|name| self.directory.join(name).exists()).collect(),
         }
     }
@@ -302,7 +302,7 @@ impl AzdState {
     /// same files on another machine then mean another identity.
     fn is_of_a_machine(&self) -> bool {
         let managed = self.user.as_ref().and_then(|user| user.get("managedIdentity"));
-        managed == Some(&Value::Bool(true)) || self.az.as_ref().is_some_and(azurecli::State::is_of_a_machine)
+        managed == Some(&Value::Bool(true)) || self.az.as_ref().is_some_and(azurecli::AzState::is_of_a_machine)
     }
 
     fn is_same_account(&self, other: &Self) -> bool {
@@ -337,7 +337,7 @@ mod tests {
     fn a_moment_is_utc() {
         assert_eq!(moment("2026-01-02T03:04:05Z"), Some(1_767_323_045));
         assert_eq!(moment("2026-01-02 03:04:05"), None);
-        let answer: Answer = AZD.read(&Secret::new(r#"{"token":"t","expiresOn":"2026-01-02T03:04:05Z"}"#)).unwrap();
+        let answer: AzdToken = AZD.read(&Secret::new(r#"{"token":"t","expiresOn":"2026-01-02T03:04:05Z"}"#)).unwrap();
         let grant = AZD.grant(answer.token, answer.expires_on.as_deref().and_then(moment), 1_000).unwrap();
         assert_eq!(grant.token.expires_on, 1_767_323_045);
     }

@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::options::{CLIENT_ID, ENVIRONMENT, Inputs, LEGACY, LOGIN_HINT, POP_CLAIMS, POP_ENABLED, TENANT_ID};
 use crate::os::BoxFuture;
 
-use super::{Acquire, Login, Method, Prompt, WriteRule, public_client};
+use super::{Acquire, Login, Method, PromptKind, WriteRule, public_client};
 
 /// `--login devicecode`.
 pub(super) static METHOD: Method = Method {
@@ -30,7 +30,7 @@ struct DeviceCode(Rc<UserClient>);
 
 fn parse(inputs: &Inputs) -> Result<Login, Error> {
     let user = public_client::parse(inputs)?;
-    Ok(Login::of_user(public_client::key(&METHOD, &user), user.clone(), Some(Prompt::Stderr), DeviceCode(user)))
+    Ok(Login::of_user(public_client::key(&METHOD, &user), user.clone(), Some(PromptKind::Stderr), DeviceCode(user)))
 }
 
 impl Acquire for DeviceCode {

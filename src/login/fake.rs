@@ -15,5 +15,5 @@ pub(crate) fn with_inputs<const N: usize, T>(line: &str, env: [(&str, &str); N],
     let given = read(&args, OptionSet::TOKEN).unwrap();
     let values = Values::resolve(&given, &env);
     let exec = ExecInfo::from_env(&env).unwrap();
-    then(&Inputs { given: &given, values: &values, env: &env, exec: &exec })
+    then(&Inputs { given: &given, values: &values, env: &env, exec: &exec, audience: None })
 }

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::options::{CLIENT_ID, ENVIRONMENT, Inputs, LOGIN_HINT, POP_CLAIMS, POP_ENABLED, REDIRECT_URL, TENANT_ID};
 use crate::os::BoxFuture;
 
-use super::{Acquire, Login, Method, Prompt, WriteRule, public_client};
+use super::{Acquire, Login, Method, PromptKind, WriteRule, public_client};
 
 /// `--login interactive`.
 pub(super) static METHOD: Method = Method {
@@ -36,7 +36,7 @@ struct Interactive {
 fn parse(inputs: &Inputs) -> Result<Login, Error> {
     let user = public_client::parse(inputs)?;
     let interactive = Interactive { user: user.clone(), redirect: inputs.values.get(&REDIRECT_URL)? };
-    Ok(Login::of_user(public_client::key(&METHOD, &user), user, Some(Prompt::Browser), interactive))
+    Ok(Login::of_user(public_client::key(&METHOD, &user), user, Some(PromptKind::Browser), interactive))
 }
 
 impl Acquire for Interactive {

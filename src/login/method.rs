@@ -80,6 +80,8 @@ mod tests {
     use super::super::Spec;
     use super::super::fake::with_inputs;
     use super::*;
+    use crate::azure::cloud;
+    use crate::entra::Audience;
     use crate::options::{Condition, OptionSet, TABLE};
 
     const METHODS_MD: &str = include_str!("../../docs/LOGIN_METHODS.md");
@@ -98,6 +100,25 @@ mod tests {
             let of_no_entry = *decl == LOGIN.decl || OptionSet::COMMON.has(decl);
             assert_ne!(METHODS.iter().any(writes), of_no_entry, "--{}", decl.name);
         }
+    }
+
+    /// Another audience than the cluster's, for instance ARM's, is one value.
+    #[test]
+    fn a_token_for_another_audience_needs_no_option() {
+        let arm = cloud::of_login_host("login.microsoftonline.com").unwrap().arm.unwrap().audience;
+        for method in METHODS {
+            let line = format!("-l {} -t t --client-id c --client-secret s --username u --password p", method.name);
+            with_inputs(&line, [], |inputs| {
+                let named =
+                    Spec::parse(&Inputs { audience: Some(arm), ..*inputs }).err().map(|error| error.to_string());
+                assert!(!named.unwrap_or_default().contains("server-id"), "{}", method.name);
+            });
+        }
+        with_inputs("-l spn -t t --client-id c --client-secret s", [], |inputs| {
+            let spec = Spec::parse(&Inputs { audience: Some(arm), ..*inputs }).unwrap();
+            assert_eq!(spec.login.request.as_ref().unwrap().audience, Audience::scope(arm));
+            assert_eq!(spec.summary().server.as_deref(), Some(arm));
+        });
     }
 
     #[test]

@@ -36,8 +36,7 @@ use crate::entra::pop::TokenBinding;
 use crate::entra::{Session, TokenRequest, TokenResponse, UserClient};
 use crate::error::{Error, ErrorKind};
 use crate::os::BoxFuture;
-use crate::os::browser::hindrance;
-use crate::os::env::Env;
+use crate::sys::Sys;
 use crate::terminal::{prompt_hidden, unattended};
 
 /// A parsed, complete way to sign in.
@@ -49,7 +48,7 @@ pub struct Login {
     /// For methods whose sign-ins are renewed by refresh token: with what client one signs in, and who.
     pub user_client: Option<Rc<UserClient>>,
     /// How a person is asked, who has to be there for it; nothing where nobody is asked.
-    pub prompt: Option<Prompt>,
+    pub prompt: Option<PromptKind>,
     /// Whether the secret stands on the same command line as the authority, and so may go there.
     pub secret_in_entry: bool,
     /// How long a machine's sign-in may take where no `--timeout` says so (design, D3).
@@ -62,7 +61,7 @@ pub struct Login {
 
 /// How a person is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Prompt {
+pub enum PromptKind {
     /// On stderr.
     Stderr,
     /// By a browser that opens, which is seen wherever stderr goes; on stderr where none can be opened.
@@ -106,7 +105,12 @@ impl Login {
     }
 
     /// A login of a person, who is asked by `prompt`, if by anything.
-    fn of_user(key: CacheKey, user: Rc<UserClient>, prompt: Option<Prompt>, acquire: impl Acquire + 'static) -> Self {
+    fn of_user(
+        key: CacheKey,
+        user: Rc<UserClient>,
+        prompt: Option<PromptKind>,
+        acquire: impl Acquire + 'static,
+    ) -> Self {
         Self { request: Some(user.request.clone()), user_client: Some(user), prompt, ..Self::new(key, acquire) }
     }
 
@@ -120,10 +124,11 @@ impl Login {
     }
 
     /// Why nobody would see how this asks, or nothing where somebody may.
-    pub fn prompt_hidden(&self, env: &Env) -> Option<String> {
+    pub fn prompt_hidden(&self, sys: &Sys) -> Option<String> {
+        let env = &sys.env;
         match self.prompt {
             // `kubectl get pods 2>/dev/null` opens a browser as well.
-            Some(Prompt::Browser) if hindrance(env).is_none() => unattended(env),
+            Some(PromptKind::Browser) if sys.browser.unavailable_reason(env).is_none() => unattended(env),
             _ => prompt_hidden(env),
         }
     }

@@ -5,9 +5,7 @@ use std::fmt::Display;
 use crate::entra::{Session, TokenResponse};
 use crate::error::{Error, ErrorKind};
 use crate::managed_identity::{self, IdKind, IdentityRequest, ManagedIdentitySource, Selector};
-use crate::options::{
-    CLIENT_ID, IDENTITY_OBJECT_ID, IDENTITY_RESOURCE_ID, Inputs, LEGACY, Opt, SERVER_ID, ValueSource, Values,
-};
+use crate::options::{CLIENT_ID, IDENTITY_OBJECT_ID, IDENTITY_RESOURCE_ID, Inputs, LEGACY, Opt, ValueSource, Values};
 use crate::os::BoxFuture;
 
 use super::{Acquire, Login, Method, WriteRule, both_given};
@@ -41,7 +39,7 @@ fn parse(inputs: &Inputs) -> Result<Login, Error> {
 
 /// The login; where no identity is named, an error about its name tells that the variable `named_by` would.
 pub(super) fn login(inputs: &Inputs, named_by: Option<&'static str>) -> Result<Login, Error> {
-    let audience = inputs.values.require(&SERVER_ID, "server-id is required")?;
+    let audience = inputs.audience()?;
     let (selector, passed_over) = selector(inputs)?;
     let wanted = IdentityRequest::new(&audience, selector);
     let host = managed_identity::detect(inputs.env)?;

@@ -118,7 +118,10 @@ impl Ropc {
             return Ok(());
         };
         let what = format!("the same password was refused less than a minute ago: {what}");
-        Err(Error::new(ErrorKind::SignInJustFailed, what).from_source(self.given_by()).remedy(remedy))
+        Err(Error::new(ErrorKind::SignInJustFailed, what)
+            .after(Some(*kind))
+            .from_source(self.given_by())
+            .remedy(remedy))
     }
 
     /// What gave name and password.

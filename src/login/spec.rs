@@ -34,6 +34,8 @@ pub(crate) struct Spec {
     pub location: Location,
     /// How long kubectl may use a signed token before it asks for the next.
     pub pop_lifetime: Duration,
+    /// The application that the token is for, where no option says so.
+    audience: Option<String>,
     /// The flags that it was parsed from.
     given: ParsedArgs,
     /// The options that it was parsed from.
@@ -50,7 +52,7 @@ impl Spec {
         let method = Method::find(values)?;
         check(values)?;
         super::check_binding(values, inputs.exec.cluster.is_some())?;
-        values.require(&SERVER_ID, "server-id is required")?;
+        inputs.audience()?;
         let login = (method.parse)(inputs)?;
         check_binding(values, method, &login)?;
         Ok(Self {
@@ -59,6 +61,7 @@ impl Spec {
             login_timeout: positive(values, &LOGIN_TIMEOUT)?.unwrap_or_default(),
             location: location(values, inputs.env, login.cacheable)?,
             pop_lifetime: positive(values, &POP_LIFETIME)?.unwrap_or(POP_WINDOW),
+            audience: inputs.audience.map(String::from),
             given: inputs.given.clone(),
             values: values.clone(),
             login: Rc::new(login),
@@ -98,7 +101,7 @@ impl Spec {
             cloud: self.login.request.as_ref().map(|request| request.authority.environment()),
             tenant: text(&TENANT_ID.decl),
             client: text(&CLIENT_ID.decl),
-            server: text(&SERVER_ID.decl),
+            server: self.audience.clone().or_else(|| text(&SERVER_ID.decl)),
         }
     }
 }

@@ -9,16 +9,14 @@ use crate::entra::authority::{Authority, Trust};
 use crate::entra::pop::{PopHost, TokenBinding};
 use crate::entra::{Audience, TokenRequest};
 use crate::error::{Error, ErrorKind};
-use crate::options::{
-    AUTHORITY_HOST, ENVIRONMENT, Inputs, LEGACY, POP_CLAIMS, POP_ENABLED, SERVER_ID, TENANT_ID, Values,
-};
+use crate::options::{AUTHORITY_HOST, ENVIRONMENT, Inputs, LEGACY, POP_CLAIMS, POP_ENABLED, TENANT_ID, Values};
 
 /// What `inputs` ask for.
 ///
 /// # Errors
 /// A missing tenant or server id, an unknown cloud, an authority that can't be understood.
 pub(super) fn token_request(inputs: &Inputs) -> Result<TokenRequest, Error> {
-    let server = inputs.values.require(&SERVER_ID, "server-id is required")?;
+    let server = inputs.audience()?;
     let authority = authority(inputs)?;
     let audience = if inputs.values.is_on(&LEGACY) { Audience::Resource(server) } else { Audience::scope(&server) };
     Ok(TokenRequest::new(authority, audience, token_binding(inputs)?))
@@ -127,7 +125,7 @@ mod tests {
         let given = read(&args, OptionSet::TOKEN).unwrap();
         let values = Values::resolve(&given, &env);
         let exec = ExecInfo::from_env(&env).unwrap();
-        let inputs = Inputs { given: &given, values: &values, env: &env, exec: &exec };
+        let inputs = Inputs { given: &given, values: &values, env: &env, exec: &exec, audience: None };
         super::authority(&inputs).map_err(|error| error.to_string())
     }
 
@@ -259,7 +257,7 @@ mod tests {
         let args: Vec<_> = line.split_whitespace().map(String::from).collect();
         let given = read(&args, OptionSet::TOKEN).unwrap();
         let (values, exec) = (Values::resolve(&given, &env), ExecInfo::from_env(&env).unwrap());
-        let parsed = token_binding(&Inputs { given: &given, values: &values, env: &env, exec: &exec });
+        let parsed = token_binding(&Inputs { given: &given, values: &values, env: &env, exec: &exec, audience: None });
         parsed.map_err(|error| error.to_string()).map(|binding| match binding {
             TokenBinding::Bearer => None,
             TokenBinding::Pop(host) => Some(host.to_string()),

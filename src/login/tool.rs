@@ -12,7 +12,7 @@ use crate::entra::token::seconds;
 use crate::entra::{Audience, Session, Token, TokenResponse};
 use crate::error::{Error, ErrorKind, one_line};
 use crate::jwt;
-use crate::options::{SERVER_ID, TENANT_ID, Values};
+use crate::options::{Inputs, SERVER_ID, TENANT_ID, Values};
 use crate::os::env::Env;
 use crate::os::process::{ProgramCall, ProgramOutput};
 use crate::secret::{Secret, redact};
@@ -162,15 +162,15 @@ impl Tool {
     }
 }
 
-/// The scope that `--server-id` means, as an argument for a tool.
+/// The scope of the audience, as an argument for a tool.
 ///
 /// # Errors
 /// Characters that are not passed on: on Windows a tool may be a batch file.
-pub(super) fn scope(values: &Values) -> Result<String, Error> {
-    let server = values.require(&SERVER_ID, "server-id is required")?;
+pub(super) fn scope(inputs: &Inputs) -> Result<String, Error> {
+    let server = inputs.audience()?;
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | ':' | '/');
     if !server.chars().all(plain) || server.starts_with('-') {
-        return Err(values.invalid(&SERVER_ID, "invalid server-id: it is the ID or the URI of an application"));
+        return Err(inputs.values.invalid(&SERVER_ID, "invalid server-id: it is the ID or the URI of an application"));
     }
     let (Audience::Scope(scope) | Audience::Resource(scope)) = Audience::scope(&server);
     Ok(scope)
@@ -246,6 +246,7 @@ pub(super) mod tests {
     use base64::Engine;
     use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
+    use super::super::fake::with_inputs;
     use super::*;
     use crate::options::args::read;
     use crate::options::{OptionSet, ParsedArgs};
@@ -266,7 +267,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_server_id_becomes_an_argument() {
-        let scope_of = |server: &str| scope(&values(&format!("--server-id {server}"), []).1);
+        let scope_of = |server: &str| with_inputs(&format!("--server-id {server}"), [], scope);
         for server in ["api://x", "api://x/", "api://x/.default"] {
             assert_eq!(scope_of(server).unwrap(), "api://x/.default");
         }

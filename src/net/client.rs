@@ -107,7 +107,7 @@ impl Settings {
 }
 
 /// What a kubeconfig calls a cluster's proxy.
-const PROXY_URL: &str = "proxy-url";
+pub(super) const PROXY_URL: &str = "proxy-url";
 
 /// Go never sends these through a proxy, and no proxy could reach them: loopback, and link-local
 /// addresses such as the instance metadata service.
@@ -187,11 +187,10 @@ fn usable(named_by: &str, address: &str) -> Result<reqwest::Proxy, Error> {
         "http" | "https" | "socks5h" => reqwest::Proxy::all(address).ok(),
         _ => None,
     };
-    let form = if named_by == PROXY_URL { "proxy-url: " } else { &format!("{named_by}=") };
     proxy.ok_or_else(|| {
         Error::new(ErrorKind::Proxy, "the proxy address is not one that can be used")
             .from_source(named_by)
-            .remedy(format!("write {form}http://HOST:PORT"))
+            .remedy(format!("write {}", failure::proxy_line(named_by, "HOST:PORT")))
     })
 }
 
@@ -264,7 +263,7 @@ fn written(client: &reqwest::Client, request: &Request) -> reqwest::RequestBuild
         _ => on(client, request, url),
     };
     builder = builder.header(USER_AGENT, concat!("kubentra/", env!("CARGO_PKG_VERSION")));
-    let own = request.transport.server().filter(|_| request.url.scheme() == "https" && request.is_anonymous());
+    let own = request.transport.server().filter(|_| request.url.scheme() == "https" && !request.has_authorization());
     if let Some(own) = own.and_then(|server| server.authorization.as_ref()) {
         builder = builder.header(AUTHORIZATION, own.expose());
     }

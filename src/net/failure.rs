@@ -9,6 +9,7 @@ use url::Url;
 use super::tls::RejectedCertificates;
 use crate::sys::http::Peer;
 
+use super::client::PROXY_URL;
 use super::host;
 use crate::error::{Error, ErrorKind, one_line};
 
@@ -66,7 +67,9 @@ fn name_not_found(name: &str, route: &FailureContext) -> Error {
         .proxy
         .filter(|(_, address)| proxy_host(address).is_some_and(|proxy| proxy.split(':').next() == Some(name)))
     {
-        Some((variable, _)) => Error::new(ErrorKind::Proxy, what).from_source(format!("proxy of {variable}")),
+        Some((variable, _)) => Error::new(ErrorKind::Proxy, what)
+            .from_source(format!("proxy of {variable}"))
+            .remedy(proxy_remedy(variable)),
         None => Error::new(ErrorKind::NameNotFound, what),
     }
 }
@@ -77,7 +80,8 @@ fn refused(route: &FailureContext) -> Error {
             ErrorKind::Proxy,
             format!("the proxy {} refused the connection", proxy_host(address).unwrap_or_default()),
         )
-        .from_source(variable),
+        .from_source(variable)
+        .remedy(proxy_remedy(variable)),
         None => not_listening(route.url),
     }
 }
@@ -96,9 +100,10 @@ fn through_proxy(route: &FailureContext, why: &str) -> Error {
     let (variable, address) = route.proxy.unwrap_or(("HTTPS_PROXY", ""));
     let proxy = proxy_host(address).unwrap_or_default();
     let (said, remedy) = if why.contains("authorization") {
-        ("wants a user name and password to reach", format!("write {variable}=http://USER:PASSWORD@{proxy}"))
+        let line = proxy_line(variable, &format!("USER:PASSWORD@{proxy}"));
+        ("wants a user name and password to reach", format!("write {line}"))
     } else {
-        ("did not connect us to", ErrorKind::Proxy.remedy().to_owned())
+        ("did not connect us to", proxy_remedy(variable))
     };
     Error::new(ErrorKind::Proxy, format!("the proxy {proxy} {said} {}", host(route.url)))
         .from_source(variable)
@@ -120,6 +125,20 @@ fn broken(error: &reqwest::Error, route: &FailureContext) -> Error {
         Some((variable, _)) => {
             broken.from_source(format!("through the proxy of {variable}")).remedy("look at that proxy, or try again")
         }
+    }
+}
+
+/// How the proxy at `place` is written where `named_by` says which one counts: a variable, or a kubeconfig.
+pub(super) fn proxy_line(named_by: &str, place: &str) -> String {
+    let sign = if named_by == PROXY_URL { ": " } else { "=" };
+    format!("{named_by}{sign}http://{place}")
+}
+
+fn proxy_remedy(named_by: &str) -> String {
+    if named_by == PROXY_URL {
+        format!("correct the {PROXY_URL} of the cluster")
+    } else {
+        ErrorKind::Proxy.remedy().to_owned()
     }
 }
 

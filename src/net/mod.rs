@@ -98,7 +98,7 @@ fn said(request: &Request) -> String {
     if !known {
         url.set_query(None);
     }
-    format!("{method} {url}")
+    format!("{method} {}", trust::without_password(url.as_str()))
 }
 
 fn accept(request: &Request, retry: &Retry, response: Response) -> Result<Response, Error> {

@@ -65,9 +65,9 @@ pub(super) fn config(
 ) -> Result<(rustls::ClientConfig, Arc<RejectedCertificates>), Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let trust = match way {
-        Transport::Pinned { sha1, .. } => Trust::Sha1(*sha1),
-        Transport::Server(server) if server.insecure => Trust::Anybody,
-        _ => Trust::Verifier(match given_roots(way) {
+        Transport::Pinned { sha1, .. } => ServerTrust::Sha1(*sha1),
+        Transport::Server(server) if server.insecure => ServerTrust::Anybody,
+        _ => ServerTrust::Verifier(match given_roots(way) {
             Some((roots, server)) => bound(roots, server.called, &provider)?,
             None => verifier(extra, &provider).map_err(unusable)?,
         }),
@@ -139,7 +139,7 @@ fn bound(
 
 /// Whose certificate is accepted.
 #[derive(Debug)]
-enum Trust {
+enum ServerTrust {
     /// One that this verifier takes.
     Verifier(Arc<dyn ServerCertVerifier>),
     /// The one with this SHA-1, whatever its name and issuer are.
@@ -210,7 +210,7 @@ fn certificates_in(directory: &Path) -> Vec<CertificateDer<'static>> {
 /// A verifier that remembers what it refused.
 #[derive(Debug)]
 struct RecordingVerifier {
-    trust: Trust,
+    trust: ServerTrust,
     algorithms: WebPkiSupportedAlgorithms,
     refusals: Arc<RejectedCertificates>,
 }
@@ -226,11 +226,11 @@ impl ServerCertVerifier for RecordingVerifier {
     ) -> Result<ServerCertVerified, rustls::Error> {
         let sha1 = |der: &[u8]| digest(&SHA1_FOR_LEGACY_USE_ONLY, der);
         let verdict = match &self.trust {
-            Trust::Verifier(verifier) => verifier.verify_server_cert(leaf, chain, name, ocsp, now),
-            Trust::Sha1(expected) if sha1(leaf).as_ref() != expected => {
+            ServerTrust::Verifier(verifier) => verifier.verify_server_cert(leaf, chain, name, ocsp, now),
+            ServerTrust::Sha1(expected) if sha1(leaf).as_ref() != expected => {
                 Err(rustls::Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
             }
-            Trust::Sha1(_) | Trust::Anybody => Ok(ServerCertVerified::assertion()),
+            ServerTrust::Sha1(_) | ServerTrust::Anybody => Ok(ServerCertVerified::assertion()),
         };
         if verdict.is_err() {
             self.refusals.remember(leaf, chain);

@@ -307,7 +307,7 @@ impl Attempt<'_> {
         };
         sys.terminal.detail(1, || format!("the token was not renewed early: {error}"));
         let renewal_failed_on = Some(self.now());
-        self.write(|entry| entry.renewal_failed_on = renewal_failed_on);
+        self.note(|entry| entry.renewal_failed_on = renewal_failed_on);
         current
     }
 
@@ -392,7 +392,7 @@ impl Attempt<'_> {
     fn last_resort(&self, error: Error) -> Result<Token, Error> {
         let now = self.now();
         let usable = |token: &&Token| token.left(now) > LAST_RESORT_VALIDITY && self.entry.acquired_on <= now;
-        let token = self.entry.token.as_ref().filter(usable).filter(|_| error.kind().token_serves());
+        let token = self.entry.token.as_ref().filter(usable).filter(|_| error.token_serves());
         let Some(token) = token else { return Err(error) };
         self.sys.terminal.detail(1, || format!("the token could not be renewed, it is used to its end: {error}"));
         Ok(token.clone())
@@ -419,9 +419,18 @@ impl Attempt<'_> {
         self.sys.terminal.note(told.line(self.now()));
     }
 
-    /// Keeps the entry with one `change`.
-    fn write(&mut self, change: impl FnOnce(&mut TokenEntry)) {
+    /// Notes a failure in the entry as it is now: somebody may have signed out meanwhile, or in by hand, which
+    /// does not wait for long.
+    fn note(&mut self, change: impl FnOnce(&mut TokenEntry)) {
+        if let Some(slot) = &self.slot {
+            self.entry = slot.read();
+        }
         change(&mut self.entry);
+        self.write();
+    }
+
+    /// Keeps the entry.
+    fn write(&self) {
         if let Some(slot) = self.slot.as_ref().filter(|_| self.login().cacheable) {
             slot.write(self.sys, &self.entry);
         }
@@ -467,7 +476,7 @@ fn failed_meanwhile<'k>(before: Option<&SignInFailure>, now: &'k TokenEntry) -> 
 
 fn failed_for_another(failure: &SignInFailure) -> Error {
     let what = format!("the same sign-in has just failed in another process: {}", failure.what);
-    Error::new(ErrorKind::SignInJustFailed, what).remedy(failure.remedy.clone())
+    Error::new(ErrorKind::SignInJustFailed, what).after(Some(failure.kind)).remedy(failure.remedy.clone())
 }
 
 #[cfg(test)]

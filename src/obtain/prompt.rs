@@ -16,9 +16,8 @@ const SIGN_IN_PAUSE: u64 = 30;
 impl Attempt<'_> {
     /// Asks the person, with what the refusal of an earlier sign-in wants passed on.
     pub(super) async fn person_signs_in(&mut self, refusal: Option<Box<EntraError>>) -> Result<Token, Error> {
-        if let Some(why) = self.login().prompt_hidden(&self.sys.env) {
-            let looked = self.resolved.as_ref().map(|resolved| resolved.in_vain.nobody_sees(&why));
-            return Err(looked.unwrap_or_else(|| self.nobody_there(&why, refusal.as_deref())));
+        if let Some(why) = self.login().prompt_hidden(self.sys) {
+            return Err(self.nobody_sees(&why, refusal.as_deref()));
         }
         self.refuse_after_failure()?;
         let turn = self.turn_to_ask().await?;
@@ -45,6 +44,18 @@ impl Attempt<'_> {
             Err(_) => {}
         }
         outcome
+    }
+
+    /// The error where nobody would see a prompt. That Entra has ended the earlier sign-in is noted, so that the
+    /// next call knows it, too, when there is nothing left that could be renewed.
+    fn nobody_sees(&mut self, why: &str, refusal: Option<&EntraError>) -> Error {
+        let ended = refusal.map(|refusal| refusal.explain(None));
+        if let Some(ended) = &ended {
+            self.note_sign_in_failure(ended);
+        }
+        let looked = self.resolved.as_ref().map(|resolved| resolved.in_vain.nobody_sees(why));
+        let error = looked.unwrap_or_else(|| self.nobody_there(why, ended.as_ref()));
+        error.after(self.entry.sign_in_failure.as_ref().map(|failure| failure.kind))
     }
 
     /// Nobody is asked again at once after a failure, unless they sign in by hand.
@@ -97,7 +108,7 @@ impl Attempt<'_> {
 
     pub(super) fn note_sign_in_failure(&mut self, error: &Error) {
         let (failure, summary) = (self.failure(error), self.summary());
-        self.write(|entry| {
+        self.note(|entry| {
             entry.sign_in_failure = Some(failure);
             entry.about.get_or_insert(summary);
         });
@@ -112,10 +123,10 @@ impl Attempt<'_> {
         }
     }
 
-    fn nobody_there(&self, why: &str, ended: Option<&EntraError>) -> Error {
+    fn nobody_there(&self, why: &str, ended: Option<&Error>) -> Error {
         let program = self.sys.called_as();
         let what = "signing in needs a person, and nobody would see the prompt";
-        let what = ended.map_or_else(|| what.to_owned(), |ended| format!("{}; {what}", ended.explain(None).what()));
+        let what = ended.map_or_else(|| what.to_owned(), |ended| format!("{}; {what}", ended.what()));
         Error::new(ErrorKind::NobodyThere, what).from_source(why).remedy(format!(
             "run `{}` in a terminal, or sign in without a person ({program} convert-kubeconfig -l spn)",
             self.spec.login_command(program)
@@ -125,11 +136,11 @@ impl Attempt<'_> {
     fn just_failed(&self, failure: &SignInFailure, now: u64) -> Error {
         let ago = now.saturating_sub(failure.on);
         let wait = SIGN_IN_PAUSE.saturating_sub(ago);
-        let advice =
-            Some(&failure.remedy).filter(|advice| !advice.is_empty() && !advice.starts_with("run the command again"));
+        let advice = Some(&failure.remedy).filter(|advice| !advice.is_empty() && !failure.kind.prompt_unwanted());
         let advice = advice.map(|advice| format!("{advice}; ")).unwrap_or_default();
         let by_hand = self.spec.login_command(self.sys.called_as());
         Error::new(ErrorKind::SignInJustFailed, format!("a sign-in failed {ago} s ago: {}", failure.what))
+            .after(Some(failure.kind))
             .remedy(format!("{advice}the next one is possible in {wait} s, or now with `{by_hand}`"))
     }
 }

@@ -10,8 +10,8 @@ use crate::error::Error;
 use super::Attempt;
 
 impl Attempt<'_> {
-    /// Keeps what was granted, the refresh token before the entry: a process that dies in between has lost at
-    /// most the token. What renews `renewed` belongs to the same account, whatever the answer calls it: in
+    /// Keeps what was granted, the refresh token before the entry: a process that dies in between has lost
+    /// the token, and what only the entry leads to: the refresh token of somebody without a name. What renews `renewed` belongs to the same account, whatever the answer calls it: in
     /// another tenant, or on v1, a guest has another id.
     pub(super) fn save(&mut self, answer: TokenResponse, renewed: Option<&RefreshTokenEntry>) -> Token {
         let TokenResponse { token, refresh_token, account } = answer;
@@ -41,7 +41,8 @@ impl Attempt<'_> {
             key: self.key.as_ref().map(|key| key.kid().to_owned()),
             about: Some(self.summary()),
         };
-        self.write(|kept| *kept = entry);
+        self.entry = entry;
+        self.write();
         token
     }
 

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::{
     AUTHORITY_HOST, Condition, DISABLE_ENVIRONMENT_OVERRIDE, Decl, FEDERATED_TOKEN_SOURCE, LOGIN, Opt, OptionSet,
-    ParsedArgs, ParsedFlag, Precedence, TABLE, USE_AZURERM_ENV_VARS, Var,
+    ParsedArgs, ParsedFlag, Precedence, SERVER_ID, TABLE, USE_AZURERM_ENV_VARS, Var,
 };
 use crate::error::{Error, ErrorKind};
 use crate::exec_credential::ExecInfo;
@@ -54,9 +54,19 @@ pub struct Inputs<'a> {
     pub env: &'a Env,
     /// Who made the call, and for which cluster.
     pub exec: &'a ExecInfo,
+    /// The application that the token is for, where it is another than `--server-id` says: ARM's, for instance.
+    pub audience: Option<&'a str>,
 }
 
 impl Inputs<'_> {
+    /// The application that the token is for, its id or URI.
+    ///
+    /// # Errors
+    /// Nothing says so.
+    pub fn audience(&self) -> Result<String, Error> {
+        self.audience.map_or_else(|| self.values.require(&SERVER_ID, "server-id is required"), |named| Ok(named.into()))
+    }
+
     /// Whether the user says `option`, by hand or in the environment, and not just an exec entry: whoever
     /// writes a kubeconfig decides neither what is run nor who sees a secret.
     pub fn says_user<T>(&self, option: &Opt<T>) -> bool {

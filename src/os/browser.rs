@@ -35,7 +35,7 @@ pub(crate) struct SystemBrowser;
 
 impl Browser for SystemBrowser {
     fn unavailable_reason(&self, env: &Env) -> Option<String> {
-        hindrance(env)
+        unavailable_reason(env)
     }
 
     fn open<'a>(&'a self, env: &'a Env, url: &'a str, clock: &'a dyn Clock) -> Opening<'a> {
@@ -57,7 +57,7 @@ impl Browser for SystemBrowser {
 ///
 /// The desktop and the programs are the user's own, whatever an exec entry says: `BROWSER` may name any
 /// program with any argument.
-pub(crate) fn hindrance(env: &Env) -> Option<String> {
+fn unavailable_reason(env: &Env) -> Option<String> {
     let desktop = if env.user_value("BROWSER").is_some() { None } else { no_desktop(env) };
     desktop.or_else(|| commands(env, "").is_empty().then(|| NO_PROGRAM.into()))
 }
@@ -205,8 +205,9 @@ mod tests {
     fn where_no_browser_can_be_opened() {
         let directory = program_directory(&["xdg-open", "w3m"]);
         let path = directory.path().display().to_string();
-        let why =
-            |first: (&str, &str), second: (&str, &str)| hindrance(&Env::from([("PATH", path.as_str()), first, second]));
+        let why = |first: (&str, &str), second: (&str, &str)| {
+            unavailable_reason(&Env::from([("PATH", path.as_str()), first, second]))
+        };
         let nothing = ("TERM", "dumb");
         let no_display = Some("neither DISPLAY nor WAYLAND_DISPLAY is set".to_owned());
         assert_eq!(why(nothing, nothing), no_display);
@@ -220,7 +221,11 @@ mod tests {
         }
         for there in [("DISPLAY", ":0"), ("BROWSER", "w3m")] {
             assert_eq!(why(("SSH_TTY", "x"), there), None, "{there:?}");
-            assert_eq!(hindrance(&Env::from([("PATH", "/nowhere"), there])).as_deref(), Some(NO_PROGRAM), "{there:?}");
+            assert_eq!(
+                unavailable_reason(&Env::from([("PATH", "/nowhere"), there])).as_deref(),
+                Some(NO_PROGRAM),
+                "{there:?}"
+            );
         }
         assert_eq!(why(("BROWSER", "missing"), nothing).as_deref(), Some(NO_PROGRAM));
         assert_eq!(why(("BROWSER", "missing"), ("DISPLAY", ":0")), None);
@@ -273,7 +278,7 @@ mod tests {
         let only = program_directory(&["explorer.exe"]);
         let path = only.path().display().to_string();
         let env = Env::from([("PATH", path.as_str()), ("WSL_INTEROP", "x")]);
-        assert_eq!((shown(&env), hindrance(&env)), (vec![format!("{path}/explorer.exe {URL}")], None));
+        assert_eq!((shown(&env), unavailable_reason(&env)), (vec![format!("{path}/explorer.exe {URL}")], None));
     }
 
     #[test]

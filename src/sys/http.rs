@@ -180,10 +180,17 @@ impl Request {
         self
     }
 
-    /// Whether it holds nothing that proves an identity: only headers that never do, and no question for a token.
+    /// Whether it holds nothing that proves an identity: only headers that never do, no user or password in the
+    /// address, and no question for a token.
     pub fn is_anonymous(&self) -> bool {
         let plain = |name: &str| ["accept", "content-type"].iter().any(|known| name.eq_ignore_ascii_case(known));
-        self.peer != &TOKEN_GIVER && self.headers.iter().all(|(name, _)| plain(name))
+        let nobody = self.url.username().is_empty() && self.url.password().is_none();
+        self.peer != &TOKEN_GIVER && nobody && self.headers.iter().all(|(name, _)| plain(name))
+    }
+
+    /// Whether it says itself who asks.
+    pub fn has_authorization(&self) -> bool {
+        self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization"))
     }
 
     /// On another way than the public one.

@@ -14,7 +14,7 @@ use std::cell::{Cell, RefCell};
 use std::io::Write;
 use std::rc::Rc;
 
-pub(crate) use prompt::Prompt;
+pub(crate) use prompt::DeviceCodePrompt;
 pub(crate) use signed_in::{SignedIn, time_text};
 pub(crate) use style::{Colour, OutputStyle};
 pub(crate) use visibility::{prompt_hidden, stderr_is_terminal, unattended};
@@ -111,7 +111,7 @@ impl Terminal {
     }
 
     /// Asks a person to sign in.
-    pub fn prompt(&self, prompt: &Prompt<'_>) {
+    pub fn prompt(&self, prompt: &DeviceCodePrompt<'_>) {
         match &self.screen {
             Some(screen) => self.write(&prompt.drawn(screen)),
             None => self.say(one_line(prompt.line)),
@@ -238,7 +238,7 @@ mod tests {
         terminal.detail(0, || "another".into());
         assert_eq!(written.take(), "");
         terminal.say("needed");
-        terminal.prompt(&Prompt { code: "ABC", address: "https://v", line: "enter ABC" });
+        terminal.prompt(&DeviceCodePrompt { code: "ABC", address: "https://v", line: "enter ABC" });
         terminal.report(&Error::new(ErrorKind::Interrupted, "interrupted"));
         terminal.set_verbosity(1);
         terminal.detail(0, || "asked for".into());

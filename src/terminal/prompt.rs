@@ -5,7 +5,7 @@ use crate::error::one_line;
 use super::screen::Screen;
 
 /// What a person is asked to do.
-pub struct Prompt<'a> {
+pub struct DeviceCodePrompt<'a> {
     /// The code to type.
     pub code: &'a str,
     /// Where to type it.
@@ -19,7 +19,7 @@ const MARGIN: usize = 6;
 /// Before the frame, and before what is said below it.
 const INDENT: &str = "  ";
 
-impl Prompt<'_> {
+impl DeviceCodePrompt<'_> {
     /// The code first, then where it goes.
     pub(super) fn drawn(&self, screen: &Screen) -> String {
         let width = (screen.width)();
@@ -57,7 +57,8 @@ fn instruction(address: &str, width: usize) -> String {
 mod tests {
     use super::*;
 
-    const PROMPT: Prompt<'_> = Prompt { code: "ABC123XYZ", address: "https://microsoft.com/devicelogin", line: "" };
+    const PROMPT: DeviceCodePrompt<'_> =
+        DeviceCodePrompt { code: "ABC123XYZ", address: "https://microsoft.com/devicelogin", line: "" };
 
     fn plain(width: fn() -> usize) -> Screen {
         Screen { colour: false, unicode: false, width, ..Screen::fake() }
@@ -102,7 +103,7 @@ mod tests {
 
     #[test]
     fn a_server_cannot_draw() {
-        let prompt = Prompt { code: "A\u{1b}[2J\n\u{202e}B", address: "https://v\r\u{9b}K", line: "" };
+        let prompt = DeviceCodePrompt { code: "A\u{1b}[2J\n\u{202e}B", address: "https://v\r\u{9b}K", line: "" };
         assert_eq!(prompt.drawn(&plain(|| 20)), "\nA [2J B\n\nOpen\nhttps://v K\nand enter the code.\n\n");
     }
 }

@@ -214,6 +214,28 @@ fn whoever_is_named_must_sign_in() {
     assert_eq!((asked.query_param("login_hint").as_deref(), asked.query_param("prompt")), (Some(ALICE), None));
 }
 
+/// Whoever signs out while a prompt is open stays signed out when that is declined.
+#[test]
+fn a_sign_in_that_fails_after_a_logout_brings_nothing_back() {
+    let desk = Desk::new(Opening::Works);
+    desk.env.world.entra.approve_in_browser(ALICE).token_lifetime(200);
+    let first = desk.start(&[]);
+    desk.browse();
+    first.finish().token();
+    assert!(desk.env.run(&["status"]).stdout.contains(ALICE));
+    desk.env.world.entra.revoke_with(50_076, Some("basic_action"), Some(WANTED));
+    desk.env.world.entra.browser_person(BrowserPerson::Decline);
+    let second = desk.start(&[]);
+    until("another tab", || desk.opener.opened().len() == 2);
+    let logout = desk.env.run(&["logout"]);
+    assert_eq!(logout.code, 0, "{logout:#?}");
+    desk.env.world.browser().get(&desk.opener.opened()[1]);
+    let error = desk.ended(second);
+    assert_eq!(error, "Error: the sign-in was declined; run the command again in half a minute, and approve it");
+    let status = desk.env.run(&["status"]);
+    assert!(!status.stdout.contains(ALICE), "{status:#?}");
+}
+
 /// The earlier sign-in no longer serves, and Entra says what it wants: the same person is asked for that.
 #[test]
 fn what_entra_wants_is_asked_of_the_same_person() {

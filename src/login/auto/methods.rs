@@ -5,8 +5,7 @@ use crate::error::{Error, ErrorKind};
 use crate::federated;
 use crate::managed_identity::{self, IdentityRequest, ManagedIdentitySource};
 use crate::options::{
-    CLIENT_ID, FEDERATED_TOKEN_FILE, FEDERATED_TOKEN_SOURCE, Inputs, ParsedArgs, SERVER_ID, TENANT_ID, ValueSource,
-    Values,
+    CLIENT_ID, FEDERATED_TOKEN_FILE, FEDERATED_TOKEN_SOURCE, Inputs, ParsedArgs, TENANT_ID, ValueSource, Values,
 };
 use crate::os::env::Env;
 use crate::os::process;
@@ -153,7 +152,7 @@ fn managed_identity(inputs: &Inputs, method: &Method) -> Result<Availability, Er
     let as_if = MethodInputs::of_environment(inputs, method);
     let variable = as_if.values.variable(&CLIENT_ID.decl).unwrap_or("its variable");
     let (login, host) = (msi::login(&as_if.inputs(inputs), Some(variable))?, managed_identity::detect(inputs.env)?);
-    let audience = as_if.values.require(&SERVER_ID, "server-id is required")?;
+    let audience = as_if.inputs(inputs).audience()?;
     let wanted = IdentityRequest::new(&audience, msi::selector(&as_if.inputs(inputs))?.0);
     if host.is_certain() {
         return Ok(Availability::Available(login, format!("the environment is that of {}", host.host().name)));
@@ -202,4 +201,20 @@ fn person_with_browser(inputs: &Inputs, method: &Method) -> Result<Availability,
 
 fn absent(why: impl Into<String>) -> Availability {
     Availability::Unavailable { why: why.into(), hint: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::Decl;
+
+    /// What `auto` does not keep is lost when an entry is converted: secrets, which go to files, and what would
+    /// make `auto` blind to the environment that it looks around in.
+    #[test]
+    fn an_entry_of_auto_keeps_what_its_methods_read() {
+        let own = METHODS.iter().flat_map(|way| way.method.arguments).map(|argument| argument.decl);
+        let kept = |decl: &&Decl| super::super::METHOD.arguments.iter().any(|argument| argument.decl == *decl);
+        let lost: Vec<&str> = own.filter(|decl| !kept(decl) && decl.secret.is_none()).map(|decl| decl.name).collect();
+        assert_eq!(lost, ["disable-environment-override"]);
+    }
 }

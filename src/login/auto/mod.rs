@@ -215,8 +215,7 @@ impl Auto {
     /// earlier sign-in of a person.
     fn is_last_hope(&self, index: usize, session: &Session<'_>) -> bool {
         let mut later = self.candidates.iter().skip(index + 1);
-        let env = &session.sys.env;
-        later.all(|candidate| candidate.login.prompt.is_some() && candidate.login.prompt_hidden(env).is_some())
+        later.all(|candidate| candidate.login.prompt.is_some() && candidate.login.prompt_hidden(session.sys).is_some())
     }
 }
 

@@ -24,7 +24,7 @@ use crate::secret::Secret;
 use super::tool::{self, Tenant, Tool, sentence};
 use super::{Acquire, Login, Method, WriteRule};
 
-pub(super) use state::{Place, State};
+pub(super) use state::{AzDirectory, AzState};
 
 /// `--login azurecli`.
 pub(super) static METHOD: Method = Method {
@@ -42,7 +42,7 @@ const AZ: Tool = Tool { name: "az", title: "Azure CLI", home: "https://aka.ms/az
 
 /// The login, if az is signed in as far as its files tell, which are read once; for choosing a method.
 pub(super) fn if_signed_in(inputs: &Inputs) -> Result<Option<Login>, Error> {
-    let Some(place) = Place::of(inputs.env) else { return Ok(None) };
+    let Some(place) = AzDirectory::of(inputs.env) else { return Ok(None) };
     let state = place.state();
     if !state.signed_in() {
         return Ok(None);
@@ -56,9 +56,9 @@ struct AzureCli {
     /// Something about the choice that a person may want to know.
     note: Option<String>,
     /// Where az keeps its sign-in; unknown without a home directory.
-    place: Option<Place>,
+    place: Option<AzDirectory>,
     /// The sign-in that this run is about, from when it was first looked at.
-    state: OnceCell<State>,
+    state: OnceCell<AzState>,
 }
 
 /// Whose token az shall give; it takes a tenant or a subscription.
@@ -70,12 +70,12 @@ enum AccountSelector {
 }
 
 fn parse(inputs: &Inputs) -> Result<Login, Error> {
-    login(inputs, Place::of(inputs.env), OnceCell::new())
+    login(inputs, AzDirectory::of(inputs.env), OnceCell::new())
 }
 
-fn login(inputs: &Inputs, place: Option<Place>, state: OnceCell<State>) -> Result<Login, Error> {
+fn login(inputs: &Inputs, place: Option<AzDirectory>, state: OnceCell<AzState>) -> Result<Login, Error> {
     let (whose, note) = whose(inputs)?;
-    let scope = tool::scope(inputs.values)?;
+    let scope = tool::scope(inputs)?;
     let resource = scope.strip_suffix("/.default").unwrap_or(&scope).to_owned();
     let az = AzureCli { resource, whose, note, place, state };
     Ok(Login { cacheable: az.cacheable(), ..Login::new(az.key(), az) })
@@ -129,7 +129,7 @@ impl AzureCli {
     /// identity of a machine that can't be told from others.
     fn cacheable(&self) -> bool {
         let of_unknown_machine =
-            || self.state().is_some_and(State::is_of_a_machine) && crate::managed_identity::machine().is_none();
+            || self.state().is_some_and(AzState::is_of_a_machine) && crate::managed_identity::machine().is_none();
         self.place.is_some() && !of_unknown_machine()
     }
 
@@ -149,7 +149,7 @@ impl AzureCli {
         AZ.grant(answer.access_token, answer.expires_on, sys.clock.now())
     }
 
-    async fn answer(&self, session: &Session<'_>, az: &Path) -> Result<Answer, Error> {
+    async fn answer(&self, session: &Session<'_>, az: &Path) -> Result<AzToken, Error> {
         let ended = self.run(session, az, self.choice()).await?;
         let AccountSelector::Tenants(tenant) = &self.whose else { return self.read(&ended) };
         if ended.code == Some(0) || !takes_no_tenant(&ended.stderr) {
@@ -195,11 +195,11 @@ impl AzureCli {
             // Where people let az update itself it would do so now, while kubectl waits.
             ("AZURE_AUTO-UPGRADE_ENABLE", "no".into()),
         ];
-        variables.extend(self.place.as_ref().and_then(Place::variable));
+        variables.extend(self.place.as_ref().and_then(AzDirectory::variable));
         variables
     }
 
-    fn read(&self, ended: &ProgramOutput) -> Result<Answer, Error> {
+    fn read(&self, ended: &ProgramOutput) -> Result<AzToken, Error> {
         if ended.code == Some(0) { AZ.read(&ended.stdout) } else { Err(self.explain(ended.code, &ended.stderr)) }
     }
 
@@ -246,7 +246,7 @@ impl AzureCli {
         error.detail(format!("az's directory is {directory}, its cloud is {}", state.cloud()))
     }
 
-    fn state(&self) -> Option<&State> {
+    fn state(&self) -> Option<&AzState> {
         let place = self.place.as_ref()?;
         Some(self.state.get_or_init(|| place.state()))
     }
@@ -254,7 +254,7 @@ impl AzureCli {
 
 /// What az prints. `expiresOn` is not read: it is a local time without a zone.
 #[derive(Deserialize)]
-struct Answer {
+struct AzToken {
     #[serde(rename = "accessToken")]
     access_token: Option<Secret>,
     #[serde(default, deserialize_with = "seconds")]
@@ -337,11 +337,16 @@ mod tests {
     fn choose<const N: usize>(line: &str, env: [(&str, &str); N]) -> Result<AzureCli, Error> {
         let (given, values) = values(line, env);
         let env = crate::os::env::Env::from([("HOME", "/nowhere")]);
-        let inputs =
-            Inputs { given: &given, values: &values, env: &env, exec: &crate::exec_credential::ExecInfo::default() };
+        let inputs = Inputs {
+            given: &given,
+            values: &values,
+            env: &env,
+            exec: &crate::exec_credential::ExecInfo::default(),
+            audience: None,
+        };
         let (whose, note) = whose(&inputs)?;
         let resource = "r".into();
-        Ok(AzureCli { resource, whose, note, place: Place::of(&env), state: OnceCell::new() })
+        Ok(AzureCli { resource, whose, note, place: AzDirectory::of(&env), state: OnceCell::new() })
     }
 
     fn explain(stderr: &str) -> String {
@@ -349,7 +354,7 @@ mod tests {
     }
 
     fn answer(stdout: &str) -> Result<TokenResponse, Error> {
-        let answer: Answer = AZ.read(&Secret::new(stdout))?;
+        let answer: AzToken = AZ.read(&Secret::new(stdout))?;
         AZ.grant(answer.access_token, answer.expires_on, 1_000)
     }
 

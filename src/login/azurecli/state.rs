@@ -16,7 +16,7 @@ use crate::login::tool::{directory, text_of};
 use crate::os::env::Env;
 
 /// Where az keeps its sign-in, and what of the environment decides about its tokens.
-pub(in crate::login) struct Place {
+pub(in crate::login) struct AzDirectory {
     directory: PathBuf,
     /// Whether a variable names the directory.
     named: bool,
@@ -52,7 +52,7 @@ const DEFAULT_CLOUD: &str = "AzureCloud";
 
 /// The sign-in at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::login) struct State {
+pub(in crate::login) struct AzState {
     cloud: String,
     /// The accounts and subscriptions of `azureProfile.json`, and which is the default.
     accounts: String,
@@ -61,7 +61,7 @@ pub(in crate::login) struct State {
     token_files: Vec<&'static str>,
 }
 
-impl Place {
+impl AzDirectory {
     /// The place that `env` means, if it means one.
     pub(in crate::login) fn of(env: &Env) -> Option<Self> {
         Some(Self {
@@ -84,11 +84,11 @@ impl Place {
     }
 
     /// Reads the files.
-    pub(in crate::login) fn state(&self) -> State {
+    pub(in crate::login) fn state(&self) -> AzState {
         let text = |name| text_of(&self.directory.join(name));
         let chosen = || cloud_of(&text("config"));
         let profile = text("azureProfile.json");
-        State {
+        AzState {
             cloud: self.cloud.clone().or_else(chosen).unwrap_or_else(|| DEFAULT_CLOUD.into()),
             accounts: accounts(&profile).unwrap_or(&profile).to_owned(),
             clouds: text("clouds.config"),
@@ -97,7 +97,7 @@ impl Place {
     }
 
     /// Writes what tells `state` from any other into `identity`.
-    pub(in crate::login) fn add_to_key(&self, state: &State, key: &mut CacheKey) {
+    pub(in crate::login) fn add_to_key(&self, state: &AzState, key: &mut CacheKey) {
         key.field("az directory", &self.directory.to_string_lossy());
         for (name, value) in &self.surroundings {
             key.field(name, value);
@@ -114,7 +114,7 @@ impl Place {
     }
 }
 
-impl State {
+impl AzState {
     /// Whether the same account of the same cloud is meant; token files come and go with tokens.
     pub(in crate::login) fn is_same_account(&self, other: &Self) -> bool {
         (&self.cloud, &self.accounts, &self.clouds) == (&other.cloud, &other.accounts, &other.clouds)
@@ -124,10 +124,10 @@ impl State {
     pub(in crate::login) fn signed_in(&self) -> bool {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
-        struct Account {
+        struct AzAccount {
             environment_name: String,
         }
-        let accounts = serde_json::from_str::<Vec<Account>>(&self.accounts).unwrap_or_default();
+        let accounts = serde_json::from_str::<Vec<AzAccount>>(&self.accounts).unwrap_or_default();
         accounts.iter().any(|account| account.environment_name == self.cloud)
     }
 
@@ -187,12 +187,13 @@ mod tests {
             self
         }
 
-        fn place(&self, cloud: &str) -> Place {
+        fn place(&self, cloud: &str) -> AzDirectory {
             let directory = self.0.path().display().to_string();
-            Place::of(&Env::from([("AZURE_CONFIG_DIR", directory.as_str()), ("AZURE_CLOUD_NAME", cloud)])).unwrap()
+            AzDirectory::of(&Env::from([("AZURE_CONFIG_DIR", directory.as_str()), ("AZURE_CLOUD_NAME", cloud)]))
+                .unwrap()
         }
 
-        fn state(&self) -> State {
+        fn state(&self) -> AzState {
             self.place("").state()
         }
     }
@@ -234,8 +235,8 @@ mod tests {
 
     #[test]
     fn without_a_home_there_is_no_place() {
-        assert!(Place::of(&Env::default()).is_none());
-        let place = Place::of(&Env::from([("AZURE_CONFIG_DIR", "relative")])).unwrap();
+        assert!(AzDirectory::of(&Env::default()).is_none());
+        let place = AzDirectory::of(&Env::from([("AZURE_CONFIG_DIR", "relative")])).unwrap();
         assert!(place.directory().is_absolute());
     }
 }
