@@ -172,33 +172,29 @@ impl<'a> Expected<'a> {
             (Some(NodeKind::Alias(target)), Some(NodeKind::Alias(new_target))) => {
                 self.twins.get(&(target as usize)) == Some(&(new_target as usize))
             }
-            (Some(NodeKind::Mapping { flow }), Some(NodeKind::Mapping { flow: new_flow })) => {
-                let nothing_stays = || tree.members(at).all(|(key, _)| self.removed.contains(&key));
-                (flow == new_flow || nothing_stays()) && self.says_members(new, at, new_at)
+            // Null, or nothing at all, is an empty one if something is added.
+            (_, Some(NodeKind::Mapping { .. })) if tree.is_mapping(at) || self.inserted.contains_key(&at) => {
+                let stays = tree.members(at).any(|(key, _)| !self.removed.contains(&key));
+                self.keeps_flow(new, at, new_at, stays) && self.says_members(new, at, new_at)
             }
-            (Some(NodeKind::List { flow }), Some(NodeKind::List { flow: new_flow })) => {
+            (_, Some(NodeKind::List { .. })) if tree.is_list(at) || self.appended.contains_key(&at) => {
                 let come = self.appended.get(&at).cloned().unwrap_or_default();
-                let stay: Vec<_> = tree.children(at).filter(|item| !self.removed.contains(item)).collect();
+                let stay: Vec<_> = tree.items(at).into_iter().filter(|item| !self.removed.contains(item)).collect();
                 let items: Vec<_> = new.children(new_at).collect();
-                (flow == new_flow || stay.is_empty()) && self.say_items(new, stay, &items, &come)
+                self.keeps_flow(new, at, new_at, !stay.is_empty()) && self.say_items(new, stay, &items, &come)
             }
             (
                 Some(NodeKind::Scalar { style, tagged }),
                 Some(NodeKind::Scalar { style: new_style, tagged: new_tagged }),
             ) => (style, tagged) == (new_style, new_tagged) && tree.scalar(at) == new.scalar(new_at),
-            // Null, or nothing at all, to which something was added.
-            (None | Some(NodeKind::Scalar { .. }), Some(NodeKind::Mapping { .. })) => {
-                let members = self.inserted.get(&at).cloned().unwrap_or_default();
-                !members.is_empty() && tree.is_nothing(at) && self.says_members(new, at, new_at)
-            }
-            (None | Some(NodeKind::Scalar { .. }), Some(NodeKind::List { .. })) => {
-                let come = self.appended.get(&at).cloned().unwrap_or_default();
-                let items: Vec<_> = new.children(new_at).collect();
-                !come.is_empty() && tree.is_nothing(at) && self.say_items(new, Vec::new(), &items, &come)
-            }
             (None, None) => true,
             _ => false,
         }
+    }
+
+    /// A collection stays in brackets, or without, if anything in it `stays`.
+    fn keeps_flow(&self, new: &Tree, at: usize, new_at: usize, stays: bool) -> bool {
+        !stays || self.tree.is_flow(at) == new.is_flow(new_at)
     }
 
     fn says_members(&mut self, new: &Tree, at: usize, new_at: usize) -> bool {

@@ -133,8 +133,8 @@ impl<'d> Entries<'d> {
             let raw = Value::Raw(edit.before.to_owned(), before.map(Box::new));
             return (UndoState::Possible, back(Some(raw)));
         }
-        let says = |text: &str| Some(as_kubectl_writes(value_of(text, edit.column)?, Level::Entry));
-        let now = Value::of(tree, entry).map(|value| as_kubectl_writes(value, Level::Entry));
+        let says = |text: &str| Some(as_kubectl_writes(value_of(text, edit.column)?));
+        let now = Value::of(tree, entry).map(as_kubectl_writes);
         match says(edit.as_left) {
             Some(left) if now.as_ref() == Some(&left) => match back(before) {
                 Some(op) => (UndoState::Possible, Some(op)),
@@ -174,46 +174,24 @@ fn value_of(text: &str, column: usize) -> Option<Value> {
     }
 }
 
-/// Which part of an entry is compared.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Level {
-    Entry,
-    User,
-    Exec,
-    Inside,
-}
-
 /// A value as kubectl makes it of what it reads: it writes members in the order of the alphabet, none that is
 /// null, and in `exec` what it assumes.
-fn as_kubectl_writes(value: Value, level: Level) -> Value {
-    let inner = |key: &str| match (level, key) {
-        (Level::Entry, "user") => Level::User,
-        (Level::User, "exec") => Level::Exec,
-        _ => Level::Inside,
-    };
+fn as_kubectl_writes(value: Value) -> Value {
     match value {
-        Value::List(items) => {
-            Value::List(items.into_iter().map(|item| as_kubectl_writes(item, Level::Inside)).collect())
-        }
+        Value::List(items) => Value::List(items.into_iter().map(as_kubectl_writes).collect()),
         Value::Map(members) => {
-            let assumes_mode = members.iter().any(|(key, value)| {
+            // v1 has no default of the mode.
+            let is_beta = |(key, value): &(String, Value)| {
                 key == "apiVersion" && matches!(value, Value::Text(version) if version.contains("beta"))
-            });
-            let is_assumed = |key: &str, value: &Value| match (key, value) {
-                ("provideClusterInfo", Value::Plain(text)) => text == "false",
-                // v1 has no default.
-                ("interactiveMode", Value::Text(text)) => assumes_mode && text == "IfAvailable",
+            };
+            let assumes_mode = members.iter().any(is_beta);
+            let is_assumed = |key: &str, value: &Value| match key {
+                "provideClusterInfo" => *value == Value::Plain("false".into()),
+                "interactiveMode" => assumes_mode && *value == Value::text("IfAvailable"),
                 _ => false,
             };
-            let says =
-                |(key, value): &(String, Value)| !(value.is_null() || level == Level::Exec && is_assumed(key, value));
-            let members = members.into_iter().filter(says);
-            let mut members: Vec<_> = members
-                .map(|(key, value)| {
-                    let level = inner(&key);
-                    (key, as_kubectl_writes(value, level))
-                })
-                .collect();
+            let said = members.into_iter().filter(|(key, value)| !value.is_null() && !is_assumed(key, value));
+            let mut members: Vec<_> = said.map(|(key, value)| (key, as_kubectl_writes(value))).collect();
             members.sort_by(|one, other| one.0.cmp(&other.0));
             Value::Map(members)
         }
