@@ -40,6 +40,7 @@ mod sys;
 mod terminal;
 mod undo;
 mod world;
+mod yaml;
 
 /// How a test that cannot run says so; the same for unit tests and those of the program.
 #[cfg(test)]
@@ -54,12 +55,15 @@ pub mod internal {
     pub use crate::commands::Command;
     pub use crate::convert::plan::{ConvertRequest, Decision, plan};
     pub use crate::error::{Error, io_words};
-    pub use crate::kubeconfig::KubeconfigFile;
-    pub use crate::kubeconfig::document::{Auth, Document, Edit, EditedDocument, ExecChange, NewExec};
+    pub use crate::kubeconfig::document::{Auth, Change, Document, EditedDocument, Exec, Section};
+    pub use crate::kubeconfig::edit::edited;
+    pub use crate::kubeconfig::replace::FileChange;
+    pub use crate::kubeconfig::{Encoding, KubeconfigFile};
     pub use crate::login::{METHODS, Method};
     pub use crate::options::{OptionSet, Values, args};
     pub use crate::os::env::Env;
     pub use crate::os::files::{create_locked, is_temporary, open_lock_file};
     pub use crate::sys::Sys;
     pub use crate::world::of_this_process;
+    pub use crate::yaml::{Op, Patch, Tree, Value, YamlError, apply, confirm};
 }

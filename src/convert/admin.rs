@@ -86,7 +86,6 @@ mod tests {
     use super::*;
     use crate::convert::skip_reason::not_convertible;
     use crate::kubeconfig::KubeconfigFile;
-    use crate::kubeconfig::document::Document;
 
     fn instead(user: &str, cluster: &str, server: &str) -> Option<String> {
         let text = format!(
@@ -94,7 +93,7 @@ mod tests {
              contexts: [{{name: c-admin, context: {{cluster: {cluster}, user: {user}}}}}]\n\
              users: [{{name: {user}, user: {{client-certificate-data: Yw==, token: t}}}}]\n"
         );
-        let files = [KubeconfigFile { path: PathBuf::new(), document: Document::parse(text).unwrap() }];
+        let files = [KubeconfigFile::new(PathBuf::new(), text).unwrap()];
         not_convertible(&files[0].document.users()[0], &ContextIndex::new(&files)).unwrap().instead
     }
 

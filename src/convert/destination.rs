@@ -77,14 +77,14 @@ pub(super) fn check(given: &ParsedArgs, values: &Values, form: Form) -> Result<(
     Ok(())
 }
 
-/// Puts `text` into the file at `path`, under client-go's lock.
+/// Puts `bytes` into the file at `path`, under client-go's lock.
 ///
 /// # Errors
 /// A lock that stays, a file that can't be written.
-pub(super) fn write(sys: &Sys, path: &Path, text: &str) -> Result<(), Error> {
+pub(super) fn write(sys: &Sys, path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let place = resolved(path)?;
     let lock = FileLock::hold_or(sys, path, |_, error| unwritable(path, error))?;
-    crate::os::files::replace(&place, text.as_bytes()).map_err(|error| unwritable(path, &error))?;
+    crate::os::files::replace(&place, bytes).map_err(|error| unwritable(path, &error))?;
     drop(lock);
     Ok(())
 }

@@ -11,9 +11,9 @@ pub(crate) mod skip_reason;
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind};
-use crate::kubeconfig::document::Edit;
+use crate::kubeconfig::edit::changed;
 use crate::kubeconfig::replace::{FileChange, ReplaceHook, replace};
-use crate::kubeconfig::{self, KubeconfigFile, cannot_edit, diff, file_lock};
+use crate::kubeconfig::{self, KubeconfigFile, diff, file_lock};
 use crate::login::Method;
 use crate::options::types::OutputFormat as Form;
 use crate::options::{CONTEXT, DRY_RUN, KUBECONFIG, NO_UNDO, OUTPUT_FILE, ParsedArgs, REPORT, Values};
@@ -22,6 +22,7 @@ use crate::secret::Secret;
 use crate::sys::Sys;
 use crate::terminal::{OutputStyle, stderr_is_terminal};
 use crate::undo::journal::{JournalResult, JournalWriter, Operation};
+use crate::undo::public::PUBLIC;
 
 use crate::outcome::{Outcome, json};
 use destination::Destination;
@@ -81,7 +82,8 @@ impl Conversion<'_> {
             if lines.iter().any(|line| matches!(line.decision, Decision::Impossible(_))) {
                 return self.refuse(&files, lines);
             }
-            let changes = changes(&files, &lines)?;
+            let edits = lines.iter().filter_map(UserPlan::change);
+            let changes = changed(&files, edits)?;
             let written =
                 if self.dry_run { Some(JournalResult::Nothing) } else { self.write(&destination, &files, &changes)? };
             if let Some(kept) = written {
@@ -105,7 +107,10 @@ impl Conversion<'_> {
                 changes.iter().try_for_each(|change| refuse_pipe(&change.file.path))?;
                 return self.replace(changes);
             }
-            Destination::File { path, .. } => destination::write(self.sys, path, converted(files, changes))?,
+            Destination::File { path, .. } => {
+                let encoding = files.first().map(|file| file.encoding).unwrap_or_default();
+                destination::write(self.sys, path, &encoding.encode(converted(files, changes)))?;
+            }
             Destination::Stdout => {}
         }
         Ok(Some(JournalResult::Nothing))
@@ -129,28 +134,17 @@ impl Conversion<'_> {
         self.tell_report(&report);
         let stdout = match (self.form, destination) {
             (Form::Json, _) => {
-                let diffs = self.dry_run.then(|| self.diffs(destination, changes, OutputStyle::Exact));
+                let diffs = self.dry_run.then(|| diffs(destination, changes, OutputStyle::Exact));
                 json(&report.with_diff(diffs))?
             }
             (Form::Text, Destination::Stdout) => converted(files, changes).to_owned(),
             (Form::Text, _) if self.dry_run => {
-                let diffs = self.diffs(destination, changes, OutputStyle::of_stdout(&self.sys.env));
+                let diffs = diffs(destination, changes, OutputStyle::of_stdout(&self.sys.env));
                 diffs.into_iter().map(|diff| diff.text).collect()
             }
             (Form::Text, _) => String::new(),
         };
         Ok(Secret::new(stdout).into())
-    }
-
-    /// One unified diff a file, with every secret masked.
-    fn diffs(&self, destination: &Destination, changes: &[FileChange], look: OutputStyle) -> Vec<FileDiff> {
-        let typed = self.wish.typed.flags().iter().filter(|typed| typed.decl.secret.is_some());
-        let typed: Vec<_> = typed.map(|typed| typed.text.expose()).filter(|text| !text.is_empty()).collect();
-        let diff = |change: &FileChange| FileDiff {
-            file: change.file.path.display().to_string(),
-            text: diff::unified(change, destination.path(change.file), &typed, look),
-        };
-        changes.iter().map(diff).collect()
     }
 
     /// One of our entries can't be converted: nothing is written, and every reason is told (D7).
@@ -163,10 +157,19 @@ impl Conversion<'_> {
     }
 }
 
+/// One unified diff a file, in which all is masked that is not known to be public.
+fn diffs(destination: &Destination, changes: &[FileChange], look: OutputStyle) -> Vec<FileDiff> {
+    let diff = |change: &FileChange| FileDiff {
+        file: change.file.path.display().to_string(),
+        text: diff::unified(change, destination.path(change.file), &PUBLIC, look),
+    };
+    changes.iter().map(diff).collect()
+}
+
 /// The text of the one file.
 fn converted<'a>(files: &'a [KubeconfigFile], changes: &'a [FileChange]) -> &'a str {
-    let unchanged = files.first().map(|file| &file.document);
-    changes.first().map(|change| &change.edited.document).or(unchanged).map_or("", |document| document.text())
+    let unchanged = files.first().map(|file| file.document.text());
+    changes.first().map(|change| change.edited.text.as_str()).or(unchanged).unwrap_or_default()
 }
 
 /// What comes out of a pipe has no file that could be replaced.
@@ -177,26 +180,6 @@ fn refuse_pipe(path: &Path) -> Result<(), Error> {
     Err(Error::new(ErrorKind::File, "the kubeconfig is no file and cannot be edited")
         .from_source(path.display())
         .remedy(format!("print the converted one with {} -", OUTPUT_FILE.decl.flag())))
-}
-
-/// The new text of every file that changes.
-fn changes<'a>(files: &'a [KubeconfigFile], lines: &[UserPlan]) -> Result<Vec<FileChange<'a>>, Error> {
-    let mut changes = Vec::new();
-    for (index, file) in files.iter().enumerate() {
-        let edits: Vec<(usize, Edit)> = lines
-            .iter()
-            .filter(|line| line.file == index)
-            .filter_map(|line| match &line.decision {
-                Decision::Convert(edit) => Some((line.user, edit.clone())),
-                _ => None,
-            })
-            .collect();
-        if !edits.is_empty() {
-            let edited = file.document.edit(&edits).map_err(|error| cannot_edit(&file.path, &error))?;
-            changes.push(FileChange { file, edited });
-        }
-    }
-    Ok(changes)
 }
 
 /// The problem that the command ends with; of several, each is told first.
@@ -216,4 +199,62 @@ fn refusal(sys: &Sys, files: &[KubeconfigFile], lines: Vec<UserPlan>) -> Option<
     }
     let what = format!("{} users cannot be converted", all.len());
     Some(Error::new(ErrorKind::Kubeconfig, what).remedy("mend what is told of each; nothing was written"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::pin::Pin;
+    use std::rc::Rc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::options::{OptionSet, args};
+    use crate::os::clock::{Clock, SystemClock};
+
+    const AKS: &str = "users:\n- name: u\n  user: {exec: {apiVersion: client.authentication.k8s.io/v1beta1, command: kubelogin, args: [get-token, --login, devicecode, --server-id, S]}}\n";
+
+    /// The real time, with what is waited counted and not waited.
+    struct Counting(SystemClock, Cell<u32>);
+
+    impl Clock for Counting {
+        fn now(&self) -> u64 {
+            self.0.now()
+        }
+
+        fn monotonic(&self) -> Duration {
+            self.0.monotonic()
+        }
+
+        fn pause(&self, _: Duration) {
+            self.1.set(self.1.get() + 1);
+        }
+
+        fn sleep(&self, time: Duration) -> Pin<Box<dyn Future<Output = ()>>> {
+            self.0.sleep(time)
+        }
+    }
+
+    /// What never took place, or was put back by hand, is let go of under the lock of its file. To read the file
+    /// then must not wait for that very lock: 50 records took a minute, and kubectl was locked out.
+    #[test]
+    fn undo_does_not_wait_for_its_own_lock() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("config");
+        let clock = Rc::new(Counting(SystemClock::start(), Cell::new(0)));
+        let env = [("HOME", home.path()), ("KUBECONFIG", &file)].map(|(name, path)| (name, path.to_str().unwrap()));
+        let sys = Sys { env: Env::from(env), clock: clock.clone(), ..Sys::fake() };
+        for method in ["azurecli", "msi", "spn"] {
+            crate::os::files::replace(&file, AKS.as_bytes()).unwrap();
+            let flags = ["-l", method, "--client-id", "a", "--tenant-id", "t"].map(String::from);
+            run(&sys, &args::read(&flags, OptionSet::TOKEN).unwrap()).unwrap();
+            assert_ne!(std::fs::read_to_string(&file).unwrap(), AKS, "{method}");
+        }
+        crate::os::files::replace(&file, AKS.as_bytes()).unwrap();
+        let records = || std::fs::read_dir(home.path().join(".local/state/kubentra/edits")).unwrap().count();
+        assert_eq!(records(), 3);
+        crate::undo::run(&sys, &args::read(&[""; 0], OptionSet::COMMON).unwrap()).unwrap();
+        assert_eq!(clock.1.get(), 0, "pauses");
+        assert_eq!((records(), std::fs::read_to_string(&file).unwrap().as_str()), (0, AKS));
+    }
 }

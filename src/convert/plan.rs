@@ -1,13 +1,13 @@
 //! What a conversion would change: pure, so that `--dry-run` and the real run cannot differ.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::azure::cloud::Cloud;
 use crate::error::{Error, ErrorKind, listed};
 use crate::exec_credential;
 use crate::kubeconfig::KubeconfigFile;
 use crate::kubeconfig::context::{self, ContextIndex, ContextUser};
-use crate::kubeconfig::document::{Auth, Edit, Exec, ExecChange, NewExec, User, Variable};
+use crate::kubeconfig::document::{Auth, Change, Exec, User, Variable};
 use crate::login::{self, EntryArgument, Method, WriteRule};
 use crate::options::args::read_entry;
 use crate::options::{
@@ -65,14 +65,26 @@ pub struct UserPlan {
     pub user: usize,
     /// The user's name.
     pub name: String,
+    /// The contexts that lead to it.
+    pub contexts: Vec<String>,
     /// What happens.
     pub decision: Decision,
 }
 
+impl UserPlan {
+    /// What changes, with the file that it changes in.
+    pub(super) fn change(&self) -> Option<(usize, Change)> {
+        match &self.decision {
+            Decision::Convert(exec) => Some((self.file, Change::User(self.user, exec.clone()))),
+            _ => None,
+        }
+    }
+}
+
 /// What happens to a user.
 pub enum Decision {
-    /// This edit.
-    Convert(Edit),
+    /// It gets this entry.
+    Convert(Exec),
     /// The entry says already what was asked for.
     AlreadyRight,
     /// It is none of ours, and why.
@@ -108,16 +120,19 @@ pub fn plan(files: &[KubeconfigFile], wish: &ConvertRequest) -> Result<Vec<UserP
 /// kubectl takes a user from the first file that defines it.
 fn all(files: &[KubeconfigFile], wish: &ConvertRequest, routes: &ContextIndex) -> Vec<UserPlan> {
     let mut first: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut known = Known::new();
     let mut lines = Vec::new();
     for (file, loaded) in files.iter().enumerate() {
         for (index, user) in loaded.document.users().iter().enumerate() {
             let winner = *first.entry(&user.name).or_insert(file);
-            let verdict = if winner == file {
-                decide(user, wish, routes)
+            let name = user.name.clone();
+            lines.push(if winner == file {
+                let (contexts, decision) = (routes.names(user), decide(user, wish, routes, &mut known));
+                UserPlan { file, user: index, name, contexts, decision }
             } else {
-                Decision::Skipped(format!("{} defines this user first", files[winner].path.display()))
-            };
-            lines.push(UserPlan { file, user: index, name: user.name.clone(), decision: verdict });
+                let why = format!("{} defines this user first", files[winner].path.display());
+                UserPlan { file, user: index, name, contexts: Vec::new(), decision: Decision::Skipped(why) }
+            });
         }
     }
     lines
@@ -136,7 +151,8 @@ fn of_context(
             .from_source(format!("context \"{name}\""))
             .remedy(format!("{}, then convert that", foreign.remedy())));
     }
-    Ok(UserPlan { file, user: index, name: user.name.clone(), decision: decide(user, wish, routes) })
+    let (contexts, decision) = (routes.names(user), decide(user, wish, routes, &mut Known::new()));
+    Ok(UserPlan { file, user: index, name: user.name.clone(), contexts, decision })
 }
 
 /// The `u` of a bound token is one cluster's: Azure/kubelogin writes it for all of them, and then all but
@@ -190,78 +206,101 @@ fn refuse_flags(wish: &ConvertRequest) -> Result<(), Error> {
     Ok(())
 }
 
-fn decide(user: &User, wish: &ConvertRequest, routes: &ContextIndex) -> Decision {
+/// What is decided already: the entries of a tenant's clusters are mostly the same.
+type Known<'u> = HashMap<&'u Exec, Option<Exec>>;
+
+fn decide<'u>(user: &'u User, wish: &ConvertRequest, routes: &ContextIndex, known: &mut Known<'u>) -> Decision {
     if let Some(foreign) = not_convertible(user, routes) {
         let instead = foreign.instead.map(|instead| format!("; {instead}")).unwrap_or_default();
         return Decision::Skipped(foreign.why + &instead);
     }
     let outcome = match &user.auth {
-        Auth::Exec(exec) => convert_exec(exec, wish),
+        Auth::Exec(exec) => match known.get(exec) {
+            Some(new) => Ok(new.clone()),
+            None => convert_exec(exec, wish).inspect(|new| _ = known.insert(exec, new.clone())),
+        },
         Auth::Provider { config, .. } => convert_provider(config, wish),
         Auth::Both | Auth::Neither => Ok(None),
     };
     match outcome {
-        Ok(Some(edit)) => Decision::Convert(edit),
+        Ok(Some(new)) => Decision::Convert(new),
         Ok(None) => Decision::AlreadyRight,
         Err(error) => Decision::Impossible(error),
     }
 }
 
-fn convert_exec(exec: &Exec, wish: &ConvertRequest) -> Result<Option<Edit>, Error> {
+fn convert_exec(exec: &Exec, wish: &ConvertRequest) -> Result<Option<Exec>, Error> {
     let entry = read_entry(&exec.args);
     let args = arguments(wish, &Source::Entry(&entry))?;
     check(&args, exec.provide_cluster_info)?;
-    let change = align_env(exec, change(exec, args, wish), wish)?;
-    Ok((exec.changed(&change) != *exec).then_some(Edit::Exec(change)))
+    let mut new = with_args(exec, args, wish);
+    align_env(&mut new, wish)?;
+    Ok((new != *exec).then_some(new))
 }
 
 /// Besides its arguments an entry keeps what it says, unless kubectl would refuse it.
-fn change(exec: &Exec, args: Vec<String>, wish: &ConvertRequest) -> ExecChange {
+fn with_args(exec: &Exec, args: Vec<String>, wish: &ConvertRequest) -> Exec {
     let current = exec.api_version.as_deref().unwrap_or_default();
     let kept = exec_credential::VERSIONS.into_iter().find(|version| *version == current);
     let version = wish.api_version().or(kept).unwrap_or(V1BETA1);
-    // v1 requires a mode (kubernetes-exec.md, 1.5); in v1beta1 this one is the default.
-    let lacks_mode = version != V1BETA1 && exec.interactive_mode.as_deref().unwrap_or_default().is_empty();
-    ExecChange {
-        args,
-        variables: variables(wish),
-        command: wish.typed_command().filter(|command| *command != exec.command),
-        api_version: (version != current).then(|| version.to_owned()),
-        interactive_mode: lacks_mode.then(|| IF_AVAILABLE.to_owned()),
+    let mut new = Exec { args, api_version: Some(version.to_owned()), ..exec.clone() };
+    if let Some(command) = wish.typed_command() {
+        new.command = command;
     }
+    // v1 requires a mode (kubernetes-exec.md, 1.5); in v1beta1 this one is the default.
+    if version != V1BETA1 && exec.interactive_mode.as_deref().unwrap_or_default().is_empty() {
+        new.interactive_mode = Some(IF_AVAILABLE.to_owned());
+    }
+    set(&mut new.env, variables(wish));
+    new
 }
 
 /// Variables of the entry win over its arguments (design, D1). The method and what was typed must hold all the
 /// same, so such a variable says it too; what it overruled before, it still does.
-fn align_env(exec: &Exec, mut change: ExecChange, wish: &ConvertRequest) -> Result<ExecChange, Error> {
-    let given = args::read(&change.args, OptionSet::TOKEN)?;
+fn align_env(exec: &mut Exec, wish: &ConvertRequest) -> Result<(), Error> {
+    let given = args::read(&exec.args, OptionSet::TOKEN)?;
     let is_meant = |decl: &Decl| *decl == LOGIN.decl || wish.types(decl);
     // Several variables may stand for one option; the next is seen when the first agrees.
-    for _ in &exec.env {
-        let env = Env::default().with_entry(&exec.changed(&change).env);
+    for _ in 0..exec.env.len() {
+        let env = Env::default().with_entry(&exec.env);
         let overruled = Values::resolve(&given, &env).overruled(&given);
         let meant = overruled.into_iter().filter(|(_, flag)| is_meant(flag.decl));
         let same: Vec<Variable> = meant.map(|(name, flag)| (name.into(), flag.text.expose().to_owned())).collect();
         if same.is_empty() {
             break;
         }
-        change.variables.extend(same);
+        set(&mut exec.env, same);
     }
-    Ok(change)
+    Ok(())
 }
 
-fn convert_provider(config: &BTreeMap<String, String>, wish: &ConvertRequest) -> Result<Option<Edit>, Error> {
+/// Sets variables; all others stay.
+fn set(env: &mut Vec<Variable>, new: Vec<Variable>) {
+    for (name, value) in new {
+        let mut is_new = true;
+        for same in env.iter_mut().filter(|same| same.0 == name) {
+            same.1.clone_from(&value);
+            is_new = false;
+        }
+        if is_new {
+            env.push((name, value));
+        }
+    }
+}
+
+fn convert_provider(config: &BTreeMap<String, String>, wish: &ConvertRequest) -> Result<Option<Exec>, Error> {
     let args = arguments(wish, &Source::Provider(config))?;
     check(&args, false)?;
     let command = wish.command();
-    Ok(Some(Edit::ProviderToExec(NewExec {
-        api_version: wish.api_version().unwrap_or(V1BETA1).into(),
+    Ok(Some(Exec {
+        api_version: Some(wish.api_version().unwrap_or(V1BETA1).into()),
         args,
-        install_hint: install_hint(&command),
+        install_hint: Some(install_hint(&command)),
         command,
         env: variables(wish),
-        interactive_mode: IF_AVAILABLE.into(),
-    })))
+        interactive_mode: Some(IF_AVAILABLE.into()),
+        provide_cluster_info: false,
+    }))
 }
 
 const V1BETA1: &str = exec_credential::VERSIONS[1];
@@ -454,7 +493,6 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::kubeconfig::document::Document;
 
     static OPTIONS: OptionSet = OptionSet::token_and(&[&AZURE_CONFIG_DIR.decl]);
 
@@ -475,15 +513,14 @@ mod tests {
     fn verdict(text: &str, method: &'static Method, flags: &[&str]) -> Result<Decision, Error> {
         let flags: Vec<_> = flags.iter().map(|&flag| flag.to_owned()).collect();
         let typed = args::read(&flags, OPTIONS).unwrap();
-        let file = KubeconfigFile { path: PathBuf::new(), document: Document::parse(text.to_owned()).unwrap() };
+        let file = KubeconfigFile::new(PathBuf::new(), text.to_owned()).unwrap();
         let wish = ConvertRequest { method, typed: &typed, contexts: &[], command: "kubelogin" };
         Ok(plan(&[file], &wish)?.remove(0).decision)
     }
 
     fn edited(verdict: Result<Decision, Error>) -> Vec<Variable> {
         match verdict {
-            Ok(Decision::Convert(Edit::Exec(change))) => change.variables,
-            Ok(Decision::Convert(Edit::ProviderToExec(new))) => new.env,
+            Ok(Decision::Convert(new)) => new.env,
             _ => panic!("no edit"),
         }
     }

@@ -24,15 +24,13 @@
 //!
 //! Where one user is `impossible` nothing is written: those that could be converted are `skipped` then.
 
-use std::collections::HashMap;
 use std::path::Path;
 
 use serde::Serialize;
 
 use crate::convert::plan::{self, Decision, UserPlan};
 use crate::error::listed;
-use crate::kubeconfig::context::ContextIndex;
-use crate::kubeconfig::document::{Auth, Edit, RelativePath, User};
+use crate::kubeconfig::document::{Auth, Document, RelativePath};
 use crate::kubeconfig::replace::FileChange;
 use crate::kubeconfig::{self, KubeconfigFile};
 use crate::options::types::OutputFormat as Form;
@@ -158,32 +156,20 @@ impl Conversion<'_> {
     }
 
     fn users(&self, files: &[KubeconfigFile], lines: &[UserPlan], refused: bool) -> Vec<UserReport> {
-        let routes = ContextIndex::new(files);
-        let mut first: HashMap<&str, usize> = HashMap::new();
-        let mut users = Vec::with_capacity(lines.len());
-        for line in lines {
-            let (file, user) = (&files[line.file], &files[line.file].document.users()[line.user]);
-            // kubectl takes a user from the first file that defines it.
-            let counts = *first.entry(&user.name).or_insert(line.file) == line.file;
-            let contexts = routes.to(user).iter().filter(|_| counts).map(|context| context.name.clone());
-            users.push(UserReport {
-                contexts: contexts.collect(),
-                ..self.user(user, &file.path, &line.decision, refused)
-            });
-        }
-        users
+        lines.iter().map(|line| self.user(&files[line.file], line, refused)).collect()
     }
 
-    fn user(&self, user: &User, path: &Path, verdict: &Decision, refused: bool) -> UserReport {
+    fn user(&self, file: &KubeconfigFile, line: &UserPlan, refused: bool) -> UserReport {
+        let user = &file.document.users()[line.user];
         let stands = match &user.auth {
             Auth::Exec(exec) => Some(exec.command.clone()),
             _ => None,
         };
-        let (ending, reason, command) = match verdict {
+        let (ending, reason, command) = match &line.decision {
             Decision::Convert(_) if refused => {
                 (UserResult::Skipped, Some("nothing is written while another user cannot be converted".into()), stands)
             }
-            Decision::Convert(edit) => (UserResult::Converted, None, command_after(edit).or(stands)),
+            Decision::Convert(new) => (UserResult::Converted, None, Some(new.command.clone())),
             Decision::AlreadyRight => (UserResult::AlreadyRight, None, stands),
             Decision::Skipped(why) => (UserResult::Skipped, Some(why.clone()), stands),
             Decision::Impossible(error) => (UserResult::Impossible, Some(error.to_string()), stands),
@@ -192,8 +178,8 @@ impl Conversion<'_> {
         let left_out = if converted { plan::left_out(user, self.wish) } else { Vec::new() };
         UserReport {
             name: user.name.clone(),
-            file: path.display().to_string(),
-            contexts: Vec::new(),
+            file: file.path.to_string_lossy().into_owned(),
+            contexts: line.contexts.clone(),
             ending,
             reason,
             command,
@@ -310,8 +296,8 @@ impl Conversion<'_> {
         if real(&file.path) == real(to) {
             return None;
         }
-        let document = changes.first().map_or(&file.document, |change| &change.edited.document);
-        let paths = document.relative_paths();
+        let edited = changes.first().and_then(|change| Document::parse(change.edited.text.clone()).ok());
+        let paths = edited.as_ref().unwrap_or(&file.document).relative_paths();
         let mut fields: Vec<&str> = Vec::new();
         for path in &paths {
             if !fields.contains(&path.field) {
@@ -414,13 +400,6 @@ impl Counts {
         let kinds = [(self.converted, converted), (self.already_right, "already right"), (self.skipped, "skipped")];
         let kinds = kinds.iter().filter(|(count, _)| *count > 0).map(|(count, kind)| format!("{count} {kind}"));
         Some(kinds.collect::<Vec<_>>().join(", "))
-    }
-}
-
-fn command_after(edit: &Edit) -> Option<String> {
-    match edit {
-        Edit::Exec(change) => change.command.clone(),
-        Edit::ProviderToExec(new) => Some(new.command.clone()),
     }
 }
 

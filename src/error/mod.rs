@@ -160,8 +160,16 @@ pub(crate) fn listed(mut words: Vec<String>) -> String {
 /// Text from servers and files goes onto a terminal: one line, and no characters that could move the
 /// cursor, change colours or let a name be read in another order.
 pub(crate) fn one_line(text: &str) -> String {
-    let printable = text.chars().map(|c| if c.is_control() || turns_text(c) { ' ' } else { c }).collect::<String>();
-    printable.split_whitespace().collect::<Vec<_>>().join(" ")
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        if !(c.is_whitespace() || c.is_control() || turns_text(c)) {
+            line.push(c);
+        } else if !line.is_empty() && !line.ends_with(' ') {
+            line.push(' ');
+        }
+    }
+    line.truncate(line.trim_end().len());
+    line
 }
 
 /// Text of files for a terminal, where every character counts: those that could steer it are written as

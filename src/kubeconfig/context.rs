@@ -68,6 +68,11 @@ impl<'f> ContextIndex<'f> {
         Self { files, of_user, servers: OnceCell::new() }
     }
 
+    /// The names of the contexts that lead to `user`, in file order.
+    pub(crate) fn names(&self, user: &User) -> Vec<String> {
+        self.to(user).iter().map(|context| context.name.clone()).collect()
+    }
+
     /// The contexts that lead to `user`, in file order.
     pub(crate) fn to(&self, user: &User) -> &[&'f Context] {
         self.of_user.get(user.name.as_str()).map(Vec::as_slice).unwrap_or_default()

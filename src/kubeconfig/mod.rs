@@ -3,8 +3,11 @@
 pub(crate) mod context;
 pub(crate) mod diff;
 pub(crate) mod document;
+pub(crate) mod edit;
+mod encoding;
 pub(crate) mod file_lock;
 pub(crate) mod kuberc;
+pub(crate) mod mask;
 pub(crate) mod replace;
 
 use std::io;
@@ -15,7 +18,10 @@ use crate::error::{Error, ErrorKind, io_words};
 use crate::os::env::Env;
 use crate::sys::Sys;
 
-use document::{Document, DocumentError};
+use document::Document;
+pub use encoding::Encoding;
+
+use crate::yaml::YamlError;
 
 /// A kubeconfig that was read.
 pub struct KubeconfigFile {
@@ -23,6 +29,18 @@ pub struct KubeconfigFile {
     pub path: PathBuf,
     /// What stands in it.
     pub document: Document,
+    /// How that is written.
+    pub encoding: Encoding,
+}
+
+impl KubeconfigFile {
+    /// The file at `path` that holds `text` in UTF-8.
+    ///
+    /// # Errors
+    /// A text that is no kubeconfig.
+    pub fn new(path: PathBuf, text: String) -> Result<Self, YamlError> {
+        Ok(Self { path, document: Document::parse(text)?, encoding: Encoding::Utf8 })
+    }
 }
 
 /// No kubeconfig comes near this many bytes.
@@ -45,6 +63,15 @@ pub(crate) fn load(sys: &Sys, given: Option<&Path>) -> Result<Vec<KubeconfigFile
         }
     }
     Ok(loaded)
+}
+
+/// Reads the kubeconfig at `path`, whose lock the caller holds: nobody writes it, and to wait for the lock would
+/// never end.
+///
+/// # Errors
+/// A file that can't be read or understood.
+pub(crate) fn load_locked(path: &Path, _lock: &file_lock::FileLock) -> Result<KubeconfigFile, Error> {
+    load_file(path).map_err(|failure| failure.explain(path))
 }
 
 /// The files of `KUBECONFIG` without empty items and repetitions, else `~/.kube/config`.
@@ -72,7 +99,7 @@ pub(crate) fn looked_for(env: &Env) -> String {
 }
 
 /// The error for an edit of the file at `path` that was refused.
-pub(crate) fn cannot_edit(path: &Path, why: &DocumentError) -> Error {
+pub(crate) fn cannot_edit(path: &Path, why: &YamlError) -> Error {
     Error::new(ErrorKind::Kubeconfig, format!("the kubeconfig cannot be edited: {why}"))
         .from_source(path.display())
         .remedy("rewrite that part by hand; nothing was changed")
@@ -100,13 +127,21 @@ fn state(path: &Path) -> Option<(u64, Option<SystemTime>)> {
 }
 
 fn load_file(path: &Path) -> Result<KubeconfigFile, Failure> {
-    let text = crate::os::files::read_text(path, LIMIT).map_err(|error| match error.kind() {
+    let (encoding, text) = read(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Failure::Missing,
         io::ErrorKind::InvalidData => Failure::Wrong(io_words(&error)),
         _ => Failure::Unreadable(error),
     })?;
     let document = Document::parse(text).map_err(|error| Failure::Wrong(error.to_string()))?;
-    Ok(KubeconfigFile { path: path.to_owned(), document })
+    Ok(KubeconfigFile { path: path.to_owned(), document, encoding })
+}
+
+/// The text of the kubeconfig at `path`.
+///
+/// # Errors
+/// The file system's, or `InvalidData` for a longer file than [`LIMIT`] and for bytes that are no text.
+pub(crate) fn read(path: &Path) -> io::Result<(Encoding, String)> {
+    Encoding::decode(crate::os::files::read_bytes(path, LIMIT)?)
 }
 
 enum Failure {

@@ -11,7 +11,7 @@ use super::document::EditedDocument;
 use super::file_lock::FileLock;
 
 /// A file and what it becomes.
-pub(crate) struct FileChange<'a> {
+pub struct FileChange<'a> {
     /// The file as it was read.
     pub file: &'a KubeconfigFile,
     /// What shall stand in it.
@@ -45,8 +45,8 @@ pub(crate) fn replace(
 ) -> Result<bool, Error> {
     let locks = changes.iter().map(|change| FileLock::hold(sys, &change.file.path)).collect::<Result<Vec<_>, _>>()?;
     for change in changes {
-        let (path, read) = (&change.file.path, change.file.document.text());
-        if !crate::os::files::holds(path, read.as_bytes()).map_err(|error| cannot_write(path, &error))? {
+        let (path, read) = (&change.file.path, change.file.encoding.encode(change.file.document.text()));
+        if !crate::os::files::holds(path, &read).map_err(|error| cannot_write(path, &error))? {
             return Ok(false);
         }
     }
@@ -65,8 +65,8 @@ pub(crate) fn replace(
 
 fn replace_one(change: &FileChange) -> Result<(), Error> {
     let target = resolve(&change.file.path)?;
-    let text = change.edited.document.text();
-    crate::os::files::replace(&target, text.as_bytes()).map_err(|error| cannot_write(&target, &error))
+    crate::os::files::replace(&target, &change.file.encoding.encode(&change.edited.text))
+        .map_err(|error| cannot_write(&target, &error))
 }
 
 fn cannot_write(path: &Path, error: &std::io::Error) -> Error {

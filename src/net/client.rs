@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 use url::Url;
 
-use super::failure::{self, FailureContext, NameNotFound};
+use super::failure::{self, FailureContext, NameNotFound, PROXY_URL};
 use super::tls::{self, RejectedCertificates};
 use crate::sys::http::{Http, Method, Request, Response, ServerProxy, Transport};
 
@@ -105,9 +105,6 @@ impl Settings {
         Ok(led.then_some((variable, address)))
     }
 }
-
-/// What a kubeconfig calls a cluster's proxy.
-pub(super) const PROXY_URL: &str = "proxy-url";
 
 /// Go never sends these through a proxy, and no proxy could reach them: loopback, and link-local
 /// addresses such as the instance metadata service.

@@ -9,7 +9,6 @@ use url::Url;
 use super::tls::RejectedCertificates;
 use crate::sys::http::Peer;
 
-use super::client::PROXY_URL;
 use super::host;
 use crate::error::{Error, ErrorKind, one_line};
 
@@ -127,6 +126,9 @@ fn broken(error: &reqwest::Error, route: &FailureContext) -> Error {
         }
     }
 }
+
+/// What a kubeconfig calls a cluster's proxy.
+pub(super) const PROXY_URL: &str = "proxy-url";
 
 /// How the proxy at `place` is written where `named_by` says which one counts: a variable, or a kubeconfig.
 pub(super) fn proxy_line(named_by: &str, place: &str) -> String {

@@ -92,11 +92,15 @@ pub fn read_entry(args: &[String]) -> ParsedArgs {
 
 /// Whether `arg` is a flag of any command whose value is the next argument.
 pub fn takes_next(arg: &str) -> bool {
-    let is_it = |decl: &&&Decl| match arg.strip_prefix("--") {
+    TABLE.iter().find(|decl| is_flag_of(arg, decl)).is_some_and(|decl| decl.takes != ValueKind::Nothing)
+}
+
+/// Whether `arg` is a flag of this option: `--tenant-id` or `-t`.
+pub(crate) fn is_flag_of(arg: &str, decl: &Decl) -> bool {
+    match arg.strip_prefix("--") {
         Some(name) => decl.answers_to(name),
         None => decl.short.is_some_and(|short| arg.strip_prefix('-') == Some(short.encode_utf8(&mut [0; 4]))),
-    };
-    TABLE.iter().find(is_it).is_some_and(|decl| decl.takes != ValueKind::Nothing)
+    }
 }
 
 struct Reader {

@@ -592,7 +592,43 @@ options! {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+
+    /// The layers below know no options; where their messages name a flag, there is one.
+    #[test]
+    fn messages_of_the_protocols_name_flags_that_are_there() {
+        // Of az, in commands that people are told to run.
+        const OF_AZ: [&str; 2] = ["id", "parameters"];
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let mut todo: Vec<_> =
+            ["error", "net", "entra", "managed_identity", "federated", "obtain"].map(|name| source.join(name)).into();
+        let mut seen = 0;
+        while let Some(path) = todo.pop() {
+            if path.is_dir() {
+                todo.extend(path.read_dir().unwrap().map(|entry| entry.unwrap().path()));
+                continue;
+            }
+            let is_code = path.extension().is_some_and(|extension| extension == "rs");
+            let text = if is_code { std::fs::read_to_string(&path).unwrap() } else { String::new() };
+            let code = text.split("#[cfg(test)]").next().unwrap_or_default().lines();
+            let words =
+                code.filter(|line| !line.trim_start().starts_with("//")).flat_map(|line| line.split("--").skip(1));
+            let names =
+                words.map(|word| word.split(|c: char| !c.is_ascii_lowercase() && c != '-').next().unwrap_or_default());
+            for name in names.filter(|name| name.starts_with(|c: char| c.is_ascii_lowercase()) && !OF_AZ.contains(name))
+            {
+                seen += 1;
+                assert!(
+                    name == "help" || TABLE.iter().any(|decl| decl.answers_to(name)),
+                    "--{name} in {}",
+                    path.display()
+                );
+            }
+        }
+        assert!(seen > 20, "{seen}");
+    }
 
     /// The command is looked for before it is known whose flags these are.
     #[test]

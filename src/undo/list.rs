@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::error::{Error, one_line};
+use crate::kubeconfig::document::UndoState;
 use crate::options::types::OutputFormat as Form;
 use crate::os::clock::rfc3339;
 use crate::outcome::json;
 use crate::secret::Secret;
-use crate::undo::journal::{FileContent, Journal, Record, State};
+use crate::undo::journal::{Journal, Record, text_of};
 
 use super::UndoTarget;
 use super::undo_report::users;
@@ -77,23 +78,23 @@ impl UndoListEdit {
 
 /// What each file is, or will be once all the edits that were looked at are taken back.
 #[derive(Default)]
-struct Files(HashMap<PathBuf, FileContent>);
+struct Files(HashMap<PathBuf, Result<String, UndoState>>);
 
 impl Files {
     /// What is told of `record`, which is older than all before it; nothing, where the file is as it was
     /// before the edit.
     fn row(&mut self, journal: &Journal, record: &Record) -> Option<UndoListFile> {
-        let now = self.0.entry(record.target.clone()).or_insert_with(|| FileContent::of(record.path()));
-        let state = match record.state(journal, now) {
-            State::AsLeft => {
-                let FileContent::Is(text) = now else { return None };
-                *text = record.taken_back(journal, text)?;
+        let now = self.0.entry(record.target.clone()).or_insert_with(|| text_of(record.path()));
+        let state = now.as_mut().map_or_else(|state| *state, |text| record.state(journal, text));
+        let state = match state {
+            UndoState::Undone => return None,
+            UndoState::Possible => {
+                *now = Ok(record.taken_back(journal, now.as_ref().ok()?)?);
                 "can be taken back"
             }
-            State::AsBefore => return None,
-            State::Changed => "changed since",
-            State::Gone => "file is gone",
-            State::Unreadable => "cannot be read",
+            UndoState::FileGone => "file is gone",
+            UndoState::FileUnreadable => "cannot be read",
+            _ => "changed since",
         };
         let users = record.users.iter().map(|user| one_line(&user.name)).collect();
         Some(UndoListFile { file: one_line(&record.path().display().to_string()), users, state })

@@ -13,6 +13,7 @@
 mod file_undo;
 pub(crate) mod journal;
 mod list;
+pub(crate) mod public;
 mod undo_report;
 
 use std::borrow::Cow;
@@ -160,7 +161,7 @@ impl Undo<'_> {
     fn edit(&self, records: &[Named]) -> Result<Option<Outcome>, Error> {
         for _ in 0..ATTEMPTS {
             let findings: Vec<FileUndo> =
-                records.iter().map(|(name, record)| FileUndo::of(self.sys, self.journal, name, record)).collect();
+                records.iter().map(|(name, record)| FileUndo::of(self.sys, self.journal, name, record, None)).collect();
             if findings.iter().all(FileUndo::is_void) {
                 if self.let_go(&findings) {
                     return Ok(None);
@@ -182,8 +183,8 @@ impl Undo<'_> {
         for finding in findings.iter().filter(|_| !self.dry_run) {
             // Whoever writes a record holds this lock until its file is replaced. Where there can be no lock
             // the record stays, which keeps nobody from the older ones.
-            let Ok(_lock) = FileLock::hold(self.sys, &finding.path) else { continue };
-            if !FileUndo::of(self.sys, self.journal, finding.name, finding.record).is_void() {
+            let Ok(lock) = FileLock::hold(self.sys, &finding.path) else { continue };
+            if !FileUndo::of(self.sys, self.journal, finding.name, finding.record, Some(&lock)).is_void() {
                 return false;
             }
             self.journal.remove(&[finding.name.to_owned()]);
@@ -201,16 +202,18 @@ impl Undo<'_> {
         let mut changes = Vec::new();
         let mut marked = Vec::new();
         for (finding, back) in findings.iter().zip(backs) {
-            if let Some((file, document)) = finding.file.as_ref().zip(back) {
-                changes.push(FileChange { file, edited: EditedDocument { document, touched: Vec::new() } });
+            if let Some((file, text)) = finding.file.as_ref().zip(back) {
+                changes.push(FileChange { file, edited: EditedDocument { text, touched: Vec::new() } });
                 marked.push(finding);
             }
         }
         let report = Report { sys: self.sys, dry_run: self.dry_run, findings: &findings };
         if self.dry_run {
             let look = OutputStyle::of_stdout(&self.sys.env);
-            let diffs =
-                changes.iter().map(|change| diff::unified(change, &change.file.path, &[], look)).collect::<String>();
+            let diffs = changes
+                .iter()
+                .map(|change| diff::unified(change, &change.file.path, &public::PUBLIC, look))
+                .collect::<String>();
             return Ok(Some(Outcome { stdout: Secret::new(diffs), problem: report.tell() }));
         }
         for finding in &findings {

@@ -1,11 +1,12 @@
 //! What is said of an edit: what was taken back, what was left alone, what was passed over.
 
 use crate::error::{Error, ErrorKind, listed, one_line, visible};
+use crate::kubeconfig::document::UndoState;
 use crate::os::clock::rfc3339;
 use crate::sys::Sys;
 use crate::undo::journal::{Record, RecordedUser};
 
-use super::file_undo::{Fate, FileUndo};
+use super::file_undo::FileUndo;
 
 /// What is said about each user of an edit that is taken back.
 pub(super) struct Report<'a> {
@@ -21,13 +22,13 @@ impl Report<'_> {
         let (mut back, mut left) = (0, Vec::new());
         for finding in self.findings {
             let file = finding.path.display();
-            for (user, fate) in finding.fates() {
-                match fate {
-                    Fate::Back => {
+            for (user, state) in finding.states() {
+                match state {
+                    UndoState::Possible => {
                         back += 1;
                         self.sys.terminal.say(one_line(&format!("{would} {} ({file})", user.name)));
                     }
-                    Fate::AsBefore => {}
+                    UndoState::Undone => {}
                     _ => left.push(one_line(&user.name)),
                 }
             }
@@ -65,7 +66,7 @@ impl SkippedEdit {
         let edit = findings.first().map(|finding| named(finding.record)).unwrap_or_default();
         let why = findings.iter().flat_map(reasons).collect::<Vec<_>>().join("; ");
         let differences = findings.iter().flat_map(|finding| {
-            finding.fates().flat_map(|(user, fate)| difference(finding, user, fate)).collect::<Vec<_>>()
+            finding.states().flat_map(|(user, state)| difference(finding, user, state)).collect::<Vec<_>>()
         });
         let (differences, left_alone) = (differences.collect(), findings.iter().flat_map(left_alone).collect());
         let all = findings.iter().all(|finding| finding.problem.is_some());
@@ -112,23 +113,23 @@ impl SkippedEdit {
 fn left_alone(finding: &FileUndo) -> Vec<String> {
     let file = finding.path.display();
     let mut lines = Vec::new();
-    for (user, fate) in finding.fates() {
-        let why = match fate {
-            Fate::Back | Fate::AsBefore => continue,
-            Fate::Changed => "it has been changed since",
-            Fate::Gone => "it is gone",
-            Fate::NoPlace => "its old text does not fit into the file as it is now",
-            Fate::FileGone => "the file is gone",
-            Fate::Problem => finding.problem.as_ref().map(Error::what).unwrap_or_default(),
+    for (user, state) in finding.states() {
+        let why = match state {
+            UndoState::Possible | UndoState::Undone => continue,
+            UndoState::Changed => "it has been changed since",
+            UndoState::Gone => "it is gone",
+            UndoState::NoPlace => "its old text does not fit into the file as it is now",
+            UndoState::FileGone => "the file is gone",
+            UndoState::FileUnreadable => finding.problem.as_ref().map(Error::what).unwrap_or_default(),
         };
         lines.push(one_line(&format!("left alone: {}: {why} ({file})", user.name)));
-        lines.extend(difference(finding, user, fate));
+        lines.extend(difference(finding, user, state));
     }
     lines
 }
 
-fn difference(finding: &FileUndo, user: &RecordedUser, fate: Fate) -> Vec<String> {
-    finding.difference(user, fate).iter().flat_map(|diff| diff.lines()).map(visible).collect()
+fn difference(finding: &FileUndo, user: &RecordedUser, state: UndoState) -> Vec<String> {
+    finding.difference(user, state).iter().flat_map(|diff| diff.lines()).map(visible).collect()
 }
 
 /// Why nothing of a file's edit can be taken back: one reason for all entries that it holds for.
@@ -137,18 +138,19 @@ fn reasons(finding: &FileUndo) -> Vec<String> {
         return vec![problem.what().to_owned()];
     }
     let file = finding.path.display();
-    let of = |wanted: Fate, one: &str, several: &str| {
-        let names = finding.fates().filter(|(_, fate)| *fate == wanted).map(|(user, _)| user.name.clone());
+    let of = |wanted: UndoState, one: &str, several: &str| {
+        let names = finding.states().filter(|(_, state)| *state == wanted).map(|(user, _)| user.name.clone());
         let names: Vec<String> = names.collect();
         let why = if names.len() == 1 { one } else { several };
         (!names.is_empty()).then(|| format!("{} {why} ({file})", some(names)))
     };
-    let gone = finding.fates().any(|(_, fate)| fate == Fate::FileGone).then(|| format!("the file is gone ({file})"));
+    let gone =
+        finding.states().any(|(_, state)| state == UndoState::FileGone).then(|| format!("the file is gone ({file})"));
     let reasons = [
         gone,
-        of(Fate::Changed, "has been changed since", "have been changed since"),
-        of(Fate::Gone, "is gone", "are gone"),
-        of(Fate::NoPlace, NO_PLACE.0, NO_PLACE.1),
+        of(UndoState::Changed, "has been changed since", "have been changed since"),
+        of(UndoState::Gone, "is gone", "are gone"),
+        of(UndoState::NoPlace, NO_PLACE.0, NO_PLACE.1),
     ];
     reasons.into_iter().flatten().collect()
 }

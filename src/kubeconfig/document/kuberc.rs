@@ -1,7 +1,6 @@
 //! What kubectl's own preferences say of credential plugins. They are YAML too.
 
-use super::tree::{NodeKind, TOP, Tree};
-use super::{DocumentError, Result};
+use crate::yaml::{NodeKind, Result, TOP, Tree, YamlError};
 
 /// The part of a kuberc that is about credential plugins, as it stands there.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -26,7 +25,7 @@ impl Preference {
     pub(in crate::kubeconfig) fn parse(text: String) -> Result<Self> {
         let tree = Tree::parse(text)?;
         if !matches!(tree.kind(TOP), None | Some(NodeKind::Mapping { .. })) && !tree.is_null(TOP) {
-            return Err(DocumentError::new("it is not a mapping"));
+            return Err(YamlError::new("it is not a mapping"));
         }
         let policy = tree.text_at(TOP, "credentialPluginPolicy")?.unwrap_or_default();
         let entries = tree.list_at(TOP, "credentialPluginAllowlist")?;

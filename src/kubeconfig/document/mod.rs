@@ -6,31 +6,22 @@
 //! byte for byte.
 
 mod edit;
-mod env;
-mod exec_edit;
 pub(in crate::kubeconfig) mod kuberc;
 mod read;
 mod relative;
-mod scalar;
-mod secrets;
-mod shorten;
-mod source;
+mod revert;
 #[cfg(test)]
-mod support;
-mod take_back;
-mod text;
-mod tree;
-mod write;
+mod tests;
 
-use std::collections::{BTreeMap, HashSet};
-use std::fmt;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
-use edit::{Plan, Reach};
+use serde::{Deserialize, Serialize};
+
+use crate::yaml::{Result, TOP, Tree, Value};
 pub(crate) use relative::RelativePath;
-pub(crate) use secrets::secrets_of_entry;
-pub(crate) use take_back::{RecordedEdit, Standing};
-use tree::{TOP, Tree};
+pub(in crate::kubeconfig) use revert::fragment;
+pub(crate) use revert::{RecordedEdit, UndoState};
 
 /// A kubeconfig file that has been read.
 // Not `Debug`: the text holds tokens and keys.
@@ -83,7 +74,7 @@ pub enum Auth {
 pub(crate) type Variable = (String, String);
 
 /// The `exec` member of a user.
-#[derive(Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(test, derive(Debug))]
 pub struct Exec {
     /// `command`, empty when missing.
@@ -113,127 +104,61 @@ pub struct Context {
     pub cluster: String,
 }
 
-/// A change to one user.
-#[derive(Clone, PartialEq, Eq)]
-#[cfg_attr(test, derive(Debug))]
-pub enum Edit {
-    /// Changes members of `exec` and single variables, and leaves the rest of the entry alone.
-    Exec(ExecChange),
-    /// Puts an `exec` in the place of the `auth-provider`.
-    ProviderToExec(NewExec),
+/// A list of a kubeconfig, or its one text.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Section {
+    /// `clusters`
+    Clusters,
+    /// `contexts`
+    Contexts,
+    /// `users`
+    #[default]
+    Users,
+    /// `current-context`
+    CurrentContext,
 }
 
-/// What is to change in an `exec`; a member that is `None` stays as it is.
-#[derive(Clone, PartialEq, Eq, Default)]
-#[cfg_attr(test, derive(Debug))]
-pub struct ExecChange {
-    /// Takes the place of `args`, missing or not.
-    pub args: Vec<String>,
-    /// Variables to set in `env`; all others stay.
-    pub variables: Vec<Variable>,
-    /// `command`.
-    pub command: Option<String>,
-    /// `apiVersion`.
-    pub api_version: Option<String>,
-    /// `interactiveMode`.
-    pub interactive_mode: Option<String>,
-}
-
-/// The `exec` that takes the place of an `auth-provider`; it is written with
-/// `provideClusterInfo: false`.
+/// A change to a file.
 #[derive(Clone, PartialEq, Eq)]
 #[cfg_attr(test, derive(Debug))]
-pub struct NewExec {
-    /// `apiVersion`.
-    pub api_version: String,
-    /// `args`.
-    pub args: Vec<String>,
-    /// `command`.
-    pub command: String,
-    /// `env`.
-    pub env: Vec<Variable>,
-    /// `installHint`.
-    pub install_hint: String,
-    /// `interactiveMode`.
-    pub interactive_mode: String,
+pub enum Change {
+    /// Gives a user, by its place in [`Document::users`], this `exec`, in the place of the one or the
+    /// `auth-provider` that it has. Of an `exec` that is there, `installHint` and `provideClusterInfo` stay.
+    User(usize, Exec),
+    /// Adds an entry, or gives one of this name another body: what stands under `cluster`, `context` or `user`.
+    Set(Section, String, Value),
+    /// Gives an entry another name.
+    Rename(Section, String, String),
+    /// Removes an entry.
+    Remove(Section, String),
+    /// Sets `current-context`.
+    UseContext(String),
 }
 
 /// A file after its edits.
 #[cfg_attr(test, derive(Debug))]
 pub struct EditedDocument {
-    /// The new text, read again.
-    pub document: Document,
-    /// Each edited user, in the order of the text.
+    /// The new text. It was read again and says what it should.
+    pub text: String,
+    /// What changed, in the order of the text.
     pub touched: Vec<EditedSpan>,
 }
 
-/// Where the entry of an edited user stands, before and after: the old bytes in the place of the
-/// new ones of every such entry give the old text.
+/// Where an entry stands that was edited, before and after: the old bytes in the place of the new ones of
+/// every such entry give the old text.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct EditedSpan {
-    /// The user, by its place in [`Document::users`].
-    pub user: usize,
-    /// Its entry in the old text, with the rest of its last line where that changes.
+    /// What it is an entry of.
+    pub section: Section,
+    /// Its name, the new one where it was renamed.
+    pub name: String,
+    /// The entry in the old text, with the comment on its last line.
     pub old: Range<usize>,
     /// The same in the new text.
     pub new: Range<usize>,
     /// How many characters stand before the entry on its line.
     pub column: usize,
-}
-
-/// Why a file could not be read, or an edit was refused.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct DocumentError {
-    message: String,
-    place: Option<Place>,
-}
-
-/// A line and a column, both counted from 1.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Place {
-    line: usize,
-    column: usize,
-}
-
-type Result<T, E = DocumentError> = std::result::Result<T, E>;
-
-impl fmt::Display for DocumentError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
-        match self.place {
-            Some(Place { line, column }) => write!(f, " at line {line}, column {column}"),
-            None => Ok(()),
-        }
-    }
-}
-
-impl std::error::Error for DocumentError {}
-
-impl DocumentError {
-    fn new(message: impl Into<String>) -> Self {
-        let message = message.into();
-        Self { message, place: None }
-    }
-
-    fn at(place: Place, message: impl Into<String>) -> Self {
-        let message = message.into();
-        Self { message, place: Some(place) }
-    }
-}
-
-impl Exec {
-    /// The entry after `change`.
-    #[must_use]
-    pub fn changed(&self, change: &ExecChange) -> Exec {
-        Exec {
-            command: change.command.as_ref().unwrap_or(&self.command).clone(),
-            args: change.args.clone(),
-            api_version: change.api_version.as_ref().or(self.api_version.as_ref()).cloned(),
-            env: env::set(&self.env, &change.variables),
-            interactive_mode: change.interactive_mode.as_ref().or(self.interactive_mode.as_ref()).cloned(),
-            ..self.clone()
-        }
-    }
 }
 
 impl Document {
@@ -249,12 +174,17 @@ impl Document {
         let contexts = tree.entries("contexts", Tree::context, |context| &context.name)?;
         let current = tree.text_at(TOP, "current-context")?;
         let entries = tree.list_at(TOP, "users")?;
+        tree.check_lookups()?;
         Ok(Document { tree, users, entries, contexts, current_context: current.filter(|name| !name.is_empty()) })
     }
 
     /// The text as it was given to [`Document::parse`].
     pub fn text(&self) -> &str {
-        &self.tree.text
+        self.tree.text()
+    }
+
+    pub(in crate::kubeconfig) fn tree(&self) -> &Tree {
+        &self.tree
     }
 
     /// The users in file order; edits name them by their place in this list.
@@ -289,42 +219,6 @@ impl Document {
     /// The bytes of a user's entry, from the first to the last visible one; empty where there is no
     /// such user.
     pub fn entry(&self, user: usize) -> Range<usize> {
-        self.entry_node(user).map_or(0..0, |node| self.tree.start(node)..self.tree.end(node))
-    }
-
-    /// The file after `edits`, each naming a user by its index in
-    /// [`Document::users`].
-    ///
-    /// The new text is read again and compared with what was meant: the edited
-    /// members must say what was asked and all else what it said before. Where
-    /// that fails, or a member is shared through an anchor, nothing is returned.
-    pub fn edit(&self, edits: &[(usize, Edit)]) -> Result<EditedDocument> {
-        let mut users = HashSet::new();
-        let mut whole = Plan::default();
-        let mut reaches = Vec::new();
-        for (index, edit) in edits {
-            if !users.insert(index) {
-                return Err(DocumentError::new("one user was to be edited twice"));
-            }
-            let plan = self.plan(*index, edit)?;
-            reaches.push(Reach::of(*index, self.entry(*index), &plan.splices));
-            whole.extend(plan);
-        }
-        let text = self.tree.splice(whole.splices)?;
-        let document = self.confirm(text, edits, whole.differences)?;
-        Ok(EditedDocument { document, touched: self.touched(reaches) })
-    }
-
-    /// The bytes of the text that hold secrets, for masking a printed diff: tokens, passwords and keys,
-    /// without their quotes. They come in no order and may overlap.
-    pub fn secrets(&self) -> Vec<Range<usize>> {
-        let mut found = Vec::new();
-        for &user in &self.entries {
-            self.tree.user_secrets(user, &mut found);
-        }
-        for cluster in self.tree.list_at(TOP, "clusters").unwrap_or_default() {
-            self.tree.cluster_secrets(cluster, &mut found);
-        }
-        found
+        self.entries.get(user).map_or(0..0, |&node| self.tree.range(node))
     }
 }

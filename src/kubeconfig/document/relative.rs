@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use crate::yaml::{TOP, Tree};
+
 use super::Document;
-use super::tree::{TOP, Tree};
 
 /// A path that kubectl resolves against the directory of the kubeconfig.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -62,7 +63,7 @@ impl Tree {
 
 #[cfg(test)]
 mod tests {
-    use super::super::support::parse;
+    use super::super::tests::support::parse;
 
     fn found(text: &str) -> Vec<(&'static str, usize)> {
         parse(text).relative_paths().into_iter().map(|path| (path.field, path.line)).collect()

@@ -18,7 +18,7 @@ use crate::store::permissions::{FileCheck, check_directory, own_and_tighten};
 use crate::store::{self, EncryptedDir, Fingerprint, KeyStore, Storage, StoreError, lock};
 use crate::sys::Sys;
 
-pub(crate) use record::{FileContent, Operation, Record, RecordedUser, State, is_gone};
+pub(crate) use record::{Operation, Record, RecordedUser, is_gone, text_of};
 pub(crate) use writer::{JournalResult, JournalWriter};
 
 /// So many edits are kept.
@@ -253,7 +253,7 @@ mod tests {
     use super::*;
     use crate::cache::tests::sys_with;
     use crate::kubeconfig::KubeconfigFile;
-    use crate::kubeconfig::document::{Document, Edit, ExecChange};
+    use crate::kubeconfig::document::{Auth, Change, Exec, UndoState};
     use crate::kubeconfig::replace::FileChange;
     use crate::os::clock::fake::FakeClock;
     use crate::store::KeyError;
@@ -287,25 +287,25 @@ mod tests {
 
         /// Keeps an edit of as many files.
         fn keep(&self, files: usize) -> EditGroup {
-            let file = KubeconfigFile {
-                path: self.home.path().join("config"),
-                document: Document::parse(OLD.into()).unwrap(),
-            };
+            let file = KubeconfigFile::new(self.home.path().join("config"), OLD.into()).unwrap();
             let args = vec!["a longer list".to_owned(), String::new()];
-            let edit = Edit::Exec(ExecChange { args, ..ExecChange::default() });
-            let edited = file.document.edit(&[(0, edit.clone()), (1, edit)]).unwrap();
+            let change = |user: usize| match &file.document.users()[user].auth {
+                Auth::Exec(exec) => Change::User(user, Exec { args: args.clone(), ..exec.clone() }),
+                _ => panic!("no exec"),
+            };
+            let edited = file.document.change(&[0, 1].map(change)).unwrap();
             let change = FileChange { file: &file, edited };
             let what = Operation { command: "convert-kubeconfig".into(), login: "spn".into() };
             let journal = self.journal();
             let record = Record::of(&journal, &change, &what, self.sys.clock.now()).unwrap();
-            let new = change.edited.document.text();
+            let new = change.edited.text.as_str();
             assert_eq!(record.taken_back(&journal, new).as_deref(), Some(OLD));
             for other in [OLD, &new[1..], &format!("{new} ")] {
                 assert_eq!(record.taken_back(&journal, other), None);
             }
             assert_eq!(
-                [OLD, new, ""].map(|text| record.state_of(&journal, text)),
-                [State::AsBefore, State::AsLeft, State::Changed]
+                [OLD, new, ""].map(|text| record.state(&journal, text)),
+                [UndoState::Undone, UndoState::Possible, UndoState::Changed]
             );
             journal.keep(&self.sys, &vec![record; files]).unwrap()
         }

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::kubeconfig::LIMIT;
+use crate::kubeconfig;
+use crate::kubeconfig::document::{Section, UndoState};
 use crate::kubeconfig::replace::FileChange;
-use crate::os::files::read_text;
 use crate::store::Fingerprint;
 
 use super::Journal;
@@ -54,6 +54,9 @@ pub(crate) struct Operation {
 #[derive(Clone, Serialize, Deserialize)]
 #[cfg_attr(test, derive(Debug, PartialEq, Eq))]
 pub(crate) struct RecordedUser {
+    /// What it is an entry of: of `users`, where an older record does not say it.
+    #[serde(default)]
+    pub section: Section,
     /// The user's name.
     pub name: String,
     /// The bytes that stood there.
@@ -78,10 +81,11 @@ impl Record {
     /// # Errors
     /// The file system's, where it can't be said which file is meant.
     pub(crate) fn of(journal: &Journal, change: &FileChange, what: &Operation, when: u64) -> io::Result<Self> {
-        let (old, new) = (change.file.document.text(), change.edited.document.text());
+        let (old, new) = (change.file.document.text(), change.edited.text.as_str());
         let slice = |text: &str, range: &std::ops::Range<usize>| text.get(range.clone()).unwrap_or_default().to_owned();
         let users = change.edited.touched.iter().map(|touched| RecordedUser {
-            name: change.file.document.users().get(touched.user).map(|user| user.name.clone()).unwrap_or_default(),
+            section: touched.section,
+            name: touched.name.clone(),
             before: slice(old, &touched.old),
             after: slice(new, &touched.new),
             start: touched.new.start,
@@ -122,23 +126,14 @@ impl Record {
         if still { &self.file } else { &self.target }
     }
 
-    /// How a file that is `now` what it is stands to this edit.
-    pub(crate) fn state(&self, journal: &Journal, now: &FileContent) -> State {
-        match now {
-            FileContent::Is(text) => self.state_of(journal, text),
-            FileContent::Gone => State::Gone,
-            FileContent::Unreadable => State::Unreadable,
-        }
-    }
-
-    /// How a file with this `text` stands to this edit.
-    pub(crate) fn state_of(&self, journal: &Journal, text: &str) -> State {
+    /// How this edit stands in a file with this `text`.
+    pub(crate) fn state(&self, journal: &Journal, text: &str) -> UndoState {
         if journal.is(text, self.before.as_ref()) {
-            State::AsBefore
+            UndoState::Undone
         } else if journal.is(text, self.after.as_ref()) {
-            State::AsLeft
+            UndoState::Possible
         } else {
-            State::Changed
+            UndoState::Changed
         }
     }
 
@@ -157,43 +152,18 @@ impl Record {
     }
 }
 
-/// What a file is.
-pub(crate) enum FileContent {
-    /// A file with this text.
-    Is(String),
-    /// Not there.
-    Gone,
-    /// Nobody can tell.
-    Unreadable,
-}
-
-impl FileContent {
-    /// What the file at `path` is. A pipe or a device is never read: that may take for ever.
-    pub(crate) fn of(path: &Path) -> Self {
-        match path.metadata() {
-            Ok(found) if found.is_file() => read_text(path, LIMIT).map_or(Self::Unreadable, Self::Is),
-            Err(error) if is_gone(&error) => Self::Gone,
-            _ => Self::Unreadable,
+/// The text of the file at `path`, or why there is none. A pipe or a device is never read: that may take for ever.
+pub(crate) fn text_of(path: &Path) -> Result<String, UndoState> {
+    match path.metadata() {
+        Ok(found) if found.is_file() => {
+            kubeconfig::read(path).map(|(_, text)| text).map_err(|_| UndoState::FileUnreadable)
         }
+        Err(error) if is_gone(&error) => Err(UndoState::FileGone),
+        _ => Err(UndoState::FileUnreadable),
     }
 }
 
 /// Whether there is nothing at a path: no file, or no directory that it could be in.
 pub(crate) fn is_gone(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
-}
-
-/// How a file stands to an edit of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum State {
-    /// As the edit has left it.
-    AsLeft,
-    /// As it was before.
-    AsBefore,
-    /// Neither.
-    Changed,
-    /// It isn't there.
-    Gone,
-    /// Nobody can tell.
-    Unreadable,
 }

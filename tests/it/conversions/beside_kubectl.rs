@@ -9,6 +9,8 @@ use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use serde_json::Value;
 
+use kubentra::internal::{Change, KubeconfigFile, Section, Value as Yaml, edited};
+
 use super::{rules, texts};
 use crate::env::{Run, TestEnv};
 use crate::kubectl::{Kubectl, kubeconfig, kubectls, signed_out};
@@ -192,4 +194,102 @@ fn a_file_that_kubectl_is_writing_is_waited_for() {
     let view = view_of_file(kubectl, &env);
     let cluster = view["clusters"].as_array().expect("clusters").iter().any(|cluster| cluster["name"] == "n");
     assert!(cluster && view["users"][0]["user"]["exec"]["args"][2] == "msi", "{view:#}");
+}
+
+/// The files, the arguments of `kubectl config` and the changes that mean the same: every one in the file in which
+/// kubectl makes it, and what kubectl reads afterwards is the same.
+#[test]
+fn entries_change_in_the_file_in_which_kubectl_changes_them() {
+    let Some(kubectl) = kubectls().last() else { return };
+    let own = "apiVersion: v1\nkind: Config\nclusters:\n- {name: own, cluster: {server: https://own}}\n";
+    let both = "clusters:\n- name: both # twice\n  cluster:\n    server: https://a\ncontexts:\n- name: c\n  context: {cluster: own}\nkind: Config\napiVersion: v1\n";
+    let none = "kind: Config\napiVersion: v1\n";
+    let current = "current-context: c\n";
+    let with = |text: &str, more: &str| format!("{text}{more}");
+    let server = |url: &str| Yaml::map([("server", Yaml::text(url))]);
+    let cluster = |name: &str, url: &str| Change::Set(Section::Clusters, name.into(), server(url));
+    let context = Yaml::map([("cluster", Yaml::text("own")), ("user", Yaml::text("me"))]);
+    let token = Yaml::map([("token", Yaml::text("0x1f"))]);
+    let cases: [(String, String, &[&str], Change); 9] = [
+        (both.into(), own.into(), &["set-cluster", "new", "--server=https://n"], cluster("new", "https://n")),
+        (none.into(), both.into(), &["set-cluster", "new", "--server=https://n"], cluster("new", "https://n")),
+        (both.into(), own.into(), &["set-cluster", "own", "--server=https://n"], cluster("own", "https://n")),
+        (both.into(), both.into(), &["set-cluster", "both", "--server=https://n"], cluster("both", "https://n")),
+        (both.into(), both.into(), &["delete-cluster", "both"], Change::Remove(Section::Clusters, "both".into())),
+        (
+            own.into(),
+            both.into(),
+            &["set-context", "c", "--cluster=own", "--user=me"],
+            Change::Set(Section::Contexts, "c".into(), context),
+        ),
+        (
+            own.into(),
+            both.into(),
+            &["set-credentials", "u", "--token=0x1f"],
+            Change::Set(Section::Users, "u".into(), token),
+        ),
+        (own.into(), with(both, current), &["use-context", "c"], Change::UseContext("c".into())),
+        (
+            with(both, current),
+            with(own, current),
+            &["rename-context", "c", "d"],
+            Change::Rename(Section::Contexts, "c".into(), "d".into()),
+        ),
+    ];
+    for (first, second, args, change) in cases {
+        let mut env = TestEnv::new();
+        let paths = [env.write("a", &first), env.write("b", &second)];
+        let names = paths.each_ref().map(|path| path.display().to_string());
+        let files = [&first, &second].map(|text| KubeconfigFile::new("".into(), text.clone()).expect("a kubeconfig"));
+        let mut ours = [first, second];
+        let mut changes = vec![change];
+        if args[0] == "rename-context" {
+            // kubectl takes the current context along.
+            changes.push(Change::UseContext("d".into()));
+        }
+        for changed in edited(&files, changes).expect("an edit") {
+            let index = usize::from(std::ptr::eq(changed.file, &raw const files[1]));
+            ours[index] = changed.edited.text;
+        }
+        env.set("KUBECONFIG", names.join(":"));
+        let run = kubectl.run(&env, &[&["config"], args].concat());
+        assert_eq!(run.code, 0, "{run:#?}");
+        for (path, ours) in paths.iter().zip(&ours) {
+            let theirs = std::fs::read_to_string(path).expect("a kubeconfig");
+            assert_eq!(view(kubectl, &env, "theirs", &theirs), view(kubectl, &env, "ours", ours), "{args:?}\n{ours}");
+        }
+    }
+}
+
+/// `>` of PowerShell 5 writes UTF-16, which kubectl reads.
+#[test]
+fn utf_16_stays_utf_16() {
+    for big in [false, true] {
+        let env = signed_out();
+        let encode = |text: &str| -> Vec<u8> {
+            let unit = |unit: u16| if big { unit.to_be_bytes() } else { unit.to_le_bytes() };
+            std::iter::once(0xfeff).chain(text.encode_utf16()).flat_map(unit).collect()
+        };
+        let file = kubeconfig(&env);
+        let old = std::fs::read_to_string(&file).expect("a kubeconfig").replace('\n', "\r\n") + "# ü 😀\r\n";
+        std::fs::write(&file, &old).expect("a kubeconfig");
+        let in_utf_8 = env.run(&["convert-kubeconfig", "-l", "azurecli"]);
+        let new = std::fs::read_to_string(&file).expect("a kubeconfig");
+        assert!(in_utf_8.code == 0 && new != old, "{in_utf_8:#?}");
+        std::fs::write(&file, encode(&old)).expect("a kubeconfig");
+        let run = env.run(&["convert-kubeconfig", "-l", "azurecli", "--output", &format!("{}.other", file.display())]);
+        assert_eq!(run.code, 0, "{run:#?}");
+        assert_eq!(std::fs::read(format!("{}.other", file.display())).expect("a file"), encode(&new));
+        let run = env.run(&["convert-kubeconfig", "-l", "azurecli"]);
+        assert_eq!((run.code, std::fs::read(&file).expect("a kubeconfig")), (0, encode(&new)), "{run:#?}");
+        for kubectl in kubectls() {
+            let run = kubectl.run(&env, &["config", "view", "-o", "jsonpath={.users[0].user.exec.args[2]}"]);
+            assert_eq!((run.code, run.stdout.as_str()), (0, "azurecli"), "{run:#?}");
+        }
+        let undo = env.run(&["undo"]);
+        assert_eq!((undo.code, std::fs::read(&file).expect("a kubeconfig")), (0, encode(&old)), "{undo:#?}");
+        std::fs::write(&file, [&encode(&old)[..], b"x"].concat()).expect("a kubeconfig");
+        let odd = env.run(&["convert-kubeconfig", "-l", "azurecli"]);
+        assert!(odd.code == 1 && odd.stderr.contains(": it is not valid UTF-16; correct the file"), "{odd:#?}");
+    }
 }

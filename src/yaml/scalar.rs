@@ -42,7 +42,7 @@ fn is_plain(text: &str, flow: bool) -> bool {
 
 /// Whether a YAML 1.1 reader takes the plain text for something other than a
 /// string: <https://yaml.org/type/>, and what Go's `strconv` reads as a number.
-fn is_typed(text: &str) -> bool {
+pub(super) fn is_typed(text: &str) -> bool {
     const WORDS: [&str; 15] =
         ["~", "null", "true", "false", "yes", "no", "on", "off", "y", "n", "=", "<<", "inf", "infinity", "nan"];
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
@@ -76,8 +76,8 @@ fn is_date(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::support::Random;
-    use super::super::tree::Tree;
+    use super::super::Tree;
+    use super::super::tests::Random;
     use super::*;
 
     #[test]
