@@ -23,9 +23,10 @@ use std::time::Duration;
 use crate::cache::{Cache, SignInFailure, Slot, TokenEntry, TryLock};
 use crate::entra::pop::{PopKey, TokenBinding};
 use crate::entra::{Account, Session, Token};
-use crate::error::{Error, ErrorKind, io_words};
+use crate::error::{Error, ErrorKind};
 use crate::login::{Login, Resolved, Spec, TokenSource};
 use crate::os::clock::Deadline;
+use crate::os::runtime;
 use crate::sys::Sys;
 use crate::terminal::SignedIn;
 
@@ -152,11 +153,7 @@ impl TokenWithKey {
 fn obtain(sys: &Sys, spec: &Spec, cache: &mut Cache, caller: Caller<'_>) -> Result<TokenWithKey, Error> {
     // Before the cache's directory is made: a request that must not be sent leaves no trace.
     check_secret_allowed(&spec.login)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
-        Error::new(ErrorKind::File, format!("the process could not be set up: {}", io_words(&error)))
-            .remedy("try again")
-    })?;
-    let outcome = runtime.block_on(until_interrupted(async {
+    runtime::block_on(async {
         cache.create(sys);
         let after = |time| Deadline::after(&*sys.clock, time);
         let machine = (!spec.login.may_prompt()).then(|| spec.login.default_timeout);
@@ -177,10 +174,7 @@ fn obtain(sys: &Sys, spec: &Spec, cache: &mut Cache, caller: Caller<'_>) -> Resu
         };
         let token = attempt.run().await?;
         Ok(TokenWithKey { token, key: attempt.key, account: attempt.entry.account, told: attempt.told })
-    }));
-    // A name lookup may still hang in the resolver; nobody waits for it.
-    runtime.shutdown_background();
-    outcome
+    })
 }
 
 /// Whether the login's proof may go where it is asked for.
@@ -209,36 +203,6 @@ fn read(slot: &Slot, binding: &TokenBinding) -> (TokenEntry, Option<Rc<PopKey>>)
         kept.token = None;
     }
     (kept, key)
-}
-
-/// Ctrl-C ends the work without a failed sign-in being remembered: the person may start over.
-async fn until_interrupted<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    tokio::select! {
-        // The handlers stand before the work begins: a signal in between must not leave a terminal as it is.
-        biased;
-        Ok(()) = tokio::signal::ctrl_c() => Err(Error::new(ErrorKind::Interrupted, "interrupted")),
-        () = told_to_end() => Err(Error::new(ErrorKind::Interrupted, "told to end")),
-        outcome = work => outcome,
-    }
-}
-
-/// SIGTERM and SIGHUP come from editors, CI runners and time limits. They end the work like Ctrl-C, so
-/// that no az is left behind.
-#[cfg(unix)]
-async fn told_to_end() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match (signal(SignalKind::terminate()), signal(SignalKind::hangup())) {
-        (Ok(mut terminate), Ok(mut hangup)) => tokio::select! {
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-        },
-        _ => std::future::pending().await,
-    }
-}
-
-#[cfg(not(unix))]
-async fn told_to_end() {
-    std::future::pending().await
 }
 
 /// One token that is had, with all that is known on the way.

@@ -1,10 +1,11 @@
-//! The operating system: environment, clock, files, the programs of others, browsers.
+//! The operating system: environment, clock, files, the programs of others, browsers, signals.
 
 pub(crate) mod browser;
 pub(crate) mod clock;
 pub(crate) mod env;
 pub(crate) mod files;
 pub(crate) mod process;
+pub(crate) mod runtime;
 
 use std::pin::Pin;
 

@@ -175,7 +175,8 @@ fn value_of(text: &str, column: usize) -> Option<Value> {
 }
 
 /// A value as kubectl makes it of what it reads: it writes members in the order of the alphabet, none that is
-/// null, and in `exec` what it assumes.
+/// null, and in `exec` what it assumes. Where a file ends in a block scalar without a line break, kubectl and our
+/// parser differ about that break, so none counts.
 fn as_kubectl_writes(value: Value) -> Value {
     match value {
         Value::List(items) => Value::List(items.into_iter().map(as_kubectl_writes).collect()),
@@ -195,6 +196,7 @@ fn as_kubectl_writes(value: Value) -> Value {
             members.sort_by(|one, other| one.0.cmp(&other.0));
             Value::Map(members)
         }
+        Value::Text(text) => Value::Text(text.trim_end_matches('\n').to_owned()),
         value => value,
     }
 }
@@ -472,6 +474,16 @@ users:
         assert_eq!(back(&new, &kept).0, json);
         let block = "users:\n- name: u\n  user:\n    exec:\n      args:\n      - a\n      command: c\n";
         assert_eq!(back(block, &kept), (block.replace(":\n      - a", ": []"), vec![UndoState::Possible]));
+    }
+
+    /// Its last text has no line break at its end then, for kubectl.
+    #[test]
+    fn a_file_may_end_with_a_block_scalar() {
+        let old = "users:\n- name: u\n  user:\n    exec:\n      args: [x]\n      installHint: |\n        Go.";
+        let (new, kept) = keep(old, &to_a());
+        assert_eq!(back(&format!("# c\n{new}"), &kept), (format!("# c\n{old}"), vec![UndoState::Possible]));
+        let block = "users:\n- name: u\n  user:\n    exec:\n      args:\n      - a\n      installHint: Go.\n";
+        assert_eq!(back(block, &kept).1, [UndoState::Possible]);
     }
 
     #[test]
