@@ -5,6 +5,7 @@ use clap::error::{ContextKind, ContextValue};
 use crate::commands::definition::{Purpose, clap_command};
 use crate::commands::{Command, version};
 use crate::error::{Error, ErrorKind};
+use crate::exec_credential;
 use crate::options::{Decl, OptionSet, ParsedArgs, VERBOSITY, args};
 use crate::outcome::Outcome;
 use crate::secret::Secret;
@@ -22,6 +23,7 @@ pub fn run(sys: &Sys) -> Result<Outcome, Error> {
         return Ok(help(sys, topic.and_then(Command::find)).into());
     }
     let command = Command::find(name).ok_or_else(|| unknown_command(sys, name))?;
+    refuse_client(sys, command)?;
     let given = args::read(&rest, command.options).map_err(|error| suggest(error, sys, command))?;
     if given.help {
         return Ok(help(sys, Some(command)).into());
@@ -29,6 +31,18 @@ pub fn run(sys: &Sys) -> Result<Outcome, Error> {
     set_verbosity(sys, &given);
     notice_old_names(sys, &given, command);
     (command.run)(sys, &given)
+}
+
+/// An exec entry has one purpose, and whoever wrote the kubeconfig has written it: it may ask for a token, and neither
+/// edit files nor forget sign-ins. Help and version say the same to everybody.
+fn refuse_client(sys: &Sys, command: &Command) -> Result<(), Error> {
+    if command.for_clients || !exec_credential::is_called_by_client(&sys.env) {
+        return Ok(());
+    }
+    let what =
+        format!("{} is not for exec entries, and KUBERNETES_EXEC_INFO says that one has called it", command.name);
+    Err(Error::new(ErrorKind::Usage, what)
+        .remedy("let the args of the entry begin with get-token, or unset the variable if you typed this yourself"))
 }
 
 /// The first argument that is neither a flag nor the value of one, and all the others.

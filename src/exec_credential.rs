@@ -10,6 +10,16 @@ use crate::secret::Secret;
 /// The versions that client-go still speaks; both have the same fields.
 pub(crate) const VERSIONS: [&str; 2] = ["client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"];
 
+/// Whether a client such as kubectl, helm or terraform made this call: they say so in a variable, which may be
+/// nonsense.
+pub(crate) fn is_called_by_client(env: &Env) -> bool {
+    exec_info(env).is_some()
+}
+
+fn exec_info(env: &Env) -> Option<&str> {
+    env.get("KUBERNETES_EXEC_INFO").filter(|text| !text.trim().is_empty())
+}
+
 /// What kubectl says about the call.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ExecInfo {
@@ -58,7 +68,7 @@ impl ExecInfo {
     /// # Errors
     /// Text that isn't an `ExecCredential`, or a version that isn't spoken here.
     pub fn from_env(env: &Env) -> Result<Self, Error> {
-        let Some(text) = env.get("KUBERNETES_EXEC_INFO").filter(|text| !text.trim().is_empty()) else {
+        let Some(text) = exec_info(env) else {
             return Ok(Self::default());
         };
         let wire: Wire = serde_json::from_str(text).map_err(|error| not_understood(&error.to_string()))?;

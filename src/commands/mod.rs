@@ -33,6 +33,8 @@ pub struct Command {
     pub hears_variables: bool,
     /// Kept out of help: deprecated.
     pub hidden: bool,
+    /// Whether kubectl and other clients may run it. What they run is a stranger's text.
+    pub for_clients: bool,
     /// What its positional argument is called, where it has one; others are ignored.
     pub positional: Option<&'static str>,
     /// The values of that argument.
@@ -49,6 +51,7 @@ pub(crate) static COMMANDS: &[Command] = &[
         name: "get-token",
         about: "Print a token as an ExecCredential, for kubectl's exec plugin protocol",
         options: OptionSet::TOKEN,
+        for_clients: true,
         run: get_token::run,
         ..PLAIN
     },
@@ -139,6 +142,7 @@ const PLAIN: Command = Command {
     options: OptionSet::COMMON,
     hears_variables: true,
     hidden: false,
+    for_clients: false,
     positional: None,
     values: &[],
     notes: "",

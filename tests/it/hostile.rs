@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::browser::{Desk, LONG, SIGNED_IN, interactive, port_of};
 use crate::env::{Run, TestEnv, get_token};
+use crate::kubectl::kubectls;
 use crate::parallel::best_of_three;
 use crate::parallel::{Running, grants, timed};
 use crate::support::browser::{FakeOpener, Opening};
@@ -45,6 +46,41 @@ fn an_entry_says_nothing_about_the_desktop() {
     let run = desk.env.run(&["login", "-v", "1"]);
     assert!(run.failure().contains("neither DISPLAY nor WAYLAND_DISPLAY is set"), "{run:#?}");
     assert!(run.stderr.contains("the entry's DISPLAY does not count here\n"), "{run:#?}");
+}
+
+/// The allowlist of kubectl names programs and not what they do: an entry must not be able to name another command.
+#[test]
+fn an_entry_runs_no_other_command_through_kubectls_allowlist() {
+    for kubectl in kubectls() {
+        for args in [
+            &["convert-kubeconfig", "-l", "azurecli", "--kubeconfig", ".kube/config", "--output", ".profile"][..],
+            &["--kubeconfig", ".kube/config", "convert-kubeconfig", "-l", "azurecli", "--output=.profile"],
+            &["logout", "--all"],
+            &["remove-cache-dir", "--cache-dir", "."],
+            &["undo"],
+        ] {
+            let env = TestEnv::new();
+            env.write(".profile", "# mine\n");
+            let allowed = "credentialPluginPolicy: Allowlist\ncredentialPluginAllowlist:\n- name: kubelogin\n";
+            let kind = "apiVersion: kubectl.config.k8s.io/v1beta1\nkind: Preference\n";
+            env.write(".kube/kuberc", &format!("{kind}{allowed}"));
+            let exec = serde_json::json!({
+                "apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "IfAvailable",
+                "command": "kubelogin", "args": args,
+            });
+            let config = serde_json::json!({
+                "apiVersion": "v1", "kind": "Config", "current-context": "c",
+                "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}],
+                "contexts": [{"name": "c", "context": {"user": "u", "cluster": "c"}}],
+                "users": [{"name": "u", "user": {"exec": exec}}],
+            });
+            env.write(".kube/config", &config.to_string());
+            let run = kubectl.run(&env, &["--request-timeout=3s", "get", "ns"]);
+            assert!(run.stderr.contains(" is not for exec entries, and KUBERNETES_EXEC_INFO says"), "{run:#?}");
+            let profile = std::fs::read_to_string(env.home().join(".profile")).unwrap();
+            assert_eq!(profile, "# mine\n", "{args:?}");
+        }
+    }
 }
 
 #[test]
