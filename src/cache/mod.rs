@@ -72,6 +72,11 @@ impl Unused {
     }
 }
 
+/// What another key has opened: nothing opens it now, and if others could read that key, copies may be about.
+fn give_up(store: &EncryptedDir) {
+    store.names_of(&[TOKEN, GRANT, POP_KEY]).iter().for_each(|name| store.remove(name));
+}
+
 impl Cache {
     /// Opens what is there and creates nothing: the warm path's way in.
     pub fn open(location: &Location) -> Self {
@@ -91,7 +96,7 @@ impl Cache {
     /// cache and one line says so: a token is still printed. What nothing can use any more goes on the way.
     pub fn create(&mut self, sys: &Sys) {
         if let CacheState::Absent(place) = &self.state {
-            self.state = match EncryptedDir::create(&place.own, LIMIT, &*place.keys) {
+            self.state = match EncryptedDir::create(&place.own, LIMIT, &*place.keys, give_up) {
                 Ok(store) => CacheState::Open(Box::new(store)),
                 Err(error) => CacheState::Off(Unused::Unfit(error)),
             };

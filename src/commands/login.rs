@@ -27,7 +27,7 @@ pub(super) fn run(sys: &Sys, given: &ParsedArgs) -> Result<Outcome, Error> {
         let is_who = |typed: &ParsedFlag| *typed.decl == LOGIN_HINT.decl && typed.flag != LOGIN_HINT.decl.flag();
         let who = who(given, is_who);
         let request = given.only(|typed| !is_who(typed));
-        let request = FlagRequest::of_flags(sys, &request, &ExecInfo::from_env(&sys.env)?)?;
+        let request = FlagRequest::of_flags(sys, &request, &ExecInfo::default())?;
         return sign_in(sys, &request, who.as_deref());
     }
     let values = Values::resolve(given, &sys.env);

@@ -22,7 +22,7 @@ use crate::error::{Error, ErrorKind, one_line};
 use crate::login;
 use crate::options::types::OutputFormat as Form;
 use crate::options::{CACHE_STORAGE, OUTPUT, ParsedArgs, Values};
-use crate::os::clock::rfc3339;
+use crate::os::clock::{rfc3339, was_within};
 use crate::secret::Secret;
 use crate::sys::Sys;
 
@@ -203,7 +203,7 @@ fn home(account: &Account) -> Option<String> {
 impl TokenStatus {
     /// What is to be told of `kept`; nothing, where it is but a memory of what was looked for in vain.
     fn of(kept: &TokenEntry, grants: &[RefreshTokenEntry], now: u64) -> Option<Self> {
-        let lately = |on: u64| now < on.saturating_add(LATELY);
+        let lately = |on: u64| was_within(LATELY, on, now);
         let failure = kept.sign_in_failure.as_ref().filter(|failure| lately(failure.on));
         let failure = failure.map(FailureStatus::of);
         let token = kept.token.as_ref();

@@ -21,6 +21,7 @@ use url::Url;
 use crate::azure::id::ClientId;
 use crate::cache_key::CacheKey;
 use crate::error::{Error, ErrorKind, one_line};
+use crate::jwt;
 use crate::os::clock::Deadline;
 use crate::secret::Secret;
 use crate::sys::Sys;
@@ -200,7 +201,17 @@ pub struct Token {
     pub refresh_on: Option<u64>,
 }
 
+/// No token of Entra's lives longer, in seconds: those that are revoked at once where that is needed (continuous
+/// access evaluation) last 28 hours.
+const LONGEST_LIFE: u64 = 28 * 3600;
+
 impl Token {
+    /// The same, believed no longer than it says itself, nor than any token lasts, whatever its answer says.
+    pub(crate) fn bounded(self, now: u64) -> Self {
+        let end = jwt::end(self.access_token.expose()).unwrap_or(u64::MAX);
+        Self { expires_on: self.expires_on.min(end).min(now.saturating_add(LONGEST_LIFE)), ..self }
+    }
+
     /// The seconds that are left at `now`.
     pub fn left(&self, now: u64) -> u64 {
         self.expires_on.saturating_sub(now)
@@ -250,6 +261,23 @@ pub(crate) mod fake {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// An answer may promise what it likes, for instance years.
+    #[test]
+    fn a_token_lasts_no_longer_than_it_says_nor_than_any_does() {
+        // {"exp":5000}
+        let jwt = "e30.eyJleHAiOjUwMDB9.c2ln";
+        for (text, promised, expected) in [
+            ("opaque", 4600, 4600),
+            ("opaque", u64::MAX, 1000 + 28 * 3600),
+            (jwt, 9_000_000, 5000),
+            (jwt, 4600, 4600),
+            ("e30.e30.c2ln", 9_000_000, 1000 + 28 * 3600),
+        ] {
+            let token = Token { access_token: Secret::new(text), expires_on: promised, refresh_on: None };
+            assert_eq!(token.bounded(1000).expires_on, expected, "{text} {promised}");
+        }
+    }
 
     #[test]
     fn clusters_are_known_by_their_server_application() {

@@ -3,12 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::azure::id::TenantId;
 use crate::entra::entra_error::code_in;
-use crate::entra::token::seconds;
 use crate::entra::{Audience, Session, Token, TokenResponse};
 use crate::error::{Error, ErrorKind, one_line};
 use crate::jwt;
@@ -94,7 +92,7 @@ impl Tool {
         now: u64,
     ) -> Result<TokenResponse, Error> {
         let access_token = token.filter(|token| !token.is_empty()).ok_or_else(|| self.odd("holds no token"))?;
-        let expires_on = expires_on.or_else(|| end_of(&access_token));
+        let expires_on = expires_on.or_else(|| jwt::end(access_token.expose()));
         let expires_on = expires_on.ok_or_else(|| self.odd("does not say how long the token lasts"))?;
         if expires_on <= now {
             return Err(self.odd("holds a token that has ended already").remedy("check the clock of this machine"));
@@ -231,16 +229,6 @@ pub(super) fn sentence(text: &str) -> String {
     }
 }
 
-/// When a JWT ends, by its own words. Its signature is the business of those who accept it.
-fn end_of(token: &Secret) -> Option<u64> {
-    #[derive(Deserialize)]
-    struct Claims {
-        #[serde(deserialize_with = "seconds")]
-        exp: Option<u64>,
-    }
-    jwt::claims::<Claims>(token.expose())?.exp
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use base64::Engine;
@@ -289,9 +277,10 @@ pub(super) mod tests {
     #[test]
     fn a_token_says_when_it_ends() {
         let secret = |text: &str| Secret::new(text);
-        assert_eq!(end_of(&secret(&jwt(1_800_000_000))), Some(1_800_000_000));
+        let end = |token: &str| crate::jwt::end(token);
+        assert_eq!(end(&jwt(1_800_000_000)), Some(1_800_000_000));
         for other in ["opaque", "a.b.c", "a.e30.c", ""] {
-            assert_eq!(end_of(&secret(other)), None, "{other}");
+            assert_eq!(end(other), None, "{other}");
         }
         let grant = TOOL.grant(Some(secret(&jwt(2000))), None, 1000).unwrap();
         assert_eq!(grant.token.expires_on, 2000);

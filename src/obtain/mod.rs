@@ -25,7 +25,7 @@ use crate::entra::pop::{PopKey, TokenBinding};
 use crate::entra::{Account, Session, Token};
 use crate::error::{Error, ErrorKind};
 use crate::login::{Login, Resolved, Spec, TokenSource};
-use crate::os::clock::Deadline;
+use crate::os::clock::{Deadline, was_within};
 use crate::os::runtime;
 use crate::sys::Sys;
 use crate::terminal::SignedIn;
@@ -251,7 +251,7 @@ impl Attempt<'_> {
         let Some(TryLock::Held(_held)) = self.slot.as_ref().map(Slot::try_lock) else { return current };
         self.load();
         let failed_lately =
-            self.entry.renewal_failed_on.is_some_and(|on| self.now() < on.saturating_add(EARLY_RENEWAL_PAUSE));
+            self.entry.renewal_failed_on.is_some_and(|on| was_within(EARLY_RENEWAL_PAUSE, on, self.now()));
         if freshness(&self.entry, self.now()) != Freshness::Due || failed_lately {
             return self.entry.token.clone().unwrap_or(current);
         }
@@ -415,7 +415,7 @@ impl Attempt<'_> {
 
 impl<'a> Attempt<'a> {
     fn session(&self, deadline: Deadline, claims: Option<String>) -> Session<'a> {
-        let just_now = |failure: &&SignInFailure| self.now() < failure.on.saturating_add(JUST_NOW);
+        let just_now = |failure: &&SignInFailure| was_within(JUST_NOW, failure.on, self.now());
         let failure = self.entry.sign_in_failure.as_ref().filter(just_now);
         let required = self.required_account();
         let before = self.entry.account.as_ref().filter(|account| !is_nameless(account) && !account.is_unnamed());

@@ -4,6 +4,7 @@ use crate::cache::{SignInFailure, TokenEntry};
 use crate::entra::Token;
 use crate::entra::entra_error::EntraError;
 use crate::error::{Error, ErrorKind};
+use crate::os::clock::was_within;
 
 use super::lock_wait::LockOutcome;
 use super::refresh::Renewal;
@@ -63,7 +64,7 @@ impl Attempt<'_> {
         let elsewhere = self.prompt_place().and_then(|place| place.read().sign_in_failure);
         let now = self.now();
         let failures = self.entry.sign_in_failure.clone().into_iter().chain(elsewhere);
-        let lately = failures.filter(|failure| now < failure.on.saturating_add(SIGN_IN_PAUSE));
+        let lately = failures.filter(|failure| was_within(SIGN_IN_PAUSE, failure.on, now));
         match (lately.max_by_key(|failure| failure.on), self.caller) {
             (Some(failure), Caller::Kubectl) => Err(self.just_failed(&failure, now)),
             _ => Ok(()),

@@ -15,6 +15,7 @@ impl Attempt<'_> {
     /// another tenant, or on v1, a guest has another id.
     pub(super) fn save(&mut self, answer: TokenResponse, renewed: Option<&RefreshTokenEntry>) -> Token {
         let TokenResponse { token, refresh_token, account } = answer;
+        let token = token.bounded(self.now());
         let account = renewed.map(|renewed| renewed.account.clone()).or(account);
         let account = account.or_else(|| refresh_token.as_ref().map(|_| self.nameless()));
         let login = self.login();

@@ -23,6 +23,12 @@ pub trait Clock {
     fn sleep(&self, time: Duration) -> Pin<Box<dyn Future<Output = ()>>>;
 }
 
+/// Whether `then` was less than so many `seconds` before `now`. A moment that is still to come has not been: some
+/// clock was wrong once, and must not count for years.
+pub(crate) fn was_within(seconds: u64, then: u64, now: u64) -> bool {
+    now.checked_sub(then).is_some_and(|ago| ago < seconds)
+}
+
 pub(crate) struct SystemClock(std::time::Instant);
 
 impl SystemClock {
@@ -133,6 +139,14 @@ pub(crate) mod fake {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_still_to_come_has_not_been() {
+        for (then, now, expected) in [(100, 100, true), (100, 129, true), (100, 130, false), (101, 100, false)] {
+            assert_eq!(was_within(30, then, now), expected, "{then} {now}");
+        }
+        assert!(!was_within(30, u64::MAX, 100) && !was_within(30, 0, u64::MAX));
+    }
 
     #[test]
     fn moments_beyond_the_calendar_are_bounded() {

@@ -50,20 +50,29 @@ impl EncryptedDir {
         Some(Self { cipher: Cipher::new(key)?, directory: directory.to_owned(), limit })
     }
 
-    /// The same, made or mended like its key.
-    pub(crate) fn create(directory: &Path, limit: u64, keys: &dyn KeyStore) -> Result<Self, StoreError> {
+    /// The same, made or mended like its key. Where a new key takes the place of one that is gone or that others
+    /// could read, `give_up` removes what that has opened.
+    pub(crate) fn create(
+        directory: &Path,
+        limit: u64,
+        keys: &dyn KeyStore,
+        give_up: fn(&Self),
+    ) -> Result<Self, StoreError> {
         let failed = StoreError::of_file(directory);
         let of_key = StoreError::of_key(keys);
         crate::os::files::create_private_directory(directory).map_err(&failed)?;
         own_and_tighten(directory)?;
         // Two processes that mend a broken key at once must not remove each other's new one.
         let _held = lock::hold(&directory.join(KEY_LOCK)).map_err(&failed)?;
-        let key = match keys.load() {
-            Err(KeyError::Absent | KeyError::Refused(_)) => new_key(keys),
-            loaded => loaded,
-        };
+        let loaded = keys.load();
+        let is_gone = matches!(loaded, Err(KeyError::Absent | KeyError::Refused(_)));
+        let key = if is_gone { new_key(keys) } else { loaded };
         let unfit = || KeyError::Refused("the key does not fit".into());
-        key.and_then(|key| Self::with_key(directory, limit, &key).ok_or_else(unfit)).map_err(&of_key)
+        let made = key.and_then(|key| Self::with_key(directory, limit, &key).ok_or_else(unfit)).map_err(&of_key)?;
+        if is_gone {
+            give_up(&made);
+        }
+        Ok(made)
     }
 
     pub(crate) fn directory(&self) -> &Path {

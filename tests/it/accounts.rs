@@ -121,6 +121,7 @@ fn a_bound_token_is_had_ahead_too() {
     let info = serde_json::json!({"spec": {"cluster": {"server": "https://c"}}});
     env.set("KUBERNETES_EXEC_INFO", info.to_string());
     assert_eq!((env.run_all(&args).code, take_grants(&env)), (0, Vec::new()));
+    env.unset("KUBERNETES_EXEC_INFO");
     assert_eq!(status(&env)["tokens"][0]["boundToKey"], true);
     let told = format!("signed out {ALICE}: forgot 1 sign-in, 1 token and 1 key\n");
     assert_eq!(env.run(&["logout"]).stderr, told);

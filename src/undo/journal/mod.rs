@@ -125,7 +125,7 @@ impl Journal {
 
     /// The same, made or mended where it is missing or broken.
     pub(crate) fn create(directory: &Path, keys: &dyn KeyStore) -> Result<Self, JournalError> {
-        let store = EncryptedDir::create(directory, LIMIT, keys)?;
+        let store = EncryptedDir::create(directory, LIMIT, keys, give_up)?;
         let records = store.directory().join(RECORDS);
         crate::os::files::create_private_directory(&records).map_err(StoreError::of_file(&records))?;
         own_and_tighten(&records)?;
@@ -207,6 +207,11 @@ impl Journal {
     pub(crate) fn lock(&self) -> Option<lock::LockGuard> {
         lock::hold(&self.directory().join(UNDO_LOCK)).ok()
     }
+}
+
+/// What another key has opened: nothing opens it now.
+fn give_up(store: &EncryptedDir) {
+    names(store.directory()).iter().for_each(|name| store.remove(&path_of(name)));
 }
 
 /// The names of all records below `directory`, the oldest first.
