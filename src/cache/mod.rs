@@ -74,7 +74,9 @@ impl Unused {
 
 /// What another key has opened: nothing opens it now, and if others could read that key, copies may be about.
 fn give_up(store: &EncryptedDir) {
-    store.names_of(&[TOKEN, GRANT, POP_KEY]).iter().for_each(|name| store.remove(name));
+    for name in store.names_of(&[TOKEN, GRANT, POP_KEY]) {
+        store.remove(&name);
+    }
 }
 
 impl Cache {

@@ -20,7 +20,7 @@ pub(crate) use style::{Colour, OutputStyle};
 pub(crate) use visibility::{prompt_hidden, stderr_is_terminal, unattended};
 pub(crate) use wait::Wait;
 
-use crate::error::{Error, ErrorKind, one_line};
+use crate::error::{Error, ErrorKind, one_line, visible};
 use crate::os::env::Env;
 
 use screen::Screen;
@@ -88,9 +88,12 @@ impl Terminal {
         self.quiet
     }
 
-    /// Prints one line, or several, that somebody needs or has asked for.
+    /// Prints one line, or several, that somebody needs or has asked for. Whatever could steer the terminal is
+    /// written out: paths, names and claims may be a stranger's, and some caller will forget to clean them. What we
+    /// draw ourselves does not come by here.
     pub fn say(&self, line: impl AsRef<str>) {
-        self.write(&format!("{}\n", line.as_ref()));
+        let lines: String = line.as_ref().split('\n').map(|line| visible(line) + "\n").collect();
+        self.write(&lines);
     }
 
     /// Prints a line that one can do without: how things went, or why it takes a while.
@@ -243,6 +246,23 @@ mod tests {
         terminal.set_verbosity(1);
         terminal.detail(0, || "asked for".into());
         assert_eq!(written.take(), "needed\nenter ABC\nError: interrupted\nasked for\n");
+    }
+
+    /// Whoever calls, and whatever the text is of.
+    #[test]
+    fn nothing_that_is_said_steers_the_terminal() {
+        let (terminal, written) = Terminal::plain(false);
+        terminal.set_verbosity(9);
+        let hostile = "a\u{1b}]0;title\u{7}\u{1b}[2J\r\u{9b}K\u{202e}b\u{8}";
+        terminal.say(hostile);
+        terminal.note(hostile);
+        terminal.detail(5, || hostile.into());
+        terminal.report(&Error::new(ErrorKind::Other, hostile).from_source(hostile).remedy(hostile).detail(hostile));
+        let text = written.take();
+        let steers = |c: char| c.is_control() && c != '\n' || crate::error::turns_text(c);
+        assert!(!text.contains(steers) && text.contains("a\\u{1b}]0;title\\u{7}"), "{text:?}");
+        terminal.say("two\nlines\tand a tab");
+        assert_eq!(written.take(), "two\nlines\tand a tab\n");
     }
 
     #[test]

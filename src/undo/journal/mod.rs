@@ -211,7 +211,9 @@ impl Journal {
 
 /// What another key has opened: nothing opens it now.
 fn give_up(store: &EncryptedDir) {
-    names(store.directory()).iter().for_each(|name| store.remove(&path_of(name)));
+    for name in names(store.directory()) {
+        store.remove(&path_of(&name));
+    }
 }
 
 /// The names of all records below `directory`, the oldest first.
